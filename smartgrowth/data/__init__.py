@@ -1,0 +1,1 @@
+"""Where images come from: sources, the store on disk, and tf.data batches."""
