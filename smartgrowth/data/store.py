@@ -1,15 +1,24 @@
-"""A dataset decoded once into fixed-size uint8 arrays on disk.
+"""A dataset decoded once into fixed-size uint8 arrays on disk: opening it.
 
 Every dataset, public or private, arrives as a `Source`: a stream of labelled
-images. This file knows nothing of where they come from or what trains on them.
+images, which `build` writes and `open_data` reads. This file knows nothing of
+where they come from or what trains on them.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import difflib
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from PIL import Image
+
+from smartgrowth import UserError
 
 TRAIN, VALIDATION = "train", "validation"
+STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,3 +68,175 @@ class Source:
     native_size: int | None
     examples: Callable[[], Iterator[Example | Refusal]]
     groups: Mapping[str, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One side of the data: labels int64 (N,), ids (N,), rows of the arrays."""
+
+    labels: np.ndarray
+    ids: tuple[str, ...]
+    rows: np.ndarray
+    directory: pathlib.Path
+    name: str
+
+    def images(self, size: int) -> np.ndarray:
+        """All stored images of a size, uint8 (M, size, size, 3), mapped.
+
+        Image i of the split is row `rows[i]`.
+        """
+        path = images_path(self.directory, self.name, size)
+        # Copy-on-write: never written to, but TensorFlow borrows only
+        # writable memory without a copy.
+        return np.load(path, mmap_mode="c")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run trains and validates on: a store, or some classes of it.
+
+    mean, variance: of the training images' channels, 3 floats each, 0..255.
+    content: a digest of class names, ids and labels; equal on every machine.
+    """
+
+    class_names: tuple[str, ...]
+    groups: Mapping[str, str] | None
+    train: Split
+    validation: Split
+    mean: tuple[float, ...]
+    variance: tuple[float, ...]
+    native_size: int | None
+    content: str
+
+    def stored_size(self, size: int) -> int:
+        """The stored size that serves `size`: never above the originals."""
+        return min(size, self.native_size or size)
+
+    def split(self, name: str) -> Split:
+        return self.train if name == TRAIN else self.validation
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Training images of each class, int64 (C,)."""
+        return np.bincount(self.train.labels, minlength=len(self.class_names))
+
+
+def open_data(
+    directory: pathlib.Path, classes: Sequence[str] = ("all",)
+) -> Data:
+    """Opens a store that `build.ensure_store` made, or some of its classes.
+
+    classes: ("all",), a number as text, or names: whole ones, or the part
+      before or after the first blank ("n02123045", "tabby").
+    """
+    facts = json.loads((directory / STORE_FILE).read_text())
+    names = facts["class_names"]
+    chosen = _choose_classes(classes, names)
+    position = np.full(len(names), -1)
+    position[chosen] = np.arange(len(chosen))
+    splits = {}
+    for name in (TRAIN, VALIDATION):
+        labels = position[np.load(labels_path(directory, name))]
+        rows = np.flatnonzero(labels >= 0)
+        ids = ids_path(directory, name).read_text("utf-8").splitlines()
+        splits[name] = Split(
+            labels=labels[rows],
+            ids=tuple(ids[row] for row in rows),
+            rows=rows,
+            directory=directory,
+            name=name,
+        )
+    chosen_names = tuple(names[index] for index in chosen)
+    missing = sorted(
+        chosen_names[label]
+        for label in set(range(len(chosen))) - set(splits[TRAIN].labels)
+    )
+    if missing:
+        raise UserError(
+            f"no training image of class {missing[0]!r} could be used; see "
+            f"{directory / REPORT_FILE}, or leave it out with --classes"
+        )
+    # Kept a class, so that the statistics are those of the chosen ones.
+    sums = np.asarray(facts["channel_sums"], np.float64)[chosen].sum(axis=0)
+    count, total, square = sums
+    mean = total / count
+    return Data(
+        class_names=chosen_names,
+        groups=facts["groups"],
+        train=splits[TRAIN],
+        validation=splits[VALIDATION],
+        mean=tuple(mean.tolist()),
+        variance=tuple((square / count - mean**2).tolist()),
+        native_size=facts["native_size"],
+        content=digest(chosen_names, splits),
+    )
+
+
+def fit_square(image: np.ndarray, size: int) -> np.ndarray:
+    """The image's central square at `size` pixels a side, antialiased.
+
+    image: uint8 (height, width, 3). Returns uint8 (size, size, 3).
+    """
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = np.ascontiguousarray(image[top : top + side, left : left + side])
+    # Pillow widens the filter when it shrinks, so nothing aliases.
+    resized = Image.fromarray(square).resize(
+        (size, size), Image.Resampling.LANCZOS
+    )
+    return np.asarray(resized)
+
+
+def digest(class_names: Sequence[str], splits: Mapping) -> str:
+    """Of class names, ids and labels: what data this is, on any machine."""
+    sha = hashlib.sha256("\n".join(class_names).encode())
+    for name in (TRAIN, VALIDATION):
+        sha.update("\n".join(splits[name].ids).encode())
+        sha.update(np.asarray(splits[name].labels, np.int64).tobytes())
+    return sha.hexdigest()
+
+
+def images_path(directory: pathlib.Path, split: str, size: int):
+    return directory / f"images_{split}_{size}.npy"
+
+
+def labels_path(directory: pathlib.Path, split: str):
+    return directory / f"labels_{split}.npy"
+
+
+def ids_path(directory: pathlib.Path, split: str):
+    return directory / f"ids_{split}.txt"
+
+
+def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
+    """Indices of the classes that `--classes` means, in the store's order."""
+    if tuple(classes) == ("all",):
+        return list(range(len(names)))
+    if len(classes) == 1 and classes[0].isdigit():
+        count = int(classes[0])
+        if not 2 <= count <= len(names):
+            raise UserError(
+                f"--classes={count}: the dataset has {len(names)} classes; "
+                f"give a number from 2 to {len(names)}"
+            )
+        return list(range(count))
+    chosen = set()
+    for wanted in classes:
+        found = [
+            index
+            for index, name in enumerate(names)
+            if wanted == name or wanted in name.split(" ", 1)
+        ]
+        if len(found) != 1:
+            near = difflib.get_close_matches(wanted, names, 3) or names[:3]
+            what = "is more than one class" if found else "is not a class"
+            near = [names[i] for i in found] or near
+            raise UserError(
+                f"--classes: {wanted!r} {what} of this dataset; there are "
+                f"{len(names)}, such as {', '.join(near)}"
+            )
+        chosen.add(found[0])
+    return sorted(chosen)

@@ -1,0 +1,336 @@
+"""Every setting of a run: its flag, its meaning, its checks.
+
+`Config` is the single definition; `define_flags` makes one absl flag of every
+field, and `from_flags` turns parsed flags into a frozen, checked `Config`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from smartgrowth import UserError
+
+MODES = ("train", "plan", "evaluate", "predict", "report", "audit")
+ALL = None  # in --grow_samples and --grow_classes
+
+
+def _integer(text: str) -> int:
+    return int(text)
+
+
+def _integer_or_all(text: str) -> int | None:
+    return ALL if text == "all" else int(text)
+
+
+def _name(text: str) -> str:
+    return text
+
+
+def _setting(default, about, *, each: Callable | None = None, choices=None):
+    """A field of `Config`; `each` parses one entry of a comma list."""
+    return dataclasses.field(
+        default=default,
+        metadata={"help": about, "each": each, "choices": choices},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The resolved settings of a run; lists are tuples, 'all' is None.
+
+    Raises `UserError` when a value is out of range or lists that name stages
+    have different lengths.
+    """
+
+    mode: str = _setting("train", "What to do.", choices=MODES)
+    workdir: str = _setting(
+        "runs/default", "The run directory: everything a run writes."
+    )
+    restart: bool = _setting(
+        False, "Delete a run in --workdir and begin anew."
+    )
+
+    dataset: str = _setting(
+        "glyphs",
+        "glyphs, tiny_imagenet, cifar10, cifar100, imagenette, tfds:NAME or "
+        "folder:PATH.",
+    )
+    data_dir: str | None = _setting(
+        None, "Where the dataset already is: a zip or a folder."
+    )
+    cache_dir: str = _setting(
+        "~/.cache/smartgrowth",
+        "Where prepared datasets are kept; best on a local disk.",
+    )
+    classes: tuple[str, ...] = _setting(
+        ("all",),
+        "all, a number (that many, in the dataset's order), or names.",
+        each=_name,
+    )
+
+    grow_samples: tuple[int | None, ...] = _setting(
+        (ALL,), "Images a class, stage by stage (H1).", each=_integer_or_all
+    )
+    grow_classes: tuple[int | None, ...] = _setting(
+        (ALL,), "Number of classes, stage by stage (H2).", each=_integer_or_all
+    )
+    grow_size: tuple[int, ...] = _setting(
+        (32,), "Image size in pixels, stage by stage (H3).", each=_integer
+    )
+    grow_augment: tuple[float, ...] = _setting(
+        (1.0,), "Augmentation strength, 0 to 1, stage by stage.", each=float
+    )
+    sample_order: str = _setting(
+        "random",
+        "Order in which a class's images enter.",
+        choices=("random", "first"),
+    )
+    class_order: str = _setting(
+        "random",
+        "Order in which classes enter; taxonomy: one class of every coarse "
+        "group first, siblings last.",
+        choices=("random", "taxonomy"),
+    )
+    stage_steps: tuple[int, ...] = _setting(
+        (), "Batches shown in each stage.", each=_integer
+    )
+    stage_epochs: tuple[float, ...] = _setting(
+        (), "Or: passes over each stage's images.", each=float
+    )
+    batch_size: tuple[int, ...] = _setting(
+        (64,), "Images a batch, stage by stage.", each=_integer
+    )
+    budget_gflops: float | None = _setting(
+        None, "Cut or stretch all stages so that training costs this."
+    )
+    test_size: int | None = _setting(
+        None, "Image size of the validation; the last stage's unless given."
+    )
+
+    model: str = _setting("resnet", "The network; see smartgrowth/models.")
+    width: int = _setting(32, "Channels of the network's first stage.")
+    depth: int = _setting(2, "Blocks in each of the network's stages.")
+    dropout: float = _setting(0.0, "Dropout rate before the head.")
+    enforce_rules: bool = _setting(
+        False, "Stop before training if the assignment's rules are broken."
+    )
+
+    optimizer: str = _setting("sgd", "", choices=("sgd", "adamw"))
+    lr: float = _setting(0.1, "The highest learning rate.")
+    schedule: str = _setting(
+        "one_cycle",
+        "Of the learning rate.",
+        choices=(
+            "constant",
+            "cosine",
+            "one_cycle",
+            "triangular",
+            "triangular2",
+            "exp_range",
+            "sgdr",
+        ),
+    )
+    schedule_scope: str = _setting(
+        "run",
+        "One schedule over the run, or one for every stage.",
+        choices=("run", "stage"),
+    )
+    cycle_len: int | None = _setting(
+        None, "Steps of the (first) cycle; the whole scope unless given."
+    )
+    cycle_mult: float = _setting(1.0, "Growth of the cycles (sgdr).")
+    weight_decay: float = _setting(
+        5e-4, "Decoupled, times the rate; not on batch norm and biases."
+    )
+    label_smoothing: float = _setting(
+        0.0, "Share of a label spread over the classes that have entered."
+    )
+    augment: tuple[str, ...] = _setting(
+        ("basic",), "none, basic, or names such as flip,shift.", each=_name
+    )
+
+    seed: int = _setting(0, "Of weights, batches, orders, augmentation.")
+    precision: str = _setting(
+        "auto",
+        "auto: bfloat16 or float16 where the machine does it in hardware.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    deterministic: bool = _setting(
+        False, "Equal bits on the same machine; slower on accelerators."
+    )
+    evals: int = _setting(
+        20, "Evaluations, evenly over the training cost; stage ends besides."
+    )
+    checkpoint_minutes: float = _setting(
+        5.0, "Minutes between checkpoints; stage ends besides."
+    )
+    images: str | None = _setting(
+        None, "--mode=predict: an image file, or a folder of them."
+    )
+
+    def __post_init__(self):
+        for name in ("width", "depth", "cycle_len", "test_size"):
+            _check(self, name, lambda v: v is None or v > 0, "above 0")
+        for name in ("lr", "cycle_mult", "checkpoint_minutes"):
+            _check(self, name, lambda v: 0 < v < math.inf, "above 0")
+        _check(self, "budget_gflops", lambda v: v is None or v > 0, "above 0")
+        _check(self, "weight_decay", lambda v: 0 <= v < math.inf, "at least 0")
+        _check(self, "evals", lambda v: v >= 1, "at least 1")
+        _check(self, "seed", lambda v: 0 <= v < 2**31, "from 0 to 2147483647")
+        for name in ("dropout", "label_smoothing"):
+            _check(self, name, lambda v: 0 <= v < 1, "at least 0 and below 1")
+        for name in ("grow_samples", "grow_classes", "grow_size"):
+            _check_each(self, name, lambda v: v is ALL or v > 0, "above 0")
+        for name in ("stage_steps", "batch_size"):
+            _check_each(self, name, lambda v: v > 0, "above 0")
+        _check_each(self, "stage_epochs", lambda v: 0 < v < 1e6, "above 0")
+        _check_each(self, "grow_augment", lambda v: 0 <= v <= 1, "0 to 1")
+        if not self.stage_steps and not self.stage_epochs:
+            object.__setattr__(self, "stage_steps", (1000,))
+        elif self.stage_steps and self.stage_epochs:
+            raise UserError(
+                "--stage_steps and --stage_epochs both say how long stages "
+                "are; give one and set the other to nothing (--stage_steps=)"
+            )
+        self.num_stages  # noqa: B018 - checks the lists' lengths
+
+    @property
+    def num_stages(self) -> int:
+        """The common length of the stage lists that are longer than one."""
+        lengths = {
+            name: len(getattr(self, name))
+            for name in STAGE_LISTS
+            if len(getattr(self, name)) > 1
+        }
+        if len(set(lengths.values())) > 1:
+            named = ", ".join(f"--{k} has {n}" for k, n in lengths.items())
+            raise UserError(
+                f"stage lists of different lengths: {named}; give each one "
+                "value a stage, or a single value for all stages"
+            )
+        return max(lengths.values(), default=1)
+
+    def per_stage(self, name: str) -> tuple:
+        """A stage list, a single value repeated for every stage."""
+        values = getattr(self, name)
+        return values * self.num_stages if len(values) == 1 else values
+
+    @property
+    def final_size(self) -> int:
+        """The image size that the finished network is for, in pixels."""
+        return self.test_size or self.per_stage("grow_size")[-1]
+
+    def flag_lines(self) -> list[str]:
+        """`--name=value` of every setting; a flagfile that repeats the run."""
+        return [
+            f"--{name}={_text(value)}"
+            for name, value in dataclasses.asdict(self).items()
+            if value is not None
+        ]
+
+
+STAGE_LISTS = (
+    "grow_samples",
+    "grow_classes",
+    "grow_size",
+    "grow_augment",
+    "stage_steps",
+    "stage_epochs",
+    "batch_size",
+)
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag for every field of `Config`."""
+    for field in dataclasses.fields(Config):
+        about, choices = field.metadata["help"], field.metadata["choices"]
+        default = field.default
+        if field.metadata["each"]:
+            default = [_text(v) for v in default]
+            define = flags.DEFINE_list
+        elif choices:
+            flags.DEFINE_enum(
+                field.name, default, choices, about, flag_values=values
+            )
+            continue
+        else:
+            define = _DEFINE[field.type]
+        define(field.name, default, about, flag_values=values)
+
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    int | None: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    str | None: flags.DEFINE_string,
+}
+
+
+def from_flags(values: flags.FlagValues) -> Config:
+    """A checked `Config` from parsed flags; raises `UserError`."""
+    return Config(
+        **{
+            field.name: _parse(field, values[field.name].value)
+            for field in dataclasses.fields(Config)
+        }
+    )
+
+
+def from_flag_lines(lines: list[str]) -> Config:
+    """A `Config` from the lines of a flagfile, such as a run's flags.txt."""
+    values = flags.FlagValues()
+    define_flags(values)
+    try:
+        values(["smartgrowth", *lines])
+    except flags.Error as error:
+        raise UserError(
+            f"flags that this version does not take: {error}; use the version "
+            "that wrote them"
+        ) from None
+    return from_flags(values)
+
+
+def _parse(field: dataclasses.Field, value: Any) -> Any:
+    each = field.metadata["each"]
+    if not each:
+        return value
+    try:
+        return tuple(each(entry.strip()) for entry in value or ())
+    except ValueError:
+        what = "numbers or 'all'" if each is _integer_or_all else "numbers"
+        raise UserError(
+            f"--{field.name}={','.join(value)}: expected {what}, separated "
+            "by commas"
+        ) from None
+
+
+def _text(value: Any) -> str:
+    """The value as a flag's text."""
+    if isinstance(value, tuple | list):
+        return ",".join(_text(v) for v in value)
+    if value is ALL:
+        return "all"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _check(config, name, accept, wanted) -> None:
+    value = getattr(config, name)
+    if not accept(value):
+        raise UserError(f"--{name}={_text(value)}: must be {wanted}")
+
+
+def _check_each(config, name, accept, wanted) -> None:
+    for value in getattr(config, name):
+        if not accept(value):
+            raise UserError(
+                f"--{name}={_text(getattr(config, name))}: every value must "
+                f"be {wanted}, got {_text(value)}"
+            )

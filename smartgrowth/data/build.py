@@ -1,0 +1,265 @@
+"""Writing a store: decode, check and resize a source's images, once.
+
+The stream is written in chunks, so that a store of any size takes the memory of
+a few hundred images.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from smartgrowth import UserError
+from smartgrowth.data import store
+from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+
+CHUNK = 256  # images held in memory, a split and size
+SAY_SECONDS = 5.0  # between lines of progress
+
+
+def ensure_store(
+    fingerprint: str,
+    load: Callable[[], Source],
+    sizes: Sequence[int],
+    cache_dir: pathlib.Path,
+    say: Callable[[str], None] = print,
+) -> pathlib.Path:
+    """The directory of a store with these image sizes, made where missing.
+
+    Args:
+      fingerprint: of the source, known without opening it.
+      load: opens the source; called only if something is missing.
+      sizes: sides in pixels; above the originals' they are not enlarged.
+      cache_dir: where stores are kept.
+      say: takes a line of progress.
+
+    Raises:
+      UserError: no image of a split could be used; no room on the disk.
+    """
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "_", fingerprint)[:60].strip("_")
+    tail = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
+    directory = cache_dir / "stores" / f"{slug}-{tail}"
+    try:
+        facts = json.loads((directory / store.STORE_FILE).read_text())
+    except (OSError, ValueError):
+        facts = {"sizes": []}
+    missing = _missing(sizes, facts)
+    if missing:
+        source = load()
+        facts["native_size"] = source.native_size
+        missing = _missing(sizes, facts)
+        sizes = ", ".join(str(size) for size in missing)
+        say(f"storing {source.name} at {sizes} px in {directory}")
+        try:
+            _build(source, directory, missing, facts, say)
+        except OSError as error:
+            raise UserError(
+                f"--cache_dir={cache_dir}: cannot write the store "
+                f"({error.strerror or error}); make room or name another "
+                "folder"
+            ) from error
+    return directory
+
+
+def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
+    native = facts.get("native_size")
+    return sorted(
+        {min(size, native or size) for size in sizes} - set(facts["sizes"])
+    )
+
+
+def _build(source, directory, sizes, facts, say) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    writers = {
+        (split, size): _ArrayWriter(
+            store.images_path(directory, split, size), size
+        )
+        for split in (TRAIN, VALIDATION)
+        for size in sizes
+    }
+    try:
+        census = _stream(source, writers, say)
+        if facts.get("content", census.content) != census.content:
+            raise UserError(
+                f"--dataset={source.name} gives other images than when "
+                f"{directory} was made; delete that folder"
+            )
+        for writer in writers.values():
+            writer.close()
+    finally:
+        for writer in writers.values():
+            writer.abandon()
+    for name, split in census.splits.items():
+        np.save(store.labels_path(directory, name), split.labels)
+        store.ids_path(directory, name).write_text(
+            "\n".join(split.ids) + "\n", "utf-8"
+        )
+    _write_json(directory / store.REPORT_FILE, census.report())
+    # Written last: a store without it does not exist.
+    _write_json(
+        directory / store.STORE_FILE,
+        {
+            "name": source.name,
+            "class_names": source.class_names,
+            "groups": dict(source.groups) if source.groups else None,
+            "native_size": source.native_size,
+            "sizes": sorted({*sizes, *facts["sizes"]}),
+            "content": census.content,
+            "channel_sums": census.channel_sums.tolist(),
+        },
+    )
+
+
+def _stream(source: Source, writers, say) -> "_Census":
+    census = _Census(source)
+    started = said = time.monotonic()
+    for example in source.examples():
+        if isinstance(example, Refusal):
+            census.refused[example.id] = example.reason
+            continue
+        census.add(example)
+        for (split, _), writer in writers.items():
+            if split == example.split:
+                writer.add(example.image)
+        now = time.monotonic()
+        if now - said > SAY_SECONDS:
+            said = now
+            rate = census.count / (now - started)
+            say(f"  {census.count:,} images stored, {rate:,.0f}/s")
+    census.finish()
+    seconds = time.monotonic() - started
+    refused = f", {len(census.refused)} refused" if census.refused else ""
+    say(f"  {census.count:,} images stored in {seconds:.0f} s{refused}")
+    return census
+
+
+@dataclasses.dataclass
+class _Members:
+    """Labels and ids of one split, as far as they have come."""
+
+    labels: list[int] = dataclasses.field(default_factory=list)
+    ids: list[str] = dataclasses.field(default_factory=list)
+
+
+class _Census:
+    """What went into a store, and what was wrong with it."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
+        # Of a class's training images: pixels, their sum, their squares' sum.
+        self.channel_sums = np.zeros((len(source.class_names), 3, 3))
+        self.refused: dict[str, str] = {}
+        self.repaired: dict[str, str] = {}
+        self.doubted: dict[str, str] = {}
+        self.seen: dict[bytes, tuple[str, str, int]] = {}
+
+    @property
+    def count(self) -> int:
+        return sum(len(split.ids) for split in self.splits.values())
+
+    @property
+    def content(self) -> str:
+        return store.digest(self.source.class_names, self.splits)
+
+    def add(self, example: store.Example) -> None:
+        split = self.splits[example.split]
+        split.labels.append(example.label)
+        split.ids.append(example.id.replace("\n", " "))
+        if example.note:
+            self.repaired[example.id] = example.note
+        self._doubt(example)
+        if example.split == TRAIN:
+            pixels = example.image.reshape(-1, 3)
+            exact = pixels.astype(np.float32)
+            self.channel_sums[example.label] += (
+                np.full(3, len(pixels)),
+                pixels.sum(axis=0, dtype=np.int64),
+                np.einsum("nc,nc->c", exact, exact, dtype=np.float64),
+            )
+
+    def _doubt(self, example: store.Example) -> None:
+        """Notes pixels that were seen before, across splits or classes."""
+        key = hashlib.blake2b(example.image, digest_size=12).digest()
+        if key not in self.seen:
+            self.seen[key] = (example.id, example.split, example.label)
+            return
+        twin, split, label = self.seen[key]
+        if split != example.split:
+            self.doubted[example.id] = f"same pixels as {twin} in {split}"
+        elif label != example.label:
+            name = self.source.class_names[label]
+            self.doubted[example.id] = f"same pixels as {twin} in {name}"
+
+    def finish(self) -> None:
+        """Raises `UserError` if there is nothing to train or validate on."""
+        for name, split in self.splits.items():
+            if not split.ids:
+                refused = next(iter(self.refused.items()), None)
+                why = f" (refused {refused[0]}: {refused[1]})" if refused else ""
+                raise UserError(
+                    f"--dataset={self.source.name} has no usable {name} "
+                    f"images{why}; check the folder or file that it names"
+                )
+
+    def report(self) -> dict:
+        return {
+            "dataset": self.source.name,
+            "images": {name: len(s.ids) for name, s in self.splits.items()},
+            "refused": self.refused,
+            "repaired": self.repaired,
+            "doubted": self.doubted,
+        }
+
+
+class _ArrayWriter:
+    """A .npy file of uint8 images whose number is not known beforehand."""
+
+    def __init__(self, path: pathlib.Path, size: int):
+        self.path, self.size, self.count = path, size, 0
+        self.partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self.file = self.partial.open("wb")
+        self.chunk: list[np.ndarray] = []
+        self._write_header()
+
+    def add(self, image: np.ndarray) -> None:
+        self.chunk.append(store.fit_square(image, self.size))
+        self.count += 1
+        if len(self.chunk) == CHUNK:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._write_header()
+        self.file.close()
+        self.partial.replace(self.path)
+
+    def abandon(self) -> None:
+        """Removes what was written, unless it was closed."""
+        self.file.close()
+        self.partial.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self.chunk:
+            self.file.write(np.stack(self.chunk))
+            self.chunk.clear()
+
+    def _write_header(self) -> None:
+        # NumPy pads the header, so that the first axis may grow in place.
+        self.file.seek(0)
+        shape = (self.count, self.size, self.size, 3)
+        np.lib.format.write_array_header_1_0(
+            self.file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+
+
+def _write_json(path: pathlib.Path, value) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(value, indent=1), "utf-8")
+    partial.replace(path)

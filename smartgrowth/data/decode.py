@@ -1,0 +1,168 @@
+"""Encoded image -> uint8 RGB, and what had to be repaired on the way.
+
+Every dataset's images pass through here, so that a grayscale JPEG or a broken
+file means the same wherever it came from. Sizes are left as they are.
+"""
+
+import collections
+import concurrent.futures
+import io
+import os
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from smartgrowth.data.store import Example, Refusal
+
+# What `decode` reads; the ending only chooses files, the content decides.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_GRAYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B")
+_ALPHA = ("LA", "PA", "RGBA")
+
+
+def decode(encoded: bytes | str | os.PathLike) -> tuple[np.ndarray, str]:
+    """Decodes one image.
+
+    Args:
+      encoded: the content of an image file, or the path of one.
+
+    Returns:
+      A uint8 array (height, width, 3) in RGB and a note: what was repaired,
+      comma separated, of "rotated" (an EXIF orientation was applied),
+      "animation" (only its first frame is used), "palette", "16-bit",
+      "grayscale", "alpha" (put on white) and the names of other colour
+      spaces, such as "CMYK". An ordinary image has the note "".
+
+    Raises:
+      Exception: of nearly any kind, as Pillow does on a broken image.
+    """
+    if isinstance(encoded, bytes):
+        encoded = io.BytesIO(encoded)
+    with Image.open(encoded) as image:
+        notes = []
+        orientation = _orientation(image)
+        # An MPO is a photo with previews beside it, as some cameras write.
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            notes.append("animation")
+        if image.mode in ("P", "PA"):
+            notes.append("palette")
+        # Pillow reads a 16-bit colour PNG as 8-bit; only the tile tells.
+        tile = str(image.tile[0]) if image.tile else ""
+        if image.mode.startswith("I") or ";16" in tile:
+            notes.append("16-bit")
+        if image.mode in _GRAYSCALE:
+            notes.append("grayscale")
+        if image.mode in _ALPHA or "transparency" in image.info:
+            notes.append("alpha")
+        elif image.mode not in ("RGB", "P", *_GRAYSCALE):
+            notes.append(image.mode)
+        image = _to_rgb(image, "alpha" in notes)
+        if orientation is not None:
+            notes.insert(0, "rotated")
+            image = image.transpose(orientation)
+        return np.asarray(image), ", ".join(notes)
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """The transposition that turns the image upright, None if it is."""
+    try:
+        tag = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - broken EXIF is no broken picture
+        return None
+    return {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(tag)
+
+
+def _to_rgb(image: Image.Image, has_alpha: bool) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 0..65535 to 0..255; Pillow's own conversion clips at 255.
+        values = np.clip(np.asarray(image, np.int64), 0, 65535)
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif has_alpha:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def decode_example(
+    id: str,
+    split: str,
+    label: int,
+    encoded: bytes | str | os.PathLike,
+    expected: tuple[str, ...] = (),
+) -> Example | Refusal:
+    """Decodes one image into an `Example`, or says why it cannot be used.
+
+    Args:
+      id, split, label: as in `Example`.
+      encoded: as in `decode`; empty bytes stand for an image that its archive
+        could not give.
+      expected: notes that are no repair, as "grayscale" in a dataset that is
+        grayscale throughout.
+    """
+    if encoded == b"":
+        return Refusal(id, "empty, or damaged in its archive")
+    try:
+        image, note = decode(encoded)
+    except UnidentifiedImageError:
+        return Refusal(id, "not an image that can be read")
+    except Exception as error:  # noqa: BLE001 - Pillow raises many kinds
+        return Refusal(id, one_line(error))
+    if note and expected:
+        note = ", ".join(n for n in note.split(", ") if n not in expected)
+    return Example(id, split, label, image, note)
+
+
+def decode_in_order(
+    jobs: Iterable[tuple], chunk: int, workers: int = 2
+) -> Iterator[Example | Refusal]:
+    """Calls `decode_example(*job)` for each job, in threads, in order.
+
+    At most `workers + 1` chunks are under way or waiting to be taken, so the
+    memory does not grow with the number of jobs.
+
+    Args:
+      jobs: arguments of `decode_example`.
+      chunk: jobs handed to a thread at once: many small images, or one large.
+      workers: the number of threads.
+    """
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque()
+        for part in _chunks(jobs, chunk):
+            waiting.append(pool.submit(_decode_all, part))
+            if len(waiting) > workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _decode_all(jobs: list[tuple]) -> list[Example | Refusal]:
+    return [decode_example(*job) for job in jobs]
+
+
+def _chunks(items: Iterable, size: int) -> Iterator[list]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line of at most 200 characters."""
+    text = " ".join(str(error).split())[:200]
+    return text or type(error).__name__

@@ -1,0 +1,358 @@
+"""The embedded dataset: 60 symbols in 12 families, drawn from fonts.
+
+matplotlib ships the fonts, so nothing is downloaded. Every image is drawn from
+its id and the seed alone, in any order. Nothing here knows about training.
+"""
+
+import functools
+import hashlib
+import math
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+
+# Raise it with any change to the drawing code that changes an image; changed
+# constants and fonts count by themselves.
+VERSION = 1
+
+SIZE = 64  # pixels, the side of an image
+TRAIN_PER_CLASS = 200
+VALIDATION_PER_CLASS = 40
+
+# Difficulty. The classes of a family differ in a few strokes, and a symbol
+# takes a quarter to a half of the frame: at 16 px that leaves it 4 to 8 px.
+SCALE = (0.28, 0.5)  # the symbol's longer side, of the frame's
+ROTATION = 20.0  # degrees, at most, either way
+STRETCH = 0.2  # natural log of width over height, at most, either way
+SHEAR = 0.25  # sideways shift over height, at most, either way
+CONTRAST = (0.17, 0.63)  # symbol against background, of the luminance range
+SATURATION = 0.35  # how far a color channel strays from gray, at most
+TEXTURE = 0.75  # gradient, blobs and stripes behind it, of the contrast
+CLUTTER = (4, 11)  # strokes behind it, fewest and most
+CLUTTER_STRENGTH = 0.95  # a stroke's luminance, at most, of the contrast
+NOISE = (0.03, 0.16)  # standard deviation per pixel, of the luminance range
+
+# Family -> class -> symbol. Within a family, symbols are alike but never equal,
+# and none turns into another within the rotation; across scripts there are no
+# lookalikes.
+SYMBOLS = {
+    "chess": {
+        "chess_king": "♚",
+        "chess_queen": "♛",
+        "chess_rook": "♜",
+        "chess_bishop": "♝",
+        "chess_knight": "♞",
+    },
+    "dice": {
+        "die_2": "⚁",
+        "die_3": "⚂",
+        "die_4": "⚃",
+        "die_5": "⚄",
+        "die_6": "⚅",
+    },
+    "zodiac": {
+        "zodiac_cancer": "♋",
+        "zodiac_leo": "♌",
+        "zodiac_virgo": "♍",
+        "zodiac_scorpio": "♏",
+        "zodiac_capricorn": "♑",
+    },
+    "planets": {
+        "planet_mercury": "☿",
+        "planet_venus": "♀",
+        "planet_earth": "♁",
+        "planet_jupiter": "♃",
+        "planet_saturn": "♄",
+    },
+    "arrows": {
+        "arrow_two_headed": "↠",
+        "arrow_with_tail": "↣",
+        "arrow_from_bar": "↦",
+        "arrow_with_loop": "↬",
+        "arrow_with_stroke": "↛",
+    },
+    "weather": {
+        "weather_cloud": "☁",
+        "weather_umbrella": "☂",
+        "weather_rain": "☔",
+        "weather_snowman": "☃",
+        "weather_snowflake": "❄",
+    },
+    "music": {
+        "music_eighth": "♪",
+        "music_beamed_eighths": "♫",
+        "music_beamed_sixteenths": "♬",
+        "music_natural": "♮",
+        "music_sharp": "♯",
+    },
+    "trigrams": {
+        "trigram_heaven": "☰",
+        "trigram_lake": "☱",
+        "trigram_fire": "☲",
+        "trigram_wind": "☴",
+        "trigram_water": "☵",
+    },
+    "greek": {
+        "greek_zeta": "ζ",
+        "greek_xi": "ξ",
+        "greek_final_sigma": "ς",
+        "greek_psi": "ψ",
+        "greek_omega": "ω",
+    },
+    "cyrillic": {
+        "cyrillic_sha": "Ш",
+        "cyrillic_shcha": "Щ",
+        "cyrillic_tse": "Ц",
+        "cyrillic_zhe": "Ж",
+        "cyrillic_yu": "Ю",
+    },
+    "georgian": {
+        "georgian_tan": "თ",
+        "georgian_man": "მ",
+        "georgian_phar": "ფ",
+        "georgian_shin": "შ",
+        "georgian_jil": "ძ",
+    },
+    "armenian": {
+        "armenian_gim": "Գ",
+        "armenian_da": "Դ",
+        "armenian_ech": "Ե",
+        "armenian_za": "Զ",
+        "armenian_ja": "Ձ",
+    },
+}
+
+FONTS = (
+    "DejaVuSans",
+    "DejaVuSans-Bold",
+    "DejaVuSans-Oblique",
+    "DejaVuSans-BoldOblique",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Bold",
+    "DejaVuSansMono-Oblique",
+    "DejaVuSansMono-BoldOblique",
+    "DejaVuSerif",
+    "DejaVuSerif-Bold",
+    "DejaVuSerif-Italic",
+    "DejaVuSerif-BoldItalic",
+    "STIXGeneral",
+    "STIXGeneralBol",
+    "STIXGeneralItalic",
+    "STIXGeneralBolIta",
+)
+
+# Shapes are warped at twice the size and then averaged, against jagged edges.
+_OVERSAMPLE = 2
+_CANVAS = SIZE * _OVERSAMPLE
+# A mask is never enlarged: its longer side is that of the largest symbol.
+_MASK = math.ceil(SCALE[1] * _CANVAS)
+_LUMINANCE = np.array([0.30, 0.59, 0.11], np.float32)
+
+
+def make_source(seed: int = 0) -> Source:
+    """Makes the `glyphs` dataset: 60 classes in 12 groups, 64 x 64 pixels.
+
+    seed: another seed draws other images of the same classes.
+    """
+    groups = {
+        name: family for family, names in SYMBOLS.items() for name in names
+    }
+    return Source(
+        name="glyphs",
+        fingerprint=_fingerprint(seed),
+        class_names=tuple(groups),
+        native_size=SIZE,
+        examples=functools.partial(_examples, seed),
+        groups=groups,
+    )
+
+
+def draw(seed: int, split: str, name: str, index: int) -> np.ndarray:
+    """Draws one image: uint8 (64, 64, 3).
+
+    Every number comes from a generator keyed by the arguments, so an image does
+    not depend on what was drawn before it, and no two splits share a drawing.
+    """
+    key = f"glyphs/{seed}/{_id(split, name, index)}"
+    digest = hashlib.sha256(key.encode()).digest()
+    rng = np.random.Generator(
+        np.random.Philox(key=int.from_bytes(digest[:16], "big"))
+    )
+    contrast = rng.uniform(*CONTRAST)
+    back, front = _two_colors(rng, contrast)
+    texture = TEXTURE * _texture(rng) + CLUTTER_STRENGTH * _clutter(rng)
+    image = back[:, None, None] + np.float32(contrast) * texture
+    masks = _masks(_characters()[name])
+    mask = _place(rng, masks[rng.integers(len(masks))])
+    image += mask * (front[:, None, None] - image)
+    noise = rng.standard_normal(image.shape, np.float32)
+    image += np.float32(rng.uniform(*NOISE)) * noise
+    image = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image.transpose(1, 2, 0))
+
+
+def font_paths(character: str) -> list[pathlib.Path]:
+    """Lists those of `FONTS` that have the character, in that order."""
+    from matplotlib import ft2font
+
+    return [
+        path
+        for path in _font_files()
+        if ft2font.FT2Font(path).get_char_index(ord(character))
+    ]
+
+
+def _examples(seed: int) -> Iterator[Example]:
+    sizes = {TRAIN: TRAIN_PER_CLASS, VALIDATION: VALIDATION_PER_CLASS}
+    for split, size in sizes.items():
+        for label, name in enumerate(_characters()):
+            for index in range(size):
+                image = draw(seed, split, name, index)
+                yield Example(_id(split, name, index), split, label, image)
+
+
+def _id(split: str, name: str, index: int) -> str:
+    return f"{split}/{name}/{index:04d}"
+
+
+def _fingerprint(seed: int) -> str:
+    """Covers what the images depend on; fonts differ among matplotlibs."""
+    settings = (
+        *(VERSION, seed, SIZE, TRAIN_PER_CLASS, VALIDATION_PER_CLASS),
+        *(SCALE, ROTATION, STRETCH, SHEAR, CONTRAST, SATURATION, TEXTURE),
+        *(CLUTTER, CLUTTER_STRENGTH, NOISE, SYMBOLS, FONTS),
+    )
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in _font_files():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _font_files() -> list[pathlib.Path]:
+    import matplotlib
+
+    folder = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf")
+    return [folder / f"{font}.ttf" for font in FONTS]
+
+
+@functools.cache
+def _characters() -> dict[str, str]:
+    return {
+        name: character
+        for names in SYMBOLS.values()
+        for name, character in names.items()
+    }
+
+
+@functools.cache
+def _masks(character: str) -> list:
+    """The symbol in each font that has it: grayscale PIL images, white on black.
+
+    Cropped and scaled so that the longer side is `_MASK` pixels: fonts would
+    otherwise give the family away by its size.
+    """
+    from PIL import Image, ImageFont
+
+    masks = []
+    for path in font_paths(character):
+        font = ImageFont.truetype(str(path), 4 * _MASK)
+        core, _ = font.getmask2(character, "L")
+        mask = Image.frombytes("L", core.size, bytes(core))
+        mask = mask.crop(mask.getbbox())
+        shrink = _MASK / max(mask.size)
+        size = [max(1, round(side * shrink)) for side in mask.size]
+        masks.append(mask.resize(size, Image.Resampling.BOX))
+    return masks
+
+
+def _two_colors(
+    rng: np.random.Generator, contrast: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Background and symbol, float32 (3,), their luminances `contrast` apart."""
+    dark = rng.uniform(0.05, 0.95 - contrast)
+    luminances = [dark, dark + contrast]
+    if rng.random() < 0.5:
+        luminances.reverse()
+    chroma = rng.uniform(-SATURATION, SATURATION, (2, 3)).astype(np.float32)
+    chroma -= (chroma @ _LUMINANCE)[:, None]
+    back, front = np.float32(luminances)[:, None] + chroma
+    return back, front
+
+
+@functools.cache
+def _spread(cells: int) -> np.ndarray:
+    """Interpolates `cells` values along a side: float32 (SIZE, cells)."""
+    where = np.linspace(0, cells - 1, SIZE)
+    distance = np.abs(where[:, None] - np.arange(cells))
+    # A cosine bump a cell wide: smooth, and the weights of a pixel sum to one.
+    return np.float32(0.5 + 0.5 * np.cos(np.pi * np.minimum(distance, 1)))
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """A gradient, blobs and stripes: float32 (3, SIZE, SIZE), about -1 to 1."""
+    texture = np.zeros((3, SIZE, SIZE), np.float32)
+    for cells, strength in (2, 0.5), (int(rng.integers(4, 10)), 0.5):
+        values = rng.uniform(-strength, strength, (3, cells, cells))
+        spread = _spread(cells)
+        texture += spread @ values.astype(np.float32) @ spread.T
+    angle = rng.uniform(0, np.pi)
+    waves = 2 * np.pi * rng.uniform(2, 10) * np.linspace(0, 1, SIZE)
+    x, y = np.cos(angle) * waves, np.sin(angle) * waves + rng.uniform(0, 7)
+    # sin(x + y) as outer products: 64 sines an axis, not one a pixel.
+    stripes = np.outer(np.sin(y), np.cos(x)) + np.outer(np.cos(y), np.sin(x))
+    strengths = rng.uniform(0, 0.5) * rng.uniform(0.3, 1, (3, 1, 1))
+    return texture + np.float32(strengths) * np.float32(stripes)
+
+
+def _clutter(rng: np.random.Generator) -> np.ndarray:
+    """Lines and arcs, dark and light: float32 (SIZE, SIZE), -1 to 1."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("L", (_CANVAS, _CANVAS), 127)
+    pen = ImageDraw.Draw(canvas)
+    for _ in range(rng.integers(CLUTTER[0], CLUTTER[1] + 1)):
+        shade, width = int(rng.integers(255)), int(rng.integers(2, 9))
+        x, y = rng.uniform(0, _CANVAS, 2)
+        length, angle = rng.uniform(0.1, 0.5) * _CANVAS, rng.uniform(0, 360)
+        if rng.random() < 0.5:
+            radius = length / 2
+            box = (x - radius, y - radius, x + radius, y + radius)
+            end = angle + rng.uniform(60, 360)
+            pen.arc(box, angle, end, fill=shade, width=width)
+        else:
+            dx = length * math.cos(math.radians(angle))
+            dy = length * math.sin(math.radians(angle))
+            pen.line((x, y, x + dx, y + dy), fill=shade, width=width)
+    return np.asarray(canvas.reduce(_OVERSAMPLE), np.float32) / 127 - 1
+
+
+def _place(rng: np.random.Generator, mask) -> np.ndarray:
+    """Warps a mask into the frame, whole: float32 (SIZE, SIZE), 0 to 1."""
+    from PIL import Image
+
+    angle = math.radians(rng.uniform(-ROTATION, ROTATION))
+    stretch = math.exp(rng.uniform(-STRETCH, STRETCH) / 2)
+    shear = rng.uniform(-SHEAR, SHEAR)
+    cos, sin = math.cos(angle), math.sin(angle)
+    warp = np.array([[cos, -sin], [sin, cos]]) @ [
+        [stretch, shear],
+        [0, 1 / stretch],
+    ]
+    # The scale is that of the warped box, so that none leaves the range.
+    extent = np.abs(warp) @ mask.size
+    warp *= rng.uniform(*SCALE) * _CANVAS / max(extent)
+    half = np.abs(warp) @ mask.size / 2
+    center = half + rng.random(2) * (_CANVAS - 2 * half)
+    # PIL asks for the way back, from the canvas to the mask.
+    back = np.linalg.inv(warp)
+    shift = np.array(mask.size) / 2 - back @ center
+    canvas = mask.transform(
+        (_CANVAS, _CANVAS),
+        Image.Transform.AFFINE,
+        (*back[0], shift[0], *back[1], shift[1]),
+        Image.Resampling.BICUBIC,
+    )
+    return np.asarray(canvas.reduce(_OVERSAMPLE), np.float32) / 255

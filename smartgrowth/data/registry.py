@@ -1,0 +1,147 @@
+"""Dataset name -> how to get it.
+
+`fingerprint` tells whether a store is still of the same images and is cheap;
+`load_source` is for making one, and may import TFDS.
+"""
+
+import difflib
+import os
+from collections.abc import Callable
+
+from smartgrowth import UserError
+from smartgrowth.data import folder, tiny_imagenet_files
+from smartgrowth.data.store import Source
+
+
+def _load_glyphs(data_dir: str | None, cache_dir: str) -> Source:
+    from smartgrowth.data import glyphs
+
+    # A constant: a training seed must not change what is trained on.
+    return glyphs.make_source(seed=0)
+
+
+def _load_tiny_imagenet(data_dir: str | None, cache_dir: str) -> Source:
+    """Prepared when the images are first asked for, unless it is a download:
+    of that, the class names are known only afterwards."""
+    fingerprint = tiny_imagenet_files.fingerprint(data_dir)
+
+    def prepare(files):
+        from smartgrowth.data import tiny_imagenet
+
+        return tiny_imagenet.prepare(files, fingerprint, cache_dir)
+
+    def examples():
+        from smartgrowth.data import tfds_source
+
+        return tfds_source.stream(prepare(files), "tiny_imagenet", id_key="id")
+
+    if data_dir is None:
+        files = None
+        names = prepare(None).info.features["label"].names
+    else:
+        files = tiny_imagenet_files.open_files(data_dir)
+        names = files.class_names
+    return Source(
+        name="tiny_imagenet",
+        fingerprint=fingerprint,
+        class_names=tuple(names),
+        native_size=64,
+        examples=examples,
+    )
+
+
+def _load_cifar10(data_dir: str | None, cache_dir: str) -> Source:
+    return _load_tfds("cifar10", "cifar10", data_dir, cache_dir)
+
+
+def _load_cifar100(data_dir: str | None, cache_dir: str) -> Source:
+    return _load_tfds(
+        "cifar100", "cifar100", data_dir, cache_dir, group_key="coarse_label"
+    )
+
+
+def _load_imagenette(data_dir: str | None, cache_dir: str) -> Source:
+    return _load_tfds(
+        "imagenette",
+        "imagenette/320px-v2",
+        data_dir,
+        cache_dir,
+        native_size=320,
+    )
+
+
+def _load_tfds(name, tfds_name, data_dir, cache_dir, **options) -> Source:
+    from smartgrowth.data import tfds_source
+
+    return tfds_source.load_tfds(
+        tfds_name,
+        name,
+        fingerprint(name, data_dir),
+        data_dir,
+        cache_dir,
+        **options,
+    )
+
+
+# name -> function of (data_dir, cache_dir)
+DATASETS: dict[str, Callable[[str | None, str], Source]] = {
+    "glyphs": _load_glyphs,
+    "tiny_imagenet": _load_tiny_imagenet,
+    "cifar10": _load_cifar10,
+    "cifar100": _load_cifar100,
+    "imagenette": _load_imagenette,
+}
+PREFIXES = ("tfds:", "folder:")
+
+
+def load_source(dataset: str, data_dir: str | None, cache_dir: str) -> Source:
+    """Gets a dataset by its name.
+
+    Args:
+      dataset: a name in `DATASETS`, "tfds:NAME" or "folder:PATH".
+      data_dir: where the data is; None lets it be downloaded. PATH of
+        "folder:PATH" may be relative to it.
+      cache_dir: a folder for downloads and for what TFDS prepares.
+
+    Raises:
+      UserError: unknown name, or the data is not there or not whole.
+    """
+    kind, rest = _parse(dataset)
+    if kind == "tfds":
+        return _load_tfds(dataset, rest, data_dir, cache_dir)
+    if kind == "folder":
+        return folder.load_folder(os.path.join(data_dir or "", rest), dataset)
+    return DATASETS[dataset](data_dir, cache_dir)
+
+
+def fingerprint(dataset: str, data_dir: str | None = None) -> str:
+    """The `fingerprint` of the source, without TFDS and TensorFlow.
+
+    Raises:
+      UserError: unknown name, or nothing is at the path it stands for.
+    """
+    kind, rest = _parse(dataset)
+    if kind == "folder":
+        return folder.fingerprint(os.path.join(data_dir or "", rest))
+    if dataset == "glyphs":
+        return _load_glyphs(None, "").fingerprint
+    if dataset == "tiny_imagenet":
+        return tiny_imagenet_files.fingerprint(data_dir)
+    # TFDS datasets are versioned: the name and the place say which.
+    place = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else ""
+    return f"tfds-{folder.hash_entries({dataset: (place,)})}"
+
+
+def _parse(dataset: str) -> tuple[str, str]:
+    """(prefix, what follows it), or (name, "")."""
+    if dataset in DATASETS:
+        return dataset, ""
+    for prefix in PREFIXES:
+        if dataset.startswith(prefix) and dataset != prefix:
+            return prefix[:-1], dataset.removeprefix(prefix)
+    near = difflib.get_close_matches(dataset, DATASETS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(
+        f"--dataset={dataset}: unknown; choose one of {', '.join(DATASETS)}, "
+        f"tfds:NAME, folder:PATH{hint}"
+    )

@@ -1,0 +1,118 @@
+"""What the machine is: accelerator, precision, reproducible bits."""
+
+import dataclasses
+import os
+import platform
+
+import keras
+
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The device that trains.
+
+    kind: "cpu", "gpu" or "tpu". name: as its maker calls it.
+    capability: CUDA's compute capability, of a GPU.
+    features: instruction sets, of a CPU.
+    """
+
+    kind: str
+    name: str
+    capability: tuple[int, int] | None = None
+    features: frozenset[str] = frozenset()
+
+
+def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
+    """The dtype policy's name for `--precision`, and why."""
+    if wanted != "auto":
+        why = "as --precision says"
+        if wanted == "float16" and machine.kind == "cpu":
+            why += "; on a CPU its gradients are over 100 x slower"
+        return POLICIES[wanted], why
+    if machine.kind == "tpu":
+        return POLICIES["bfloat16"], "a TPU multiplies in bfloat16"
+    if machine.kind == "gpu":
+        if machine.capability is None:
+            return POLICIES["float32"], "the GPU does not say what it can do"
+        version = ".".join(str(part) for part in machine.capability)
+        if machine.capability >= (8, 0):
+            return POLICIES["bfloat16"], f"compute capability {version} has it"
+        if machine.capability >= (7, 0):
+            why = f"compute capability {version} has it, and no bfloat16"
+            return POLICIES["float16"], why
+        return POLICIES["float32"], f"compute capability {version} is too old"
+    for feature in ("amx_bf16", "avx512_bf16"):
+        if feature in machine.features:
+            return POLICIES["bfloat16"], f"the CPU has {feature}"
+    return POLICIES["float32"], "the CPU has no bfloat16 instructions"
+
+
+def find_machine() -> Machine:
+    """The device that the Keras backend trains on."""
+    if keras.backend.backend() == "jax":
+        return _jax_machine()
+    import tensorflow as tf
+
+    for kind in ("TPU", "GPU"):
+        for device in tf.config.list_physical_devices(kind):
+            details = tf.config.experimental.get_device_details(device)
+            return Machine(
+                kind.lower(),
+                details.get("device_name", device.name),
+                details.get("compute_capability"),
+            )
+    return _cpu()
+
+
+def prepare(seed: int, deterministic: bool) -> None:
+    """Seeds the weights' generators; asks for reproducible bits if wanted."""
+    keras.utils.set_random_seed(seed)
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def describe_numerics() -> dict:
+    """What equal bits depend on besides the flags."""
+    return {
+        "cpu": _cpu().name,
+        "cores": os.cpu_count(),
+        "backend": keras.backend.backend(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def _jax_machine() -> Machine:
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return _cpu()
+    version = getattr(device, "compute_capability", None)
+    capability = (
+        tuple(int(part) for part in str(version).split(".")) if version else None
+    )
+    return Machine(device.platform, device.device_kind, capability)
+
+
+def _cpu() -> Machine:
+    name, features = platform.processor() or platform.machine(), ""
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    name = value.strip()
+                if key.strip() == "flags":
+                    features = value
+                    break
+    except OSError:
+        pass  # not Linux: nothing known, nothing assumed
+    return Machine("cpu", name, features=frozenset(features.split()))

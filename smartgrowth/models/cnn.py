@@ -1,0 +1,18 @@
+"""A plain convolutional network, the residual ones' control: no shortcuts."""
+
+from smartgrowth.models.resnet import conv_norm_relu
+
+STAGES = 4
+
+
+def cnn(layers, x, *, num_classes, width, depth, dropout=0.0):
+    """4 stages of `depth` 3x3 convolutions; shrinks the image by 8."""
+    for stage in range(STAGES):
+        if stage:
+            x = layers.max_pool(x)
+        for _ in range(depth):
+            x = conv_norm_relu(layers, x, width * 2**stage)
+    if dropout:
+        x = layers.dropout(x, dropout)
+    x = layers.conv(x, num_classes, bias=True)
+    return layers.logits(layers.global_average_pool(x))

@@ -1,0 +1,145 @@
+"""Reads a network as Keras layers, with a batch norm that is fused where it can
+be.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("smartgrowth")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization (Ioffe and Szegedy 2015) through TensorFlow's one op.
+
+    The stock layer makes moments, casts and a chain of elementwise operators;
+    the op is about twice as fast a training step on CPUs (DESIGN: 226 for 125
+    images/s in float32). Weights mean the same as the stock layer's and stand
+    in the same order. Input (batch, height, width, channels).
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        import tensorflow as tf
+
+        training = bool(training) and self.trainable
+        running = (self.moving_mean, self.moving_variance)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=tf.zeros([0]) if training else tf.convert_to_tensor(running[0]),
+            variance=(
+                tf.zeros([0]) if training else tf.convert_to_tensor(running[1])
+            ),
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            # The op estimates the population's variance (n - 1); the stock
+            # layer keeps the batch's own (n).
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+            self._follow(self.moving_mean, mean)
+            self._follow(self.moving_variance, variance * (count - 1) / count)
+        return outputs
+
+    def _follow(self, variable, value):
+        variable.assign(
+            variable * self.momentum + value * (1.0 - self.momentum)
+        )
+
+
+class KerasLayers:
+    """The vocabulary of layers, applied to Keras tensors.
+
+    dtype: a dtype policy's name. stock: no layer that needs this package.
+    """
+
+    def __init__(self, dtype="float32", stock=False):
+        self.dtype = dtype
+        fused = keras.backend.backend() == "tensorflow" and not stock
+        self.batch_norm = (
+            FusedBatchNormalization
+            if fused
+            else keras.layers.BatchNormalization
+        )
+
+    def image_input(self, mean, variance):
+        image = keras.Input((None, None, 3), name="image")
+        # In float32: bfloat16 would round the mean.
+        x = keras.layers.Normalization(
+            mean=list(mean), variance=list(variance), dtype="float32"
+        )(image)
+        return image, x
+
+    def model(self, image, logits, name):
+        return keras.Model(image, logits, name=name)
+
+    def conv(self, x, filters, kernel=3, strides=1, groups=1, bias=False):
+        return keras.layers.Conv2D(
+            filters,
+            kernel,
+            strides,
+            padding="same",
+            groups=groups,
+            use_bias=bias,
+            kernel_initializer="he_normal",
+            dtype=self.dtype,
+        )(x)
+
+    def depthwise(self, x, kernel=3):
+        return keras.layers.DepthwiseConv2D(
+            kernel,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer="he_normal",
+            dtype=self.dtype,
+        )(x)
+
+    def dense(self, x, units):
+        return keras.layers.Dense(
+            units, kernel_initializer="he_normal", dtype=self.dtype
+        )(x)
+
+    def norm(self, x, start_at_zero=False):
+        return self.batch_norm(
+            momentum=0.9,
+            epsilon=1e-5,
+            gamma_initializer="zeros" if start_at_zero else "ones",
+            dtype=self.dtype,
+        )(x)
+
+    def max_pool(self, x, size=2, strides=2):
+        return keras.layers.MaxPooling2D(
+            size, strides, padding="same", dtype=self.dtype
+        )(x)
+
+    def average_pool(self, x, size=2, strides=2):
+        return keras.layers.AveragePooling2D(
+            size, strides, padding="same", dtype=self.dtype
+        )(x)
+
+    def adaptive_pool(self, x, grid):
+        return keras.layers.AdaptiveAveragePooling2D(grid, dtype=self.dtype)(x)
+
+    def global_average_pool(self, x):
+        # Means and what follows them in float32: few numbers, all of weight.
+        return keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
+
+    def flatten(self, x):
+        return keras.layers.Flatten(dtype=self.dtype)(x)
+
+    def concatenate(self, a, b):
+        return keras.layers.Concatenate(dtype=self.dtype)([a, b])
+
+    def add(self, a, b):
+        return keras.layers.Add(dtype=self.dtype)([a, b])
+
+    def relu(self, x):
+        return keras.layers.ReLU(dtype=self.dtype)(x)
+
+    def dropout(self, x, rate):
+        return keras.layers.Dropout(rate, dtype=self.dtype)(x)
+
+    def logits(self, x):
+        """Names the outputs and brings them to float32."""
+        return keras.layers.Activation(
+            "linear", dtype="float32", name="logits"
+        )(x)

@@ -1,0 +1,20 @@
+"""LeNet-5 (LeCun et al. 1998), with ReLU, for images of any size."""
+
+GRID = 5  # the published network's last feature map
+
+
+def lenet5(layers, x, *, num_classes, width, depth, dropout=0.0):
+    """Two 5x5 convolutions and three dense layers; ignores `width`, `depth`.
+
+    Feature maps are averaged to the published 5x5 before the dense layers, so
+    that a change of image size leaves the weights' shapes alone.
+    """
+    for channels in (6, 16):
+        x = layers.relu(layers.conv(x, channels, 5, bias=True))
+        x = layers.average_pool(x)
+    x = layers.flatten(layers.adaptive_pool(x, GRID))
+    for units in (120, 84):
+        x = layers.relu(layers.dense(x, units))
+    if dropout:
+        x = layers.dropout(x, dropout)
+    return layers.logits(layers.dense(x, num_classes))

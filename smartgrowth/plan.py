@@ -1,0 +1,303 @@
+"""The whole run as a tuple of stages, fixed and priced before training.
+
+Plain arithmetic: no TensorFlow, no files. `step`, the number of batches shown,
+is the run's only clock; stage, images and cost all derive from it.
+"""
+
+import bisect
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from smartgrowth import UserError, curriculum
+from smartgrowth.config import ALL, Config
+from smartgrowth.models import Network
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage: what the network sees while it lasts.
+
+    index: from 0. first_step: the run's step at which it begins.
+    steps: batches shown. batch_size: images in each.
+    image_size: pixels a side. samples_per_class: at most, None for all.
+    num_classes: how many have entered. num_images: distinct training images.
+    augmentation: strength, 0 to 1.
+    """
+
+    index: int
+    first_step: int = 0
+    steps: int = 0
+    batch_size: int = 0
+    image_size: int = 0
+    samples_per_class: int | None = ALL
+    num_classes: int = 0
+    num_images: int = 0
+    augmentation: float = 1.0
+
+    @property
+    def last_step(self) -> int:
+        """The step at which the stage is over."""
+        return self.first_step + self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The stages, and the training FLOPs of one image in each."""
+
+    stages: tuple[Stage, ...]
+    flops_per_image: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return self.stages[-1].last_step
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage that shows batch number `step`, counted from 0."""
+        if not 0 <= step < self.steps:
+            raise ValueError(f"step {step} is outside 0..{self.steps - 1}")
+        ends = [stage.last_step for stage in self.stages]
+        return self.stages[bisect.bisect_right(ends, step)]
+
+    def gflops_of(self, stage: Stage) -> float:
+        """Training cost of a whole stage."""
+        images = stage.steps * stage.batch_size
+        return images * self.flops_per_image[stage.index] / 1e9
+
+    def epochs(self, num_images: int) -> float:
+        """Passes over a training set of `num_images` that the plan makes."""
+        return self.images_seen(self.steps) / num_images
+
+    def images_seen(self, step: int) -> int:
+        """Images shown in the first `step` batches, repeats counted."""
+        return sum(
+            _steps_within(stage, step) * stage.batch_size
+            for stage in self.stages
+        )
+
+    def gflops(self, step: int | None = None) -> float:
+        """Training cost of the first `step` batches; of all if None."""
+        step = self.steps if step is None else step
+        return sum(
+            self.gflops_of(stage) * _steps_within(stage, step) / stage.steps
+            for stage in self.stages
+        )
+
+    def evaluation_steps(self, evals: int) -> list[int]:
+        """Steps after which to evaluate.
+
+        Every stage's end, and `evals` evenly over the training cost.
+        """
+        steps = {stage.last_step for stage in self.stages}
+        total, spent = self.gflops(), 0.0
+        targets = [total * (i + 1) / evals for i in range(evals)]
+        for stage in self.stages:
+            cost = self.gflops_of(stage)
+            for target in targets:
+                if spent < target <= spent + cost:
+                    within = round((target - spent) / cost * stage.steps)
+                    steps.add(stage.first_step + max(within, 1))
+            spent += cost
+        return sorted(steps)
+
+
+def h1(stages: Sequence[Stage], samples_per_class) -> list[Stage]:
+    """Leslie Smith's: stages of ever more images a class."""
+    return _set(stages, "samples_per_class", samples_per_class)
+
+
+def h2(stages: Sequence[Stage], num_classes) -> list[Stage]:
+    """Jeremy Howard's: stages of ever more classes."""
+    return _set(stages, "num_classes", num_classes)
+
+
+def h3(stages: Sequence[Stage], image_sizes) -> list[Stage]:
+    """Progressive resizing: stages of ever larger images, in pixels."""
+    return _set(stages, "image_size", image_sizes)
+
+
+def make_plan(
+    config: Config, class_counts: Sequence[int], network: Network
+) -> Plan:
+    """The run that `config` describes.
+
+    Args:
+      class_counts: training images of each class, in the order in which the
+        classes enter.
+      network: prices an image at each size.
+
+    Raises:
+      UserError: an image size that the network's stride cannot take, a first
+        stage with one class, a budget too small for a step a stage.
+    """
+    total = len(class_counts)
+    stages = [Stage(index) for index in range(config.num_stages)]
+    stages = h1(stages, config.per_stage("grow_samples"))
+    stages = h2(
+        stages,
+        [
+            total if count is ALL else min(count, total)
+            for count in config.per_stage("grow_classes")
+        ],
+    )
+    stages = h3(stages, config.per_stage("grow_size"))
+    stages = _set(stages, "augmentation", config.per_stage("grow_augment"))
+    stages = _set(
+        stages, "num_images", [_count(s, class_counts) for s in stages]
+    )
+    # A stage with fewer images than a batch gets a smaller batch.
+    stages = _set(
+        stages,
+        "batch_size",
+        [
+            min(batch, stage.num_images)
+            for batch, stage in zip(
+                config.per_stage("batch_size"), stages, strict=True
+            )
+        ],
+    )
+    for stage in stages:
+        network.check_size(stage.image_size)
+        if stage.num_classes < 2:
+            raise UserError(
+                "a stage with one class has nothing to tell apart; give "
+                "--grow_classes and --classes at least 2"
+            )
+    network.check_size(config.final_size)
+    flops = tuple(3 * network.flops_per_image(s.image_size) for s in stages)
+    steps = _steps(config, stages)
+    if config.budget_gflops:
+        prices = [s.batch_size * f for s, f in zip(stages, flops, strict=True)]
+        steps = _scale(steps, prices, config.budget_gflops * 1e9)
+    stages = _set(stages, "steps", steps)
+    first_steps = [sum(steps[:index]) for index in range(len(steps))]
+    return Plan(tuple(_set(stages, "first_step", first_steps)), flops)
+
+
+def plan_run(config: Config, data) -> tuple[Plan, Network, np.ndarray]:
+    """The plan of `config` on `data`, its network, and its class order."""
+    network = Network(
+        config.model,
+        len(data.class_names),
+        config.width,
+        config.depth,
+        config.dropout,
+    )
+    classes = curriculum.class_order(
+        config.class_order, data.class_names, data.groups, config.seed
+    )
+    counts = data.class_counts[classes].tolist()
+    return make_plan(config, counts, network), network, classes
+
+
+def describe(plan: Plan, identity: dict) -> dict:
+    """What plan.json holds; `hash` covers the stages and `identity`.
+
+    identity: whatever else decides the run's result (data, network, rates).
+    """
+    stages = [dataclasses.asdict(stage) for stage in plan.stages]
+    text = json.dumps([stages, identity], sort_keys=True)
+    return {
+        "hash": hashlib.sha256(text.encode()).hexdigest(),
+        "gflops": plan.gflops(),
+        "stages": [
+            values | {"gflops": plan.gflops_of(stage)}
+            for values, stage in zip(stages, plan.stages, strict=True)
+        ],
+        "identity": identity,
+    }
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """What changed between two described plans, a line for each value."""
+
+    def flat(value, path=""):
+        if isinstance(value, dict | list) and value:
+            pairs = (
+                value.items() if isinstance(value, dict) else enumerate(value)
+            )
+            return {
+                key: leaf
+                for name, part in pairs
+                for key, leaf in flat(part, f"{path}{name}.").items()
+            }
+        return {path[:-1]: value}
+
+    parts = ("stages", "identity")
+    old_values = flat({part: old.get(part, {}) for part in parts})
+    new_values = flat({part: new.get(part, {}) for part in parts})
+    return [
+        f"{name.removeprefix('identity.')}: "
+        f"{old_values.get(name, 'absent')} -> {new_values.get(name, 'absent')}"
+        for name in sorted(old_values | new_values)
+        if old_values.get(name) != new_values.get(name)
+    ]
+
+
+def table(plan: Plan) -> str:
+    """The plan as text: a row a stage, with its share of the cost."""
+    header = "stage  size  classes  images    steps  batch      GFLOPs  share"
+    rows = [header, "-" * len(header)]
+    total = plan.gflops()
+    for stage in plan.stages:
+        cost = plan.gflops_of(stage)
+        rows.append(
+            f"{stage.index + 1:5}  {stage.image_size:4}  "
+            f"{stage.num_classes:7}  {stage.num_images:6}  {stage.steps:7}  "
+            f"{stage.batch_size:5}  {cost:10,.0f}  {cost / total:5.1%}"
+        )
+    images = plan.images_seen(plan.steps)
+    rows.append(
+        f"total: {plan.steps:,} steps, {images:,} images shown, "
+        f"{total:,.0f} GFLOPs"
+    )
+    return "\n".join(rows)
+
+
+def _set(stages, name, values) -> list[Stage]:
+    return [
+        dataclasses.replace(stage, **{name: value})
+        for stage, value in zip(stages, values, strict=True)
+    ]
+
+
+def _count(stage: Stage, class_counts: Sequence[int]) -> int:
+    """Distinct images of the stage: no class gives more than it has."""
+    entered = class_counts[: stage.num_classes]
+    if stage.samples_per_class is ALL:
+        return sum(entered)
+    return sum(min(stage.samples_per_class, count) for count in entered)
+
+
+def _steps(config: Config, stages: Sequence[Stage]) -> list[int]:
+    if config.stage_steps:
+        return list(config.per_stage("stage_steps"))
+    epochs = config.per_stage("stage_epochs")
+    return [
+        max(round(n * stage.num_images / stage.batch_size), 1)
+        for n, stage in zip(epochs, stages, strict=True)
+    ]
+
+
+def _scale(steps, prices, budget: float) -> list[int]:
+    """Steps in the same proportion that cost `budget`, to about one step."""
+    factor = budget / sum(n * p for n, p in zip(steps, prices, strict=True))
+    scaled, owed = [], 0.0
+    for count, price in zip(steps, prices, strict=True):
+        # What rounding left over is spent in the next stage.
+        owed += count * factor * price
+        scaled.append(max(round(owed / price), 1))
+        owed -= scaled[-1] * price
+    if -owed > max(prices):
+        raise UserError(
+            f"--budget_gflops={budget / 1e9:g} does not pay for one step of "
+            f"every stage ({sum(prices) / 1e9:,.1f} GFLOPs); raise it"
+        )
+    return scaled
+
+
+def _steps_within(stage: Stage, step: int) -> int:
+    return min(max(step - stage.first_step, 0), stage.steps)

@@ -1,0 +1,165 @@
+"""The files of a run: the interface between training, reports, comparisons.
+
+Imports no TensorFlow. What each file holds stands in the README.
+"""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+
+from smartgrowth import UserError
+from smartgrowth.config import Config, from_flag_lines
+from smartgrowth.plan import differences
+
+FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
+SCHEDULE, METRICS = "schedule.csv", "metrics.json"
+CHECKPOINTS, MODEL = "checkpoints", "final.keras"
+CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
+
+LOG_COLUMNS = (
+    "step",
+    "stage",
+    "image_size",
+    "num_classes",
+    "num_images",
+    "batch_size",
+    "lr",
+    "momentum",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_top5",
+    "val_accuracy_at_size",
+    "stage_val_loss",
+    "stage_val_accuracy",
+    "images_seen",
+    "gflops",
+    "train_seconds",
+    "wall_seconds",
+)
+
+
+def claim(config: Config, description: dict) -> pathlib.Path:
+    """Makes `--workdir` this run's, or finds that it already is.
+
+    description: of the plan, as `plan.describe` makes it.
+
+    Raises:
+      UserError: the directory holds a run of another plan (the message shows
+        the difference) or cannot be written.
+    """
+    directory = pathlib.Path(config.workdir).expanduser()
+    try:
+        if config.restart and (directory / PLAN).exists():
+            _clear(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        if (directory / PLAN).exists():
+            _check_same(directory, description)
+        else:
+            write_json(directory / PLAN, description)
+        write_text(directory / FLAGS, "\n".join(config.flag_lines()) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"--workdir={config.workdir}: {error.strerror or error}; name a "
+            "folder that can be written"
+        ) from error
+    return directory
+
+
+def is_finished(directory: pathlib.Path) -> bool:
+    """Whether the run has its final figures, which are written last."""
+    return (directory / METRICS).exists()
+
+
+def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
+    """A finished run's directory and the settings that made it."""
+    directory = pathlib.Path(workdir).expanduser()
+    if not (directory / FLAGS).exists():
+        raise UserError(
+            f"--workdir={workdir} holds no run; train one there first"
+        )
+    if not is_finished(directory):
+        raise UserError(
+            f"--workdir={workdir} holds a run that is not finished; give its "
+            "training command again to go on with it"
+        )
+    lines = (directory / FLAGS).read_text("utf-8").splitlines()
+    return directory, from_flag_lines(lines)
+
+
+def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
+    """Writes log.csv whole: a row an evaluation, the columns fixed.
+
+    Not Keras' CSVLogger, which truncates at every `fit` and, when a run is
+    resumed, misaligns columns and doubles rows.
+    """
+    write_csv(directory / LOG, LOG_COLUMNS, rows)
+
+
+def write_csv(path: pathlib.Path, columns, rows) -> None:
+    """Floats to 6 digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {
+                name: f"{row[name]:.6g}"
+                if isinstance(row[name], float)
+                else row[name]
+                for name in columns
+            }
+        )
+    write_text(path, text.getvalue())
+
+
+def write_json(path: pathlib.Path, value) -> None:
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Replaces the file at once: a reader sees the old text or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _check_same(directory: pathlib.Path, description: dict) -> None:
+    try:
+        old = json.loads((directory / PLAN).read_text("utf-8"))
+        same = old["hash"] == description["hash"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{directory / PLAN} cannot be read as a plan; give --restart to "
+            "begin anew, or another --workdir"
+        ) from None
+    if same:
+        return
+    changed = differences(old, description)
+    shown = "; ".join(changed[:6])
+    more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
+    raise UserError(
+        f"--workdir={directory} holds a run of another plan ({shown}{more}); "
+        "name another folder, or give --restart to delete that run"
+    )
+
+
+def _clear(directory: pathlib.Path) -> None:
+    """Removes what a run writes, and nothing that a user may have put there.
+
+    The plan goes last: while it stands, the rest can still be recognized.
+    """
+    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+    names = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS)
+    for name in (*names, "report.html", "data_report.json", FLAGS, PLAN):
+        (directory / name).unlink(missing_ok=True)
+    for path in directory.glob("*.png"):
+        path.unlink()

@@ -1,0 +1,179 @@
+"""Schedules: pure functions step -> value, NumPy alone.
+
+Each `make_` function returns a closure that takes a step (int or int array,
+counted from 0) and returns float64 values of the same shape. They know nothing
+of optimizers or of stages; `join` puts several in a row.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Schedule = Callable[[np.ndarray], np.ndarray]
+
+
+def constant(value: float) -> Schedule:
+    """`value` at every step."""
+    return lambda step: np.full(np.shape(step), float(value))
+
+
+def cosine(start: float, end: float, steps: int) -> Schedule:
+    """Half a cosine from `start` at step 0 to `end` at the last step.
+
+    end + (start - end) * (1 + cos(pi * t)) / 2 with t = step / (steps - 1).
+    """
+    return lambda step: end + (start - end) * (
+        1 + np.cos(np.pi * _progress(step, steps))
+    ) / 2
+
+
+def one_cycle(
+    peak: float,
+    steps: int,
+    warmup: float = 0.25,
+    start_factor: float = 25.0,
+    end_factor: float = 1e4,
+) -> Schedule:
+    """One-cycle (Smith 2018, 1803.09820), with cosine ramps as in fastai.
+
+    From peak / start_factor at step 0 to `peak` after `warmup` of the steps,
+    then to peak / end_factor at the last step.
+    """
+    rise = min(max(round(warmup * steps), 1), max(steps - 1, 1))
+    up = cosine(peak / start_factor, peak, rise + 1)
+    down = cosine(peak, peak / end_factor, steps - rise)
+    return lambda step: np.where(
+        np.asarray(step) < rise, up(step), down(np.asarray(step) - rise)
+    )
+
+
+def triangular(
+    low: float, high: float, half_cycle: int, decay: Callable = None
+) -> Schedule:
+    """Triangles of Smith 2017 (1506.01186) between `low` and `high`.
+
+    `low` at step 0, `high` after `half_cycle` steps, `low` after two, and so
+    on. `decay(cycle, step)` scales the height: see `triangular2`, `exp_range`.
+    """
+
+    def schedule(step):
+        step = np.asarray(step, np.float64)
+        cycle = np.floor(step / (2 * half_cycle))
+        height = 1 - np.abs(step / half_cycle - 2 * cycle - 1)
+        scale = decay(cycle, step) if decay else 1.0
+        return low + (high - low) * height * scale
+
+    return schedule
+
+
+def triangular2(low: float, high: float, half_cycle: int) -> Schedule:
+    """`triangular` whose height halves after every cycle."""
+    return triangular(
+        low, high, half_cycle, lambda cycle, step: 0.5**cycle
+    )
+
+
+def exp_range(
+    low: float, high: float, half_cycle: int, gamma: float
+) -> Schedule:
+    """`triangular` whose height is multiplied by `gamma` at every step."""
+    return triangular(low, high, half_cycle, lambda cycle, step: gamma**step)
+
+
+def sgdr(
+    high: float, low: float, cycle_steps: int, cycle_mult: float, steps: int
+) -> Schedule:
+    """Cosines with warm restarts (Loshchilov and Hutter 2016, 1608.03983).
+
+    The first cycle takes `cycle_steps`, each next one `cycle_mult` times as
+    many (rounded); the last is cut so that it too ends at `low`, if that
+    leaves it at least half of its length, else it is joined to the one before.
+    """
+    lengths = []
+    length = float(cycle_steps)
+    while sum(lengths) < steps:
+        lengths.append(max(round(length), 1))
+        length *= cycle_mult
+    lengths[-1] -= sum(lengths) - steps
+    if len(lengths) > 1 and lengths[-1] < length / cycle_mult / 2:
+        lengths[-2:] = [lengths[-2] + lengths[-1]]
+    return join([cosine(high, low, n) for n in lengths], lengths)
+
+
+def join(schedules: Sequence[Schedule], lengths: Sequence[int]) -> Schedule:
+    """Schedules in a row, each counting from 0 at its own beginning.
+
+    The last one goes on for any further steps.
+    """
+    bounds = np.cumsum([0, *lengths])
+
+    def schedule(step):
+        step = np.asarray(step)
+        value = schedules[0](step)
+        for start, part in zip(bounds[1:-1], schedules[1:], strict=True):
+            value = np.where(step >= start, part(step - start), value)
+        return value
+
+    return schedule
+
+
+def _progress(step, steps: int) -> np.ndarray:
+    """0 at step 0, 1 at the last of `steps` and after."""
+    return np.clip(np.asarray(step, np.float64) / max(steps - 1, 1), 0, 1)
+
+
+def make_schedules(
+    name: str,
+    rate: float,
+    steps: int,
+    *,
+    cycle_steps: int | None = None,
+    cycle_mult: float = 1.0,
+    momentum: tuple[float, float] = (0.85, 0.95),
+) -> tuple[Schedule, Schedule]:
+    """The learning rate and the momentum over `steps` steps.
+
+    Args:
+      name: a key of `SCHEDULES`.
+      rate: the highest learning rate.
+      steps: what the schedule is stretched over.
+      cycle_steps: length of the (first) cycle; a whole run's if None.
+      cycle_mult: growth of the cycles, for sgdr.
+      momentum: lowest and highest. Where the rate cycles, the momentum goes
+        the other way (Smith 2018); elsewhere it is the highest.
+
+    Returns:
+      Two schedules: rate and momentum.
+    """
+    cycle = min(cycle_steps or steps, steps)
+    rates = SCHEDULES[name](rate, steps, cycle, cycle_mult)
+    if name in ("constant", "cosine", "sgdr"):
+        return rates, constant(momentum[1])
+    low, high = momentum
+    # The inverse of the rate's place between zero and its peak.
+    return rates, lambda step: high - (high - low) * rates(step) / rate
+
+
+# name -> (peak rate, steps, cycle length, cycle growth) -> schedule. A cycle
+# of the triangles goes up and down once, from a tenth of the peak.
+SCHEDULES = {
+    "constant": lambda rate, steps, cycle, mult: constant(rate),
+    "cosine": lambda rate, steps, cycle, mult: cosine(rate, 0.0, steps),
+    "one_cycle": lambda rate, steps, cycle, mult: one_cycle(rate, steps),
+    "triangular": lambda rate, steps, cycle, mult: triangular(
+        rate / 10, rate, _half(cycle)
+    ),
+    "triangular2": lambda rate, steps, cycle, mult: triangular2(
+        rate / 10, rate, _half(cycle)
+    ),
+    "exp_range": lambda rate, steps, cycle, mult: exp_range(
+        rate / 10, rate, _half(cycle), 0.1 ** (1 / steps)
+    ),
+    "sgdr": lambda rate, steps, cycle, mult: sgdr(
+        rate, 0.0, cycle, mult, steps
+    ),
+}
+
+
+def _half(cycle: int) -> int:
+    return max(cycle // 2, 1)

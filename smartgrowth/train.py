@@ -1,0 +1,423 @@
+"""The driver: for each stage build the dataset, fit, go on with the same model.
+
+What a run is stands in its plan; how far it has come, in `Progress`. Both
+outlive the process, so the same command again goes on where it stopped.
+"""
+
+import dataclasses
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+from smartgrowth import (
+    UserError,
+    audit,
+    callbacks,
+    checkpoint,
+    curriculum,
+    devices,
+    evaluate,
+    losses,
+    optimizers,
+    report,
+    run_directory,
+    schedules,
+)
+from smartgrowth.config import Config
+from smartgrowth.data import augment, pipeline
+from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.models import Network
+from smartgrowth.plan import Plan, Stage, describe, plan_run, table
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run has come: what a checkpoint holds beside the arrays.
+
+    rows: of log.csv. stage_seconds, boundary_seconds: one value a stage.
+    """
+
+    stage_seconds: list[float]
+    boundary_seconds: list[float]
+    step: int = 0
+    rows: list[dict] = dataclasses.field(default_factory=list)
+    wall_seconds: float = 0.0
+    best_accuracy: float = -1.0
+
+    @property
+    def train_seconds(self) -> float:
+        """Without validation and checkpoints, with boundaries."""
+        return sum(self.stage_seconds)
+
+
+
+
+def train(config: Config, data: Data) -> pathlib.Path:
+    """Trains, or goes on with, the run that `config` describes.
+
+    Returns:
+      The run directory, complete.
+    """
+    plan, network, classes = plan_run(config, data)
+    directory = run_directory.claim(
+        config, describe(plan, _identity(config, data))
+    )
+    if run_directory.is_finished(directory):
+        print(f"{directory} is finished; its report: {directory}/report.html")
+        return directory
+    learner = Learner(config, data, plan, network, classes, directory)
+    print(table(plan))
+    progress = learner.resume()
+    evaluations = plan.evaluation_steps(config.evals)
+    for stage in plan.stages:
+        ends = [s for s in evaluations if s <= stage.last_step]
+        ends = [s for s in ends if s > max(progress.step, stage.first_step)]
+        for end in ends:
+            logs = learner.fit(stage, end)
+            learner.evaluate(stage, logs)
+    learner.finish()
+    print(f"report: {report.write_report(directory)}")
+    return directory
+
+
+class Learner:
+    """One network, its optimizer and its progress, through every stage."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: Data,
+        plan: Plan,
+        network: Network,
+        classes: np.ndarray,
+        directory: pathlib.Path,
+    ):
+        self.config, self.data, self.plan = config, data, plan
+        self.network, self.classes, self.directory = network, classes, directory
+        self.variants = augment.choose_variants(config.augment)
+        self.samples = curriculum.sample_order(
+            config.sample_order, data.train.labels, config.seed
+        )
+        machine = devices.find_machine()
+        self.policy, why = devices.choose_precision(config.precision, machine)
+        devices.prepare(config.seed, config.deterministic)
+        self.model = network.build(data.mean, data.variance, self.policy)
+        self._enforce_rules()
+        self.rate = callbacks.CyclicLearningRate(*_rate_tables(config, plan))
+        self.accuracy = losses.make_accuracy()
+        self.model.compile(
+            optimizer=optimizers.make_optimizer(
+                config.optimizer,
+                config.weight_decay,
+                self.model.trainable_variables,
+                loss_scale=self.policy == "mixed_float16",
+            ),
+            loss=losses.masked_crossentropy,
+            metrics=[self.accuracy],
+            # XLA makes separable networks 15 x slower on a CPU.
+            jit_compile=machine.kind != "cpu",
+            auto_scale_loss=False,
+        )
+        self.variables = self._variable_groups()
+        self.evaluator = evaluate.Evaluator(self.model, data)
+        zeros = [0.0] * len(plan.stages)
+        self.progress = Progress(zeros, list(zeros))
+        self.line = callbacks.ProgressLine(plan)
+        self.began = time.monotonic()
+        self.compiled = None  # index of the stage whose shapes are compiled
+        self.interrupted = {}  # metric sums of a segment that was cut off
+        print(
+            f"{config.model}, {self.model.count_params():,} parameters, on "
+            f"{machine.name} in {self.policy} ({why})"
+        )
+
+    def _enforce_rules(self) -> None:
+        if self.config.enforce_rules:
+            audit.enforce(
+                audit.audit(
+                    self.model,
+                    self.plan.epochs(len(self.data.train.labels)),
+                    self.config.final_size,
+                )
+            )
+
+    # Training and evaluating
+
+    def fit(self, stage: Stage, end: int) -> dict[str, float]:
+        """Trains from the present step to `end`, within `stage`.
+
+        Returns the training loss and accuracy since the last evaluation.
+        """
+        progress, began = self.progress, time.monotonic()
+        entering = self.compiled != stage.index
+        if entering:
+            # Compiled anew, once: kept, its shapes would relax to unknown.
+            self.model.make_train_function(force=True)
+            self.compiled = stage.index
+        batches = pipeline.make_dataset(
+            self.data,
+            stage,
+            curriculum.stage_images(stage, self.classes, self.samples),
+            self.classes[: stage.num_classes],
+            first_step=progress.step,
+            last_step=end,
+            seed=self.config.seed,
+            variants=self.variants,
+            label_smoothing=self.config.label_smoothing,
+        )
+        clock = callbacks.BatchClock(
+            first_step=progress.step,
+            last_step=end,
+            began=began,
+            restore=self._restore_metrics,
+            show=lambda step, loss: self.line.show(
+                stage, step, loss, self.rate.at(step - 1)["lr"]
+            ),
+            save=lambda step, seconds: self._save(
+                self._after(stage, step, seconds), within=True
+            ),
+            save_seconds=60 * self.config.checkpoint_minutes,
+        )
+        self.line.start(progress.step)
+        history = self.model.fit(
+            batches,
+            verbose=0,
+            shuffle=False,  # Keras warns of its own default for datasets
+            callbacks=[self.rate, clock],
+        ).history
+        self.progress = self._after(stage, end, clock.seconds)
+        if entering:
+            self.progress.boundary_seconds[stage.index] += clock.first_batch
+        loss = callbacks.check_finite(history["loss"][-1], end)
+        return {"loss": loss, "accuracy": history["accuracy"][-1]}
+
+    def evaluate(self, stage: Stage, logs: dict[str, float]) -> None:
+        """Adds a row to the log and saves at a stage's end or a new best."""
+        progress, labels = self.progress, self.data.validation.labels
+        final = evaluate.softmax(
+            self.evaluator.logits(VALIDATION, self.config.final_size)
+        )
+        at_size = final
+        if stage.image_size != self.config.final_size:
+            at_size = evaluate.softmax(
+                self.evaluator.logits(VALIDATION, stage.image_size)
+            )
+        scores = evaluate.score(final, labels)
+        entered = self.classes[: stage.num_classes]
+        seen = evaluate.score(at_size, labels, entered)
+        row = {
+            "step": progress.step,
+            "stage": stage.index,
+            "image_size": stage.image_size,
+            "num_classes": stage.num_classes,
+            "num_images": stage.num_images,
+            "batch_size": stage.batch_size,
+            **self.rate.at(progress.step - 1),
+            "train_loss": logs["loss"],
+            "train_accuracy": logs["accuracy"],
+            "val_loss": scores.loss,
+            "val_accuracy": scores.accuracy,
+            "val_top5": scores.top5,
+            "val_accuracy_at_size": evaluate.score(at_size, labels).accuracy,
+            "stage_val_loss": seen.loss,
+            "stage_val_accuracy": seen.accuracy,
+            "images_seen": self.plan.images_seen(progress.step),
+            "gflops": self.plan.gflops(progress.step),
+            "train_seconds": progress.train_seconds,
+            "wall_seconds": self._wall_seconds(),
+        }
+        progress.rows.append(row)
+        run_directory.write_log(self.directory, progress.rows)
+        self.line.say_row(stage, row)
+        best = scores.accuracy > progress.best_accuracy
+        progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
+        if best or progress.step == stage.last_step:
+            self._save(progress, best=best)
+
+    # Stopping and going on
+
+    def resume(self) -> Progress:
+        """Takes up the newest whole checkpoint, if there is one."""
+        found = checkpoint.load(self.directory / run_directory.CHECKPOINTS)
+        if found:
+            arrays, facts = found
+            checkpoint.restore(self.variables, arrays)
+            self.interrupted = arrays
+            self.progress = Progress(**facts["progress"])
+            # The log as it was then: later rows will be made again.
+            run_directory.write_log(self.directory, self.progress.rows)
+            step = self.progress.step
+            stage = self.plan.stage_at(min(step, self.plan.steps - 1))
+            print(
+                f"resuming at step {step} of {self.plan.steps}, stage "
+                f"{stage.index + 1} of {len(self.plan.stages)}"
+            )
+        return self.progress
+
+    def _after(self, stage: Stage, step: int, seconds: float) -> Progress:
+        """The progress after `seconds` more of training, at `step`."""
+        spent = list(self.progress.stage_seconds)
+        spent[stage.index] += seconds
+        return dataclasses.replace(
+            self.progress, step=step, stage_seconds=spent
+        )
+
+    def _save(self, progress: Progress, best=False, within=False) -> None:
+        """Writes a checkpoint; a disk that will not take it stops nothing.
+
+        within: a segment, whose metric sums then belong to it.
+        """
+        groups = dict(self.variables)
+        if not within:
+            del groups["metrics"]
+        progress = dataclasses.replace(
+            progress, wall_seconds=self._wall_seconds()
+        )
+        try:
+            checkpoint.save(
+                self.directory / run_directory.CHECKPOINTS,
+                checkpoint.collect(groups),
+                {
+                    "step": progress.step,
+                    "progress": dataclasses.asdict(progress),
+                    "numerics": devices.describe_numerics()
+                    | {"policy": self.policy},
+                },
+                best=best,
+            )
+        except OSError as error:
+            self.line.say(
+                f"warning: no checkpoint at step {progress.step} "
+                f"({error.strerror or error}); training goes on, make room in "
+                f"{self.directory}"
+            )
+
+    def _restore_metrics(self) -> None:
+        """Keras has just reset them; a segment cut off had sums already."""
+        if any(name.startswith("metrics/") for name in self.interrupted):
+            checkpoint.restore(
+                {"metrics": self.variables["metrics"]}, self.interrupted
+            )
+        self.interrupted = {}
+
+    def _variable_groups(self) -> dict[str, list]:
+        """All that learning changes, by what it belongs to."""
+        optimizer = self.model.optimizer
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        own = {id(variable) for variable in inner.variables}
+        loss = self.model.metrics[0]  # Keras' own mean of the loss
+        return {
+            "model": self.model.variables,
+            "optimizer": inner.variables,
+            "loss_scale": [v for v in optimizer.variables if id(v) not in own],
+            "metrics": [*loss.variables, *self.accuracy.variables],
+        }
+
+    def _wall_seconds(self) -> float:
+        return self.progress.wall_seconds + time.monotonic() - self.began
+
+    # Ending
+
+    def finish(self) -> None:
+        """Writes the trained model, its predictions and the final figures."""
+        config, progress, row = self.config, self.progress, self.progress.rows[-1]
+        labels = self.data.validation.labels
+        final = evaluate.softmax(
+            self.evaluator.logits(VALIDATION, config.final_size)
+        )
+        figures = {
+            name: row[name] for name in ("val_accuracy", "val_top5", "val_loss")
+        }
+        if "flip" in self.variants:
+            # Only where mirror images are known to mean the same.
+            mirrored = evaluate.softmax(
+                self.evaluator.logits(VALIDATION, config.final_size, flip=True)
+            )
+            figures["tta_accuracy"] = evaluate.score(
+                (final + mirrored) / 2, labels
+            ).accuracy
+        try:
+            evaluate.write_predictions(
+                self.directory, self.data, final.astype(np.float32)
+            )
+            self._write_model()
+            run_directory.write_json(
+                self.directory / run_directory.METRICS,
+                figures
+                | {
+                    "image_size": config.final_size,
+                    "parameters": self.model.count_params(),
+                    "gflops": self.plan.gflops(),
+                    "images_seen": row["images_seen"],
+                    "epochs": self.plan.epochs(len(self.data.train.labels)),
+                    "train_seconds": progress.train_seconds,
+                    "wall_seconds": self._wall_seconds(),
+                    "stage_seconds": progress.stage_seconds,
+                    "boundary_seconds": progress.boundary_seconds,
+                    "precision": self.policy,
+                    "machine": devices.describe_numerics(),
+                    "versions": {"keras": keras.__version__},
+                },
+            )
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.directory}: cannot write the results "
+                f"({error.strerror or error}); make room and give the command "
+                "again, the training is kept"
+            ) from error
+
+    def _write_model(self) -> None:
+        """final.keras: stock layers in float32, which any Keras opens."""
+        stock = self.network.build(
+            self.data.mean, self.data.variance, stock=True
+        )
+        arrays = checkpoint.collect({"model": self.model.variables})
+        checkpoint.restore({"model": stock.variables}, arrays)
+        path = self.directory / run_directory.MODEL
+        partial = path.with_name(f"partial_{path.name}")
+        stock.save(partial)
+        partial.replace(path)
+
+
+def _rate_tables(config: Config, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Learning rate and momentum of every step, float64 (steps,) each."""
+
+    def make(steps):
+        return schedules.make_schedules(
+            config.schedule,
+            config.lr,
+            steps,
+            cycle_steps=config.cycle_len,
+            cycle_mult=config.cycle_mult,
+        )
+
+    if config.schedule_scope == "run":
+        pair = make(plan.steps)
+    else:
+        lengths = [stage.steps for stage in plan.stages]
+        parts = [make(steps) for steps in lengths]
+        pair = [
+            schedules.join(part, lengths) for part in zip(*parts, strict=True)
+        ]
+    rates, momenta = (part(np.arange(plan.steps)) for part in pair)
+    return rates, momenta
+
+
+def _identity(config: Config, data: Data) -> dict:
+    """What decides a run's result besides its stages.
+
+    Not where files are, nor the precision: a run goes on elsewhere.
+    """
+    names = (
+        "dataset model width depth dropout optimizer lr schedule "
+        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
+        "augment sample_order class_order seed evals"
+    )
+    return {
+        "num_classes": len(data.class_names),
+        "content": data.content,
+        "test_size": config.final_size,
+        **{name: getattr(config, name) for name in names.split()},
+    }

@@ -1,0 +1,362 @@
+"""The report says what the files of a run directory say, to anyone, offline."""
+
+import csv
+import html
+import html.parser
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from smartgrowth import UserError
+from smartgrowth.report import write_report
+
+HEADER = (
+    "step,stage,image_size,num_classes,num_images,batch_size,lr,momentum,"
+    "train_loss,train_accuracy,val_loss,val_accuracy,val_top5,"
+    "val_accuracy_at_size,stage_val_loss,stage_val_accuracy,images_seen,"
+    "gflops,train_seconds,wall_seconds"
+)
+COLUMNS = HEADER.split(",")
+STAGES = [
+    {"index": 0, "steps": 100, "batch_size": 8, "image_size": 16}
+    | {"num_classes": 2, "num_images": 20, "samples_per_class": 10}
+    | {"augmentation": 0.5, "gflops": 1.0, "trainable": "all"},
+    {"index": 1, "steps": 300, "batch_size": 8, "image_size": 24}
+    | {"num_classes": 3, "num_images": 60, "samples_per_class": 20}
+    | {"augmentation": 0.5, "gflops": 1.0, "trainable": "all"},
+    {"index": 2, "steps": 500, "batch_size": 8, "image_size": 32}
+    | {"num_classes": 3, "num_images": 1234, "samples_per_class": None}
+    | {"augmentation": 0.5, "gflops": 1.0, "trainable": "all"},
+]
+METRICS = {
+    "val_accuracy": 0.6132,
+    "val_top5": 0.8764,
+    "val_loss": 1.2344,
+    "parameters": 903217,
+    "gflops": 3.0,
+    "train_seconds": 200.4,
+    "wall_seconds": 250.0,
+    "stage_seconds": [31.0, 62.0, 107.4],
+    "boundary_seconds": [8.25, 4.5],
+    "image_size": 32,
+    "versions": {"keras": "3.15.1"},
+}
+PLOTS = ("loss", "accuracy", "loss_by_size", "learning_rate")
+
+
+def row(step, stage, **values):
+    """A row of log.csv; the losses fall and the accuracies rise."""
+    fields = dict.fromkeys(COLUMNS, 0.5)
+    fields |= {"step": step, "stage": stage, "lr": 0.003, "momentum": 0.9}
+    fields["image_size"] = STAGES[stage]["image_size"]
+    fields |= {"train_loss": 3 - step / 450, "val_loss": 4 - step / 450}
+    fields |= {"val_accuracy": step / 1500, "train_accuracy": step / 1000}
+    return fields | values
+
+
+def write_log(directory, rows):
+    with open(directory / "log.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_running(directory):
+    """Writes what a run that is still going has written."""
+    plan = {"hash": "ab", "gflops": 3.0, "stages": STAGES, "new_key": [1]}
+    (directory / "plan.json").write_text(json.dumps(plan))
+    (directory / "flags.txt").write_text(
+        "--dataset=glyphs\n--model=resnet\n--lr=0.003\n--notest\n"
+    )
+    (directory / "classes.txt").write_text("rook\n<b>R&D</b>\nsun\n")
+    write_log(directory, [row(50, 0), row(100, 0), row(340, 1)])
+    return directory
+
+
+def write_finished(directory):
+    """Writes the same run at its end."""
+    write_running(directory)
+    rows = [row(100, 0), row(400, 1), row(600, 2), row(900, 2)]
+    write_log(directory, rows)
+    (directory / "metrics.json").write_text(json.dumps(METRICS))
+    np.savez(
+        directory / "predictions.npz",
+        labels=np.array([0, 0, 0, 0, 1, 1, 2]),
+        probabilities=np.eye(3, dtype="float32")[[1, 1, 1, 0, 1, 2, 2]],
+        ids=np.array(list("abcdefg")),
+    )
+    return directory
+
+
+@pytest.fixture
+def running(tmp_path):
+    return write_running(tmp_path)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return write_finished(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The report of the finished run, as it stands."""
+    return Page(write_finished(tmp_path_factory.mktemp("finished_run")))
+
+
+class Page(html.parser.HTMLParser):
+    """The parts of a page that the tests ask for."""
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = directory
+        self.tags, self.words, self.rows = [], [], []
+        self.source = write_report(directory).read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
+            self.rows[-1].append(data)
+
+    def stage_table(self):
+        """Returns the stage table as a dict for each stage."""
+        head = next(i for i, row in enumerate(self.rows) if row[0] == "Stage")
+        rows = self.rows[head + 1 : head + 1 + len(STAGES)]
+        return [dict(zip(self.rows[head], r, strict=True)) for r in rows]
+
+
+def test_the_headline_shows_the_final_figures(page):
+    assert "Validation accuracy 61.3%" in page.text
+    assert "Top-5 accuracy 87.6%" in page.text
+    assert "Validation loss 1.234" in page.text
+    assert "Cost 3 GFLOPs" in page.text
+    assert "Training time 3 min 20 s" in page.text
+    assert "Parameters 903,217" in page.text
+
+
+def test_the_headline_names_model_dataset_size_and_what_grew(page):
+    assert "<h1>resnet on glyphs</h1>" in page.source
+    assert "all classes, 32 px" in page.text
+    assert (
+        "What grew images per class 10 → 20 → all; classes 2 → 3; "
+        "image size 16 px → 24 px → 32 px " in page.text
+    )
+
+
+def test_a_plan_of_one_stage_grew_nothing(running):
+    plan = {"stages": STAGES[-1:]}
+    (running / "plan.json").write_text(json.dumps(plan))
+    write_log(running, [row(100, 2) | {"stage": 0}])
+    assert "What grew nothing: a plain baseline" in Page(running).text
+
+
+def test_every_metric_is_among_the_final_figures(page):
+    assert ["Time with validation", "4 min 10 s"] in page.rows
+    assert ["Versions", "keras 3.15.1"] in page.rows
+
+
+def test_the_figures_hold_for_the_test_size_that_was_asked_for(running):
+    with open(running / "flags.txt", "a") as file:
+        file.write("--test_size=48\n")
+    assert "all classes, 48 px" in Page(running).text
+
+
+def test_a_run_that_is_still_going_says_so_and_shows_its_last_evaluation(
+    running,
+):
+    page = Page(running)
+    assert "still running: step 340 of 900" in page.text
+    assert f"Validation accuracy {340 / 1500:.1%}" in page.text
+    assert "Parameters –" in page.text
+
+
+def test_a_finished_run_does_not_say_that_it_is_running(page):
+    assert "still running" not in page.text
+    assert "finished after 900 steps" in page.text
+
+
+def test_a_plan_without_any_evaluation_gives_a_page(running):
+    (running / "log.csv").unlink()
+    page = Page(running)
+    assert "still running: step 0 of 900" in page.text
+    assert "no evaluation yet" in page.source
+    assert len(page.stage_table()) == 3
+
+
+def test_a_row_that_is_being_written_is_left_out(running):
+    with open(running / "log.csv", "a") as file:
+        file.write("380,1,24,3")
+    assert "still running: step 340 of 900" in Page(running).text
+
+
+def test_a_repeated_step_counts_once_and_the_later_row_wins(running):
+    rows = [row(340, 1), row(340, 1, val_accuracy=0.4321)]
+    write_log(running, rows)
+    assert "Validation accuracy 43.2%" in Page(running).text
+
+
+def test_every_plot_has_an_alternative_text_with_its_figures(page):
+    images = [fields for tag, fields in page.tags if tag == "img"]
+    alt = [fields["alt"] for fields in images]
+    assert len(alt) == 4
+    assert "training from 2.778 to 1.000" in alt[0]
+    assert "validation at 32 px from 3.778 to 2.000" in alt[0]
+    assert "training from 10.0% to 90.0%" in alt[1]
+    assert alt[2].startswith("Loss against image size: training from 2.778")
+    assert "learning rate from 0.003 to 0.003" in alt[3]
+
+
+def test_the_plots_are_also_files_and_differ_on_dark_screens(page):
+    for name in PLOTS:
+        png = (page.directory / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    pictures = re.findall(r"base64,([\w+/=]+)", page.source)
+    assert len(set(pictures)) == 2 * len(PLOTS)
+
+
+def test_the_page_refers_to_nothing_outside_itself(page):
+    for tag, fields in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "base")
+        for name in ("src", "srcset", "href"):
+            assert fields.get(name, "data:").startswith("data:")
+    assert not re.search(r"https?://|url\(|@import", page.source)
+    assert len(page.source) < 2_000_000
+
+
+def test_text_of_the_user_is_escaped(finished):
+    (finished / "flags.txt").write_text("--dataset=<script>alert(1)</script>\n")
+    refused = {"refused": {"<img src=x>.jpg": "cut & torn"}}
+    (finished / "data_report.json").write_text(json.dumps(refused))
+    page = Page(finished)
+    assert "rook</b> taken for <b>&lt;b&gt;R&amp;D&lt;/b&gt;" in page.source
+    assert "<script" not in page.source
+    assert "&lt;img src=x&gt;.jpg: cut &amp; torn" in page.source
+
+
+def test_the_most_frequent_confusion_comes_first(page):
+    items = re.findall(r"<li>(.*)</li>", page.source)
+    words = [html.unescape(re.sub(r"</?b>", "", item)) for item in items]
+    assert words == [
+        "rook taken for <b>R&D</b>: 3 of 4 images",
+        "<b>R&D</b> taken for sun: 1 of 2 images",
+    ]
+
+
+def test_no_predictions_no_confusions(running):
+    assert "confusions" not in Page(running).source
+
+
+def test_the_shares_in_the_stage_table_add_up_to_all(page):
+    shares = [stage["Share"] for stage in page.stage_table()]
+    assert shares == ["33.4%", "33.3%", "33.3%"]
+    assert sum(float(share[:-1]) for share in shares) == pytest.approx(100)
+
+
+def test_the_stage_table_says_what_the_plan_and_the_clock_say(page):
+    first, _, last = page.stage_table()
+    assert last["Image size"] == "32 px"
+    assert last["Images"] == "1,234"
+    assert last["Images per class"] == "all"
+    assert last["Time"] == "1 min 47 s"
+    # Two boundaries lie between three stages: each opens the later stage.
+    assert (first["Boundary"], last["Boundary"]) == ("–", "4.5 s")
+
+
+def test_the_data_report_is_counted_and_cut_after_five(running):
+    report = {
+        "images": {"train": 480, "validation": 1200},
+        "refused": {f"{number}.png": "torn" for number in range(9)},
+        "repaired": [["a.png", "rotated"]],
+    }
+    (running / "data_report.json").write_text(json.dumps(report))
+    text = Page(running).text
+    assert "Images: train 480, validation 1,200" in text
+    assert "Refused: 9" in text
+    assert "4.png: torn and 4 more" in text
+    assert "5.png" not in text
+    assert "Repaired: 1 a.png: rotated" in text
+
+
+def test_the_finer_schedule_is_drawn_where_there_is_one(running):
+    lines = [f"{step},{step / 1000},0.9" for step in range(901)]
+    table = "\n".join(["step,lr,momentum", *lines])
+    (running / "schedule.csv").write_text(table)
+    assert "learning rate from 0 to 0.9; momentum" in Page(running).source
+
+
+def test_a_run_that_diverged_is_drawn_and_named_so(running):
+    rows = [row(100, 0), row(400, 1, val_loss=80), row(500, 2, val_loss="inf")]
+    rows.append(row(600, 2, train_loss="nan", val_loss="nan"))
+    write_log(running, rows)
+    assert "Validation loss not finite" in Page(running).text
+
+
+def test_the_flags_are_in_a_closed_drawer(page):
+    assert ("details", {}) in page.tags
+    assert "--lr=0.003 --notest" in page.text
+
+
+def test_the_same_files_give_the_same_page(page):
+    assert Page(page.directory).source == page.source
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_a_directory_that_is_no_run_is_named_with_the_way_out(tmp_path, name):
+    with pytest.raises(UserError, match="plan.json.*--workdir") as caught:
+        write_report(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plan.json", "{not json"),
+        ("plan.json", "[]"),
+        ("plan.json", '{"stages": []}'),
+        ("plan.json", '{"stages": [{"steps": 5}]}'),
+        ("metrics.json", "{"),
+        ("log.csv", "step,stage\n1,0\n"),
+        ("log.csv", HEADER + "\n" + "five," * 19 + "1\n"),
+        ("log.csv", HEADER + "\n" + "7," * 19 + "7\n"),
+        ("log.csv", HEADER + "\n" + "0," * 20 + "0\n"),
+        ("log.csv", b"\xff\xfe\x00"),
+        ("schedule.csv", "step,lr\n1,2\n"),
+        ("predictions.npz", "no archive"),
+    ],
+)
+def test_a_malformed_file_is_named_with_the_way_out(running, name, content):
+    content = content if isinstance(content, bytes) else content.encode()
+    (running / name).write_bytes(content)
+    with pytest.raises(UserError, match="malformed.*--restart") as caught:
+        write_report(running)
+    assert str(running / name) in str(caught.value)
+
+
+def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):
+    program = (
+        "import sys, pathlib\n"
+        "from smartgrowth.report import write_report\n"
+        "heavy = ['tensorflow', 'keras', 'matplotlib', 'pandas', 'numpy']\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+        "write_report(pathlib.Path(sys.argv[1]))\n"
+        "heavy = ['tensorflow', 'keras', 'matplotlib.pyplot']\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(finished)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n") == ["[]", "[]", ""]
