@@ -78,9 +78,7 @@ def audit(model: keras.Model, epochs: float, image_size: int) -> list[Finding]:
             epochs <= MAX_EPOCHS,
             f"{epochs:.1f} in the plan",
         ),
-        Finding(
-            "no pretrained weights", True, "weights are drawn from --seed"
-        ),
+        Finding("no pretrained weights", True, "weights are drawn from --seed"),
         Finding(
             "no test images", True, "only the training split is trained on"
         ),

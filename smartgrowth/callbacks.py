@@ -4,7 +4,9 @@ None of them evaluates: an evaluation inside a batch callback would reset the
 metrics of the training that it interrupts.
 """
 
+import signal
 import sys
+import threading
 import time
 
 import keras
@@ -50,12 +52,24 @@ class BatchClock(keras.callbacks.Callback):
         segment that was cut off.
       show: called with the step and the mean loss so far.
       save: called with the step and the seconds so far, every `save_seconds`.
+      stop: set when the run is to stop: it saves, then raises
+        KeyboardInterrupt.
     """
 
     def __init__(
-        self, *, first_step, last_step, began, restore, show, save, save_seconds
+        self,
+        *,
+        first_step,
+        last_step,
+        began,
+        restore,
+        show,
+        save,
+        save_seconds,
+        stop,
     ):
         super().__init__()
+        self.stop = stop
         self.first_step, self.last_step = first_step, last_step
         self.restore, self.show, self.save = restore, show, save
         self.save_seconds = save_seconds
@@ -76,10 +90,38 @@ class BatchClock(keras.callbacks.Callback):
         if step == self.last_step:
             return  # the evaluation that follows says more, and saves
         self.show(step, logs["loss"])
-        if now - self.saved >= self.save_seconds:
+        if self.stop.is_set() or now - self.saved >= self.save_seconds:
             self.save(step, self.seconds)
             self.saved = time.monotonic()
             self.idle += self.saved - now
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM sets an event, and the run can
+    save before it stops; a second SIGINT stops it at once.
+    """
+
+    def __init__(self):
+        self.event = threading.Event()
+        self.previous = {}
+
+    def __enter__(self) -> threading.Event:
+        # Only the main thread may; elsewhere (a notebook's) nothing changes.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.previous[number] = signal.signal(number, self._handle)
+        return self.event
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number, frame) -> None:
+        if self.event.is_set():
+            raise KeyboardInterrupt
+        self.event.set()
 
 
 class ProgressLine:

@@ -49,9 +49,7 @@ class Config:
     workdir: str = _setting(
         "runs/default", "The run directory: everything a run writes."
     )
-    restart: bool = _setting(
-        False, "Delete a run in --workdir and begin anew."
-    )
+    restart: bool = _setting(False, "Delete a run in --workdir and begin anew.")
 
     dataset: str = _setting(
         "glyphs",

@@ -97,7 +97,9 @@ def _jax_machine() -> Machine:
         return _cpu()
     version = getattr(device, "compute_capability", None)
     capability = (
-        tuple(int(part) for part in str(version).split(".")) if version else None
+        tuple(int(part) for part in str(version).split("."))
+        if version
+        else None
     )
     return Machine(device.platform, device.device_kind, capability)
 

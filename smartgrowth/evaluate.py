@@ -82,7 +82,7 @@ def write_predictions(
 ) -> None:
     """Writes classes.txt and predictions.npz of a run directory.
 
-    probabilities: float32 (images, classes), of the validation images.
+    probabilities: (images, classes), of the validation images, in their order.
     """
     names = "\n".join(data.class_names) + "\n"
     run_directory.write_text(directory / run_directory.CLASSES, names)
@@ -91,7 +91,7 @@ def write_predictions(
     np.savez(
         partial,
         labels=data.validation.labels,
-        probabilities=probabilities,
+        probabilities=probabilities.astype(np.float32),
         ids=np.array(data.validation.ids),
     )
     partial.replace(path)

@@ -492,10 +492,12 @@ def _draw_loss(figure, run):
 
 
 def _draw_accuracy(figure, run):
+    from matplotlib.ticker import PercentFormatter
+
     [axis] = _step_axes(figure, run)
     alt = _draw_curves(axis, run, run.log, ACCURACIES)
     axis.set(ylabel="accuracy", ylim=(0, None))
-    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
     return alt
 
 

@@ -19,6 +19,7 @@ FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
+DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 
 LOG_COLUMNS = (
     "step",
@@ -158,8 +159,8 @@ def _clear(directory: pathlib.Path) -> None:
     The plan goes last: while it stands, the rest can still be recognized.
     """
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
-    names = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS)
-    for name in (*names, "report.html", "data_report.json", FLAGS, PLAN):
+    results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
+    for name in (*results, "report.html", DATA_REPORT, FLAGS, PLAN):
         (directory / name).unlink(missing_ok=True)
     for path in directory.glob("*.png"):
         path.unlink()

@@ -22,9 +22,9 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
 
     end + (start - end) * (1 + cos(pi * t)) / 2 with t = step / (steps - 1).
     """
-    return lambda step: end + (start - end) * (
-        1 + np.cos(np.pi * _progress(step, steps))
-    ) / 2
+    return lambda step: (
+        end + (start - end) * (1 + np.cos(np.pi * _progress(step, steps))) / 2
+    )
 
 
 def one_cycle(
@@ -68,9 +68,7 @@ def triangular(
 
 def triangular2(low: float, high: float, half_cycle: int) -> Schedule:
     """`triangular` whose height halves after every cycle."""
-    return triangular(
-        low, high, half_cycle, lambda cycle, step: 0.5**cycle
-    )
+    return triangular(low, high, half_cycle, lambda cycle, step: 0.5**cycle)
 
 
 def exp_range(

@@ -52,13 +52,15 @@ class Progress:
         return sum(self.stage_seconds)
 
 
-
-
 def train(config: Config, data: Data) -> pathlib.Path:
     """Trains, or goes on with, the run that `config` describes.
 
     Returns:
       The run directory, complete.
+
+    Raises:
+      UserError: of a setting, a directory or a loss that leads nowhere.
+      KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     plan, network, classes = plan_run(config, data)
     directory = run_directory.claim(
@@ -67,16 +69,15 @@ def train(config: Config, data: Data) -> pathlib.Path:
     if run_directory.is_finished(directory):
         print(f"{directory} is finished; its report: {directory}/report.html")
         return directory
-    learner = Learner(config, data, plan, network, classes, directory)
     print(table(plan))
-    progress = learner.resume()
-    evaluations = plan.evaluation_steps(config.evals)
-    for stage in plan.stages:
-        ends = [s for s in evaluations if s <= stage.last_step]
-        ends = [s for s in ends if s > max(progress.step, stage.first_step)]
-        for end in ends:
-            logs = learner.fit(stage, end)
-            learner.evaluate(stage, logs)
+    learner = Learner(config, data, plan, network, classes, directory)
+    learner.write_inputs()
+    done = learner.resume()
+    with callbacks.StopSignals() as learner.stop:
+        for end in plan.evaluation_steps(config.evals):
+            if end > done:
+                stage = plan.stage_at(end - 1)
+                learner.evaluate(stage, learner.fit(stage, end))
     learner.finish()
     print(f"report: {report.write_report(directory)}")
     return directory
@@ -179,6 +180,7 @@ class Learner:
                 self._after(stage, step, seconds), within=True
             ),
             save_seconds=60 * self.config.checkpoint_minutes,
+            stop=self.stop,
         )
         self.line.start(progress.step)
         history = self.model.fit(
@@ -238,8 +240,21 @@ class Learner:
 
     # Stopping and going on
 
-    def resume(self) -> Progress:
-        """Takes up the newest whole checkpoint, if there is one."""
+    def write_inputs(self) -> None:
+        """Writes what is known before the first step, for the report."""
+        shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
+        rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
+        run_directory.write_csv(
+            self.directory / run_directory.SCHEDULE,
+            ("step", "lr", "momentum"),
+            rows,
+        )
+        run_directory.write_json(
+            self.directory / run_directory.DATA_REPORT, self.data.report()
+        )
+
+    def resume(self) -> int:
+        """Takes up the newest whole checkpoint, if any; returns its step."""
         found = checkpoint.load(self.directory / run_directory.CHECKPOINTS)
         if found:
             arrays, facts = found
@@ -254,7 +269,7 @@ class Learner:
                 f"resuming at step {step} of {self.plan.steps}, stage "
                 f"{stage.index + 1} of {len(self.plan.stages)}"
             )
-        return self.progress
+        return self.progress.step
 
     def _after(self, stage: Stage, step: int, seconds: float) -> Progress:
         """The progress after `seconds` more of training, at `step`."""
@@ -322,8 +337,8 @@ class Learner:
 
     def finish(self) -> None:
         """Writes the trained model, its predictions and the final figures."""
-        config, progress, row = self.config, self.progress, self.progress.rows[-1]
-        labels = self.data.validation.labels
+        config, progress = self.config, self.progress
+        row, labels = progress.rows[-1], self.data.validation.labels
         final = evaluate.softmax(
             self.evaluator.logits(VALIDATION, config.final_size)
         )
@@ -339,9 +354,7 @@ class Learner:
                 (final + mirrored) / 2, labels
             ).accuracy
         try:
-            evaluate.write_predictions(
-                self.directory, self.data, final.astype(np.float32)
-            )
+            evaluate.write_predictions(self.directory, self.data, final)
             self._write_model()
             run_directory.write_json(
                 self.directory / run_directory.METRICS,

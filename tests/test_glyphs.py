@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from smartgrowth.data import glyphs
 from smartgrowth.data.store import TRAIN, VALIDATION
@@ -25,8 +25,10 @@ def hash_of(drawings):
 
 
 def rasterise(path, character):
-    core, offset = ImageFont.truetype(str(path), 64).getmask2(character, "L")
-    return core.size, offset, bytes(core)
+    image = Image.new("L", (128, 128))
+    font = ImageFont.truetype(str(path), 64)
+    ImageDraw.Draw(image).text((32, 32), character, 255, font)
+    return image.tobytes()
 
 
 def test_there_are_sixty_classes_in_twelve_families_of_five():
@@ -70,9 +72,10 @@ def test_every_font_used_has_the_symbol(family):
         paths = glyphs.font_paths(character)
         assert len(paths) >= 3, name
         for path in paths:
-            # U+FFFFE is never a character: every font draws its box for it.
-            box = rasterise(path, "\U000ffffe")
-            assert rasterise(path, character) != box, (name, path)
+            drawn = rasterise(path, character)
+            # No font has U+FFFFE: what stands for it is a box, or nothing.
+            assert drawn != rasterise(path, "\U000ffffe"), (name, path)
+            assert any(drawn), (name, path)
 
 
 def test_a_font_without_the_symbol_is_not_used():
@@ -133,7 +136,7 @@ def test_the_same_seed_draws_the_same_bytes_in_another_process():
 def test_another_seed_draws_other_images():
     for which in SAMPLE:
         first, second = glyphs.draw(0, *which), glyphs.draw(1, *which)
-        assert np.mean(first != second) > 0.9
+        assert np.mean(first != second) > 0.5
     first, second = glyphs.make_source(0), glyphs.make_source(1)
     assert first.fingerprint != second.fingerprint
 
@@ -171,7 +174,7 @@ def test_an_image_does_not_depend_on_what_was_drawn_before():
 
 
 def symbols_contrast(monkeypatch, which):
-    """Luminance of the symbol's pixels, with the symbol minus without it."""
+    """What the symbol changes, 0 to 255, at its own pixels and elsewhere."""
     with monkeypatch.context() as patch:
         patch.setattr(glyphs, "NOISE", (0.0, 0.0))
         place, seen = glyphs._place, []
@@ -188,7 +191,7 @@ def symbols_contrast(monkeypatch, which):
         patch.setattr(glyphs, "_place", hidden)
         without = glyphs.draw(0, *which).astype(float)
     changed = np.abs(drawn - without).mean(-1)
-    return seen[0], changed[seen[0] > 0.5], changed[seen[0] == 0]
+    return changed[seen[0] > 0.5], changed[seen[0] == 0]
 
 
 def test_every_symbol_stands_out_from_its_background(monkeypatch):
@@ -196,7 +199,7 @@ def test_every_symbol_stands_out_from_its_background(monkeypatch):
         contrasts = []
         for index in range(5):
             which = (TRAIN, name, index)
-            mask, inside, outside = symbols_contrast(monkeypatch, which)
+            inside, outside = symbols_contrast(monkeypatch, which)
             assert outside.max() == 0
             # Thin strokes may cover few pixels by half, but some.
             assert inside.size >= 10, which
@@ -208,7 +211,7 @@ def test_every_symbol_is_whole_and_of_the_size_that_scale_promises():
     rng = np.random.default_rng(0)
     smallest, largest = (bound * glyphs.SIZE for bound in glyphs.SCALE)
     for name in NAMES:
-        for mask in glyphs._masks(glyphs._characters()[name]):
+        for mask in glyphs._masks(glyphs._CHARACTERS[name]):
             placed = Image.fromarray(glyphs._place(rng, mask) > 0.02)
             left, top, right, bottom = placed.getbbox()
             side = max(right - left, bottom - top)

@@ -29,7 +29,7 @@ ROTATION = 20.0  # degrees, at most, either way
 STRETCH = 0.2  # natural log of width over height, at most, either way
 SHEAR = 0.25  # sideways shift over height, at most, either way
 CONTRAST = (0.17, 0.63)  # symbol against background, of the luminance range
-SATURATION = 0.35  # how far a color channel strays from gray, at most
+SATURATION = 0.35  # how far a color channel strays from gray, about
 TEXTURE = 0.75  # gradient, blobs and stripes behind it, of the contrast
 CLUTTER = (4, 11)  # strokes behind it, fewest and most
 CLUTTER_STRENGTH = 0.95  # a stroke's luminance, at most, of the contrast
@@ -38,112 +38,67 @@ NOISE = (0.03, 0.16)  # standard deviation per pixel, of the luminance range
 # Family -> class -> symbol. Within a family, symbols are alike but never equal,
 # and none turns into another within the rotation; across scripts there are no
 # lookalikes.
+# fmt: off
 SYMBOLS = {
     "chess": {
-        "chess_king": "♚",
-        "chess_queen": "♛",
-        "chess_rook": "♜",
-        "chess_bishop": "♝",
-        "chess_knight": "♞",
+        "chess_king": "♚", "chess_queen": "♛", "chess_rook": "♜",
+        "chess_bishop": "♝", "chess_knight": "♞",
     },
     "dice": {
-        "die_2": "⚁",
-        "die_3": "⚂",
-        "die_4": "⚃",
-        "die_5": "⚄",
-        "die_6": "⚅",
+        "die_2": "⚁", "die_3": "⚂", "die_4": "⚃", "die_5": "⚄", "die_6": "⚅",
     },
     "zodiac": {
-        "zodiac_cancer": "♋",
-        "zodiac_leo": "♌",
-        "zodiac_virgo": "♍",
-        "zodiac_scorpio": "♏",
-        "zodiac_capricorn": "♑",
+        "zodiac_cancer": "♋", "zodiac_leo": "♌", "zodiac_virgo": "♍",
+        "zodiac_scorpio": "♏", "zodiac_capricorn": "♑",
     },
     "planets": {
-        "planet_mercury": "☿",
-        "planet_venus": "♀",
-        "planet_earth": "♁",
-        "planet_jupiter": "♃",
-        "planet_saturn": "♄",
+        "planet_mercury": "☿", "planet_venus": "♀", "planet_earth": "♁",
+        "planet_jupiter": "♃", "planet_saturn": "♄",
     },
     "arrows": {
-        "arrow_two_headed": "↠",
-        "arrow_with_tail": "↣",
-        "arrow_from_bar": "↦",
-        "arrow_with_loop": "↬",
-        "arrow_with_stroke": "↛",
+        "arrow_two_headed": "↠", "arrow_with_tail": "↣", "arrow_from_bar": "↦",
+        "arrow_with_loop": "↬", "arrow_with_stroke": "↛",
     },
     "weather": {
-        "weather_cloud": "☁",
-        "weather_umbrella": "☂",
-        "weather_rain": "☔",
-        "weather_snowman": "☃",
-        "weather_snowflake": "❄",
+        "weather_cloud": "☁", "weather_umbrella": "☂", "weather_rain": "☔",
+        "weather_snowman": "☃", "weather_snowflake": "❄",
     },
     "music": {
-        "music_eighth": "♪",
-        "music_beamed_eighths": "♫",
-        "music_beamed_sixteenths": "♬",
-        "music_natural": "♮",
+        "music_eighth": "♪", "music_beamed_eighths": "♫",
+        "music_beamed_sixteenths": "♬", "music_natural": "♮",
         "music_sharp": "♯",
     },
     "trigrams": {
-        "trigram_heaven": "☰",
-        "trigram_lake": "☱",
-        "trigram_fire": "☲",
-        "trigram_wind": "☴",
-        "trigram_water": "☵",
+        "trigram_heaven": "☰", "trigram_lake": "☱", "trigram_fire": "☲",
+        "trigram_wind": "☴", "trigram_water": "☵",
     },
     "greek": {
-        "greek_zeta": "ζ",
-        "greek_xi": "ξ",
-        "greek_final_sigma": "ς",
-        "greek_psi": "ψ",
-        "greek_omega": "ω",
+        "greek_zeta": "ζ", "greek_xi": "ξ", "greek_final_sigma": "ς",
+        "greek_psi": "ψ", "greek_omega": "ω",
     },
     "cyrillic": {
-        "cyrillic_sha": "Ш",
-        "cyrillic_shcha": "Щ",
-        "cyrillic_tse": "Ц",
-        "cyrillic_zhe": "Ж",
-        "cyrillic_yu": "Ю",
+        "cyrillic_sha": "Ш", "cyrillic_shcha": "Щ", "cyrillic_tse": "Ц",
+        "cyrillic_zhe": "Ж", "cyrillic_yu": "Ю",
     },
     "georgian": {
-        "georgian_tan": "თ",
-        "georgian_man": "მ",
-        "georgian_phar": "ფ",
-        "georgian_shin": "შ",
-        "georgian_jil": "ძ",
+        "georgian_tan": "თ", "georgian_man": "მ", "georgian_phar": "ფ",
+        "georgian_shin": "შ", "georgian_jil": "ძ",
     },
     "armenian": {
-        "armenian_gim": "Գ",
-        "armenian_da": "Դ",
-        "armenian_ech": "Ե",
-        "armenian_za": "Զ",
-        "armenian_ja": "Ձ",
+        "armenian_gim": "Գ", "armenian_da": "Դ", "armenian_ech": "Ե",
+        "armenian_za": "Զ", "armenian_ja": "Ձ",
     },
 }
-
 FONTS = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSans-BoldOblique",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSansMono-Oblique",
-    "DejaVuSansMono-BoldOblique",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "DejaVuSerif-BoldItalic",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "STIXGeneralBolIta",
+    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique",
+    "DejaVuSans-BoldOblique", "DejaVuSansMono", "DejaVuSansMono-Bold",
+    "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique", "DejaVuSerif",
+    "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
+    "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta",
 )
+# fmt: on
 
+_CHARACTERS = dict(pair for names in SYMBOLS.values() for pair in names.items())
 # Shapes are warped at twice the size and then averaged, against jagged edges.
 _OVERSAMPLE = 2
 _CANVAS = SIZE * _OVERSAMPLE
@@ -178,14 +133,13 @@ def draw(seed: int, split: str, name: str, index: int) -> np.ndarray:
     """
     key = f"glyphs/{seed}/{_id(split, name, index)}"
     digest = hashlib.sha256(key.encode()).digest()
-    rng = np.random.Generator(
-        np.random.Philox(key=int.from_bytes(digest[:16], "big"))
-    )
+    stream = np.random.Philox(key=int.from_bytes(digest[:16], "big"))
+    rng = np.random.Generator(stream)
     contrast = rng.uniform(*CONTRAST)
     back, front = _two_colors(rng, contrast)
     texture = TEXTURE * _texture(rng) + CLUTTER_STRENGTH * _clutter(rng)
     image = back[:, None, None] + np.float32(contrast) * texture
-    masks = _masks(_characters()[name])
+    masks = _masks(_CHARACTERS[name])
     mask = _place(rng, masks[rng.integers(len(masks))])
     image += mask * (front[:, None, None] - image)
     noise = rng.standard_normal(image.shape, np.float32)
@@ -201,14 +155,14 @@ def font_paths(character: str) -> list[pathlib.Path]:
     return [
         path
         for path in _font_files()
-        if ft2font.FT2Font(path).get_char_index(ord(character))
+        if ft2font.FT2Font(str(path)).get_char_index(ord(character))
     ]
 
 
 def _examples(seed: int) -> Iterator[Example]:
     sizes = {TRAIN: TRAIN_PER_CLASS, VALIDATION: VALIDATION_PER_CLASS}
     for split, size in sizes.items():
-        for label, name in enumerate(_characters()):
+        for label, name in enumerate(_CHARACTERS):
             for index in range(size):
                 image = draw(seed, split, name, index)
                 yield Example(_id(split, name, index), split, label, image)
@@ -239,28 +193,20 @@ def _font_files() -> list[pathlib.Path]:
 
 
 @functools.cache
-def _characters() -> dict[str, str]:
-    return {
-        name: character
-        for names in SYMBOLS.values()
-        for name, character in names.items()
-    }
-
-
-@functools.cache
 def _masks(character: str) -> list:
-    """The symbol in each font that has it: grayscale PIL images, white on black.
+    """The symbol in each font that has it: PIL images, white on black.
 
-    Cropped and scaled so that the longer side is `_MASK` pixels: fonts would
-    otherwise give the family away by its size.
+    Cropped and scaled so that the longer side is `_MASK` pixels: otherwise its
+    size would give the family away.
     """
-    from PIL import Image, ImageFont
+    from PIL import Image, ImageDraw, ImageFont
 
-    masks = []
+    masks, basic = [], ImageFont.Layout.BASIC
     for path in font_paths(character):
-        font = ImageFont.truetype(str(path), 4 * _MASK)
-        core, _ = font.getmask2(character, "L")
-        mask = Image.frombytes("L", core.size, bytes(core))
+        font = ImageFont.truetype(str(path), 4 * _MASK, layout_engine=basic)
+        mask = Image.new("L", (8 * _MASK, 8 * _MASK))
+        pen = ImageDraw.Draw(mask)
+        pen.text((4 * _MASK, 4 * _MASK), character, 255, font, anchor="mm")
         mask = mask.crop(mask.getbbox())
         shrink = _MASK / max(mask.size)
         size = [max(1, round(side * shrink)) for side in mask.size]
@@ -271,15 +217,12 @@ def _masks(character: str) -> list:
 def _two_colors(
     rng: np.random.Generator, contrast: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Background and symbol, float32 (3,), their luminances `contrast` apart."""
+    """Of background and symbol, float32 (3,): luminances `contrast` apart."""
     dark = rng.uniform(0.05, 0.95 - contrast)
-    luminances = [dark, dark + contrast]
-    if rng.random() < 0.5:
-        luminances.reverse()
+    luminances = rng.permuted([dark, dark + contrast])
     chroma = rng.uniform(-SATURATION, SATURATION, (2, 3)).astype(np.float32)
     chroma -= (chroma @ _LUMINANCE)[:, None]
-    back, front = np.float32(luminances)[:, None] + chroma
-    return back, front
+    return tuple(np.float32(luminances)[:, None] + chroma)
 
 
 @functools.cache
@@ -294,8 +237,8 @@ def _spread(cells: int) -> np.ndarray:
 def _texture(rng: np.random.Generator) -> np.ndarray:
     """A gradient, blobs and stripes: float32 (3, SIZE, SIZE), about -1 to 1."""
     texture = np.zeros((3, SIZE, SIZE), np.float32)
-    for cells, strength in (2, 0.5), (int(rng.integers(4, 10)), 0.5):
-        values = rng.uniform(-strength, strength, (3, cells, cells))
+    for cells in 2, int(rng.integers(4, 10)):
+        values = rng.uniform(-0.5, 0.5, (3, cells, cells))
         spread = _spread(cells)
         texture += spread @ values.astype(np.float32) @ spread.T
     angle = rng.uniform(0, np.pi)
@@ -318,14 +261,14 @@ def _clutter(rng: np.random.Generator) -> np.ndarray:
         x, y = rng.uniform(0, _CANVAS, 2)
         length, angle = rng.uniform(0.1, 0.5) * _CANVAS, rng.uniform(0, 360)
         if rng.random() < 0.5:
-            radius = length / 2
-            box = (x - radius, y - radius, x + radius, y + radius)
+            half = length / 2
+            box = (x - half, y - half, x + half, y + half)
             end = angle + rng.uniform(60, 360)
             pen.arc(box, angle, end, fill=shade, width=width)
         else:
-            dx = length * math.cos(math.radians(angle))
-            dy = length * math.sin(math.radians(angle))
-            pen.line((x, y, x + dx, y + dy), fill=shade, width=width)
+            turn = math.radians(angle)
+            end = (x + length * math.cos(turn), y + length * math.sin(turn))
+            pen.line((x, y, *end), fill=shade, width=width)
     return np.asarray(canvas.reduce(_OVERSAMPLE), np.float32) / 127 - 1
 
 
@@ -337,13 +280,10 @@ def _place(rng: np.random.Generator, mask) -> np.ndarray:
     stretch = math.exp(rng.uniform(-STRETCH, STRETCH) / 2)
     shear = rng.uniform(-SHEAR, SHEAR)
     cos, sin = math.cos(angle), math.sin(angle)
-    warp = np.array([[cos, -sin], [sin, cos]]) @ [
-        [stretch, shear],
-        [0, 1 / stretch],
-    ]
-    # The scale is that of the warped box, so that none leaves the range.
-    extent = np.abs(warp) @ mask.size
-    warp *= rng.uniform(*SCALE) * _CANVAS / max(extent)
+    skew = np.array([[stretch, shear], [0, 1 / stretch]])
+    warp = np.array([[cos, -sin], [sin, cos]]) @ skew
+    # The scale is that of the warped box, so that none leaves its range.
+    warp *= rng.uniform(*SCALE) * _CANVAS / max(np.abs(warp) @ mask.size)
     half = np.abs(warp) @ mask.size / 2
     center = half + rng.random(2) * (_CANVAS - 2 * half)
     # PIL asks for the way back, from the canvas to the mask.

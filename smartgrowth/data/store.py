@@ -115,6 +115,11 @@ class Data:
     def split(self, name: str) -> Split:
         return self.train if name == TRAIN else self.validation
 
+    def report(self) -> dict:
+        """What the store refused, repaired or doubted, by path."""
+        path = self.train.directory / REPORT_FILE
+        return json.loads(path.read_text("utf-8"))
+
     @property
     def class_counts(self) -> np.ndarray:
         """Training images of each class, int64 (C,)."""

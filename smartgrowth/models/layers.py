@@ -25,7 +25,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
-            mean=tf.zeros([0]) if training else tf.convert_to_tensor(running[0]),
+            mean=tf.zeros([0])
+            if training
+            else tf.convert_to_tensor(running[0]),
             variance=(
                 tf.zeros([0]) if training else tf.convert_to_tensor(running[1])
             ),

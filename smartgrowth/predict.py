@@ -1,0 +1,133 @@
+"""What a finished run is asked: its figures again, or the user's own images."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+
+from smartgrowth import UserError, evaluate, run_directory
+from smartgrowth.config import Config
+from smartgrowth.data import decode, open_data
+from smartgrowth.data.store import VALIDATION, fit_square
+
+BATCH = 64
+TOP = 3
+
+
+def evaluate_run(config: Config) -> evaluate.Scores:
+    """Validates the `final.keras` of `--workdir` and prints the figures.
+
+    The data is that of the run; `--cache_dir` and `--data_dir` say where it is
+    on this machine.
+    """
+    directory, trained = run_directory.load_config(config.workdir)
+    here = {"cache_dir": config.cache_dir}
+    if config.data_dir:
+        here["data_dir"] = config.data_dir
+    trained = dataclasses.replace(trained, **here)
+    data = open_data(trained)
+    _check_classes(directory, data.class_names)
+    evaluator = evaluate.Evaluator(load_model(directory), data)
+    probabilities = evaluate.softmax(
+        evaluator.logits(VALIDATION, trained.final_size)
+    )
+    labels = data.validation.labels
+    scores = evaluate.score(probabilities, labels)
+    evaluate.write_predictions(directory, data, probabilities)
+    print(
+        f"{len(labels):,} validation images at {trained.final_size} px: "
+        f"accuracy {scores.accuracy:.2%}, top-5 {scores.top5:.2%}, "
+        f"loss {scores.loss:.4f}"
+    )
+    hits = probabilities.argmax(axis=1) == labels
+    by_class = [
+        (hits[labels == label].mean(), name)
+        for label, name in enumerate(data.class_names)
+        if (labels == label).any()
+    ]
+    worst = ", ".join(
+        f"{name} {share:.0%}" for share, name in sorted(by_class)[:5]
+    )
+    print(f"least accurate: {worst}")
+    return scores
+
+
+def label_images(config: Config) -> pathlib.Path:
+    """Labels `--images` with the `final.keras` of `--workdir`.
+
+    Prints the top 3 of every image and writes all probabilities to labels.csv
+    in the run directory; an image that cannot be read is named and passed over.
+    """
+    directory, trained = run_directory.load_config(config.workdir)
+    paths = _find_images(config.images)
+    names = (directory / run_directory.CLASSES).read_text("utf-8").splitlines()
+    model = load_model(directory)
+    rows = []
+    for start in range(0, len(paths), BATCH):
+        readable, images = [], []
+        for path in paths[start : start + BATCH]:
+            try:
+                image, _ = decode.decode(path)
+            except Exception as error:  # noqa: BLE001 - Pillow raises any kind
+                print(f"{path}: passed over, not a readable image ({error})")
+                continue
+            readable.append(path)
+            images.append(fit_square(image, trained.final_size))
+        if not readable:
+            continue
+        logits = model.predict(np.stack(images), verbose=0)
+        for path, row in zip(readable, evaluate.softmax(logits), strict=True):
+            best = np.argsort(-row)[:TOP]
+            shown = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
+            print(f"{path}: {shown}")
+            rows.append(
+                {"image": str(path), "label": names[best[0]]}
+                | dict(zip(names, row.tolist(), strict=True))
+            )
+    if not rows:
+        raise UserError(f"--images={config.images}: no image could be read")
+    path = directory / run_directory.LABELS
+    run_directory.write_csv(path, ["image", "label", *names], rows)
+    print(f"{len(rows)} images labelled: {path}")
+    return path
+
+
+def load_model(directory: pathlib.Path) -> keras.Model:
+    """The `final.keras` of a run directory."""
+    path = directory / run_directory.MODEL
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be opened ({str(error).splitlines()[0]}); train "
+            "the run again with --restart"
+        ) from error
+
+
+def _check_classes(directory, class_names) -> None:
+    path = directory / run_directory.CLASSES
+    if tuple(path.read_text("utf-8").splitlines()) != class_names:
+        raise UserError(
+            f"{path} names other classes than the dataset has now; give the "
+            "--data_dir that the run was trained on"
+        )
+
+
+def _find_images(images: str | None) -> list[pathlib.Path]:
+    if not images:
+        raise UserError("--mode=predict needs --images=PATH, a file or folder")
+    path = pathlib.Path(images).expanduser()
+    if path.is_file():
+        return [path]
+    found = sorted(
+        entry
+        for entry in path.rglob("*")
+        if entry.suffix.lower() in decode.SUFFIXES
+    )
+    if not found:
+        raise UserError(
+            f"--images={images}: there is no image file "
+            f"({', '.join(decode.SUFFIXES)})"
+        )
+    return found

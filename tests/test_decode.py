@@ -1,0 +1,151 @@
+"""Encoded images become RGB, and what was repaired is said."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smartgrowth.data.decode import decode, decode_example, decode_in_order
+from smartgrowth.data.store import TRAIN, Example, Refusal
+
+RED = (200, 30, 40)
+
+
+def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def halves() -> Image.Image:
+    """6 wide, 4 high: red on the left, white on the right."""
+    image = Image.new("RGB", (6, 4), "white")
+    image.paste(RED, (0, 0, 3, 4))
+    return image
+
+
+def test_an_ordinary_image_is_neither_changed_nor_noted():
+    pixels, note = decode(encode(halves()))
+    np.testing.assert_array_equal(pixels, np.asarray(halves()))
+    assert (pixels.dtype, pixels.shape, note) == (np.uint8, (4, 6, 3), "")
+
+
+def test_a_path_decodes_like_its_content(tmp_path):
+    path = tmp_path / "a.jpg"
+    halves().save(path)
+    from_path, from_bytes = decode(path), decode(path.read_bytes())
+    np.testing.assert_array_equal(from_path[0], from_bytes[0])
+
+
+def test_grayscale_has_three_equal_channels():
+    pixels, note = decode(encode(Image.new("L", (5, 5), 77), "JPEG"))
+    assert note == "grayscale"
+    assert pixels.shape == (5, 5, 3)
+    assert set(pixels.ravel()) == {77}
+
+
+def test_transparency_is_put_on_white():
+    image = Image.new("RGBA", (2, 1), (*RED, 255))
+    image.putpixel((1, 0), (0, 0, 0, 0))
+    pixels, note = decode(encode(image))
+    assert note == "alpha"
+    assert pixels.tolist() == [[list(RED), [255, 255, 255]]]
+
+
+def test_half_transparency_mixes_with_white():
+    pixels, _ = decode(encode(Image.new("RGBA", (1, 1), (0, 0, 0, 128))))
+    assert pixels[0, 0].tolist() == [127, 127, 127]
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_palette_is_resolved(transparent):
+    image = halves().quantize(2)
+    options = {"transparency": image.getpixel((0, 0))} if transparent else {}
+    pixels, note = decode(encode(image, **options))
+    assert note == ("palette, alpha" if transparent else "palette")
+    assert pixels[0, 0].tolist() == ([255] * 3 if transparent else list(RED))
+    assert pixels[0, 5].tolist() == [255, 255, 255]
+
+
+def test_16_bits_are_scaled_not_clipped():
+    values = np.array([[0, 257, 25700, 65535]], np.uint16)
+    pixels, note = decode(encode(Image.fromarray(values)))
+    assert note == "16-bit, grayscale"
+    assert pixels[0, :, 0].tolist() == [0, 1, 100, 255]
+
+
+def test_cmyk_becomes_rgb():
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # red
+    pixels, note = decode(encode(image, "JPEG", quality=95))
+    assert note == "CMYK"
+    assert np.abs(pixels.astype(int) - (255, 0, 0)).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("tag", "corner"),
+    [(1, "tl"), (2, "tr"), (3, "br"), (4, "bl"), (6, "tr"), (8, "bl")],
+)
+def test_exif_orientation_is_applied(tag, corner):
+    image = Image.new("RGB", (6, 4), "white")
+    image.putpixel((0, 0), RED)
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    pixels, note = decode(encode(image, exif=exif))
+    assert note == ("" if tag == 1 else "rotated")
+    assert pixels.shape == ((6, 4, 3) if tag > 4 else (4, 6, 3))
+    row = 0 if corner[0] == "t" else -1
+    column = 0 if corner[1] == "l" else -1
+    assert pixels[row, column].tolist() == list(RED)
+
+
+def test_of_an_animation_the_first_frame_is_used():
+    frames = [Image.new("RGB", (4, 4), c) for c in ("red", "blue")]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    pixels, note = decode(data)
+    assert "animation" in note
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+def test_each_format_is_read(format):
+    image = Image.new("RGB", (16, 8), RED)
+    pixels, _ = decode(encode(image, format))
+    assert pixels.shape == (8, 16, 3)
+    assert np.abs(pixels.astype(int) - RED).max() < 8
+
+
+def test_what_cannot_be_decoded_is_refused_with_a_reason():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    jpeg = encode(Image.fromarray(noise), "JPEG")
+    text = decode_example("a.jpg", TRAIN, 0, b"not an image")
+    half = decode_example("b.jpg", TRAIN, 0, jpeg[: len(jpeg) // 2])
+    empty = decode_example("c.jpg", TRAIN, 0, b"")
+    assert text == Refusal("a.jpg", "not an image that can be read")
+    assert isinstance(half, Refusal)
+    assert "truncated" in half.reason
+    assert empty == Refusal("c.jpg", "empty, or damaged in its archive")
+
+
+def test_what_a_dataset_declares_is_not_noted():
+    data = encode(Image.new("L", (2, 2)))
+    declared = decode_example("a", TRAIN, 0, data, ("grayscale",))
+    assert declared.note == ""
+    assert decode_example("a", TRAIN, 0, data).note == "grayscale"
+
+
+def test_order_is_kept_and_only_a_few_are_under_way():
+    data = encode(halves())
+    taken = []
+
+    def jobs():
+        for i in range(40):
+            taken.append(i)
+            yield str(i), TRAIN, i, data
+
+    stream = decode_in_order(jobs(), chunk=2, workers=2)
+    first = next(stream)
+    assert len(taken) <= 6
+    rest = list(stream)
+    assert all(isinstance(found, Example) for found in rest)
+    assert [found.label for found in [first, *rest]] == list(range(40))
