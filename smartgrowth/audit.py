@@ -9,7 +9,7 @@ import dataclasses
 
 import keras
 
-from smartgrowth import UserError
+from smartgrowth import UserError, plan
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
@@ -88,6 +88,14 @@ def audit(model: keras.Model, epochs: float, image_size: int) -> list[Finding]:
             f"{field} px of {image_size} px ({share:.1f} x)",
         ),
     ]
+
+
+def audit_run(config, data) -> list[Finding]:
+    """`audit` of the network and plan that `config` describes on `data`."""
+    run, network, _ = plan.plan_run(config, data)
+    model = network.build(data.mean, data.variance)
+    epochs = run.epochs(len(data.train.labels))
+    return audit(model, epochs, config.final_size)
 
 
 def enforce(findings: list[Finding]) -> None:

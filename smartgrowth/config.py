@@ -4,7 +4,9 @@
 field, and `from_flags` turns parsed flags into a frozen, checked `Config`.
 """
 
+import csv
 import dataclasses
+import io
 import math
 from collections.abc import Callable
 from typing import Any
@@ -116,7 +118,11 @@ class Config:
         False, "Stop before training if the assignment's rules are broken."
     )
 
-    optimizer: str = _setting("sgd", "", choices=("sgd", "adamw"))
+    optimizer: str = _setting(
+        "sgd",
+        "sgd: with Nesterov momentum; adamw.",
+        choices=("sgd", "adamw"),
+    )
     lr: float = _setting(0.1, "The highest learning rate.")
     schedule: str = _setting(
         "one_cycle",
@@ -174,12 +180,20 @@ class Config:
             _check(self, name, lambda v: v is None or v > 0, "above 0")
         for name in ("lr", "cycle_mult", "checkpoint_minutes"):
             _check(self, name, lambda v: 0 < v < math.inf, "above 0")
-        _check(self, "budget_gflops", lambda v: v is None or v > 0, "above 0")
+        _check(
+            self,
+            "budget_gflops",
+            lambda v: v is None or 0 < v < math.inf,
+            "above 0",
+        )
         _check(self, "weight_decay", lambda v: 0 <= v < math.inf, "at least 0")
         _check(self, "evals", lambda v: v >= 1, "at least 1")
         _check(self, "seed", lambda v: 0 <= v < 2**31, "from 0 to 2147483647")
         for name in ("dropout", "label_smoothing"):
             _check(self, name, lambda v: 0 <= v < 1, "at least 0 and below 1")
+        for field in dataclasses.fields(self):
+            if field.metadata["each"] and field.default:
+                _check(self, field.name, bool, "one value or more")
         for name in ("grow_samples", "grow_classes", "grow_size"):
             _check_each(self, name, lambda v: v is ALL or v > 0, "above 0")
         for name in ("stage_steps", "batch_size"):
@@ -311,7 +325,10 @@ def _parse(field: dataclasses.Field, value: Any) -> Any:
 def _text(value: Any) -> str:
     """The value as a flag's text."""
     if isinstance(value, tuple | list):
-        return ",".join(_text(v) for v in value)
+        text = io.StringIO()
+        # Quotes an entry with a comma in it, as absl reads it.
+        csv.writer(text, lineterminator="").writerow(map(_text, value))
+        return text.getvalue()
     if value is ALL:
         return "all"
     if isinstance(value, bool):

@@ -3,62 +3,63 @@
 python -m smartgrowth.main --flagfile=configs/h3.flags --dataset=cifar10
 """
 
-import os
+import pathlib
 import sys
-
-# Before TensorFlow is imported: its start-up notes are not for users.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags
 
-from smartgrowth import UserError, config
+from smartgrowth import UserError, config, quiet
 
 # Modes import what they need when they are called: Keras alone takes seconds.
 
 
 def train(settings: config.Config) -> None:
-    from smartgrowth import data, train
+    data = _open_data(settings)
+    quiet.import_backend()
+    from smartgrowth import train
 
-    train.train(settings, data.open_data(settings))
+    train.train(settings, data)
 
 
 def plan(settings: config.Config) -> None:
-    from smartgrowth import data, plan
+    from smartgrowth import plan
 
-    print(plan.table(plan.plan_run(settings, data.open_data(settings))[0]))
+    print(plan.table(plan.plan_run(settings, _open_data(settings))[0]))
 
 
 def evaluate(settings: config.Config) -> None:
+    quiet.import_backend()
     from smartgrowth import predict
 
     predict.evaluate_run(settings)
 
 
 def predict(settings: config.Config) -> None:
+    quiet.import_backend()
     from smartgrowth import predict
 
     predict.label_images(settings)
 
 
 def report(settings: config.Config) -> None:
-    import pathlib
-
     from smartgrowth import report
 
     print(report.write_report(pathlib.Path(settings.workdir).expanduser()))
 
 
 def audit(settings: config.Config) -> None:
-    from smartgrowth import audit, data, plan
+    data = _open_data(settings)
+    quiet.import_backend()
+    from smartgrowth import audit
 
-    opened = data.open_data(settings)
-    run, network, _ = plan.plan_run(settings, opened)
-    findings = audit.audit(
-        network.build(opened.mean, opened.variance),
-        run.epochs(len(opened.train.labels)),
-        settings.final_size,
-    )
-    print(audit.table(findings))
+    print(audit.table(audit.audit_run(settings, data)))
+
+
+def _open_data(settings: config.Config):
+    from smartgrowth import data, plan
+
+    plan.check_sizes(settings)  # before minutes are spent on a store
+    return data.open_data(settings)
 
 
 def main(arguments: list[str]) -> int:

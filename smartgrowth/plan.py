@@ -99,7 +99,8 @@ class Plan:
             for target in targets:
                 if spent < target <= spent + cost:
                     within = round((target - spent) / cost * stage.steps)
-                    steps.add(stage.first_step + max(within, 1))
+                    # None: the end of the stage before is near enough.
+                    steps.add(max(stage.first_step + within, 1))
             spent += cost
         return sorted(steps)
 
@@ -159,14 +160,13 @@ def make_plan(
             )
         ],
     )
+    check_sizes(config)
     for stage in stages:
-        network.check_size(stage.image_size)
         if stage.num_classes < 2:
             raise UserError(
                 "a stage with one class has nothing to tell apart; give "
                 "--grow_classes and --classes at least 2"
             )
-    network.check_size(config.final_size)
     flops = tuple(3 * network.flops_per_image(s.image_size) for s in stages)
     steps = _steps(config, stages)
     if config.budget_gflops:
@@ -177,15 +177,23 @@ def make_plan(
     return Plan(tuple(_set(stages, "first_step", first_steps)), flops)
 
 
+def make_network(config: Config, num_classes: int) -> Network:
+    """The network that `config` names."""
+    return Network(
+        config.model, num_classes, config.width, config.depth, config.dropout
+    )
+
+
+def check_sizes(config: Config) -> None:
+    """Raises `UserError` for an image size that the network cannot take."""
+    network = make_network(config, num_classes=2)
+    for size in (*config.grow_size, config.final_size):
+        network.check_size(size)
+
+
 def plan_run(config: Config, data) -> tuple[Plan, Network, np.ndarray]:
     """The plan of `config` on `data`, its network, and its class order."""
-    network = Network(
-        config.model,
-        len(data.class_names),
-        config.width,
-        config.depth,
-        config.dropout,
-    )
+    network = make_network(config, len(data.class_names))
     classes = curriculum.class_order(
         config.class_order, data.class_names, data.groups, config.seed
     )
@@ -207,7 +215,8 @@ def describe(plan: Plan, identity: dict) -> dict:
             values | {"gflops": plan.gflops_of(stage)}
             for values, stage in zip(stages, plan.stages, strict=True)
         ],
-        "identity": identity,
+        # As the file will give it back: lists where there are tuples.
+        "identity": json.loads(json.dumps(identity)),
     }
 
 

@@ -136,13 +136,9 @@ class Learner:
 
     def _enforce_rules(self) -> None:
         if self.config.enforce_rules:
-            audit.enforce(
-                audit.audit(
-                    self.model,
-                    self.plan.epochs(len(self.data.train.labels)),
-                    self.config.final_size,
-                )
-            )
+            epochs = self.plan.epochs(len(self.data.train.labels))
+            size = self.config.final_size
+            audit.enforce(audit.audit(self.model, epochs, size))
 
     # Training and evaluating
 

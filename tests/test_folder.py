@@ -207,12 +207,12 @@ def test_the_fingerprint_follows_names_sizes_and_times(pets):
     os.utime(pets / "cat/0.png", ns=(1, 1))
     touched = folder.fingerprint(str(pets))
     assert touched != before
-    os.rename(pets / "cat/0.png", pets / "cat/zero.png")
+    (pets / "cat/0.png").rename(pets / "cat/zero.png")
     assert folder.fingerprint(str(pets)) not in (before, touched)
 
 
 def test_a_moved_folder_keeps_its_fingerprint(pets, tmp_path_factory):
     before = folder.fingerprint(str(pets))
     moved = tmp_path_factory.mktemp("elsewhere") / "pets"
-    os.rename(pets, moved)
+    pets.rename(moved)
     assert folder.fingerprint(str(moved)) == before

@@ -267,6 +267,19 @@ def test_a_copy_of_a_zip_has_its_fingerprint(files, tmp_path):
     assert fingerprint == load(one, tmp_path).fingerprint
 
 
+def test_the_fingerprint_is_of_content_not_sizes_and_not_of_test(
+    files, tmp_path
+):
+    def fingerprint(change):
+        path = write_zip(tmp_path / "tiny.zip", files | change)
+        return registry.fingerprint("tiny_imagenet", path)
+
+    name = f"train/{CAT}/images/{CAT}_0.JPEG"
+    before = fingerprint({})
+    assert fingerprint({"test/images/test_0.JPEG": b"another"}) == before
+    assert fingerprint({name: files[name][::-1]}) != before
+
+
 def test_a_second_stream_prepares_nothing(files, tmp_path, monkeypatch):
     path = write_zip(tmp_path / "tiny.zip", files)
     first = [(e.id, e.label) for e in load(path, tmp_path).examples()]
@@ -361,18 +374,19 @@ def serve(tmp_path, monkeypatch):
     """A function that serves a zip where the download is expected."""
     servers = []
 
-    def start(path: str, sha256: str | None = None) -> None:
-        content = pathlib.Path(path).read_bytes()
+    def start(zip_path: str, sha256: str | None = None) -> None:
+        path = pathlib.Path(zip_path)
+        content = path.read_bytes()
         handler = functools.partial(
             http.server.SimpleHTTPRequestHandler,
-            directory=os.path.dirname(path),
+            directory=path.parent,
         )
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        url = f"http://127.0.0.1:{server.server_port}/{os.path.basename(path)}"
+        url = f"http://127.0.0.1:{server.server_port}/{path.name}"
         digest = sha256 or hashlib.sha256(content).hexdigest()
-        info = checksums.UrlInfo(len(content), digest, os.path.basename(path))
+        info = checksums.UrlInfo(len(content), digest, path.name)
         monkeypatch.setattr(tiny_imagenet, "URL", url)
         builder = tiny_imagenet.TinyImagenet
         monkeypatch.setattr(builder, "url_infos", {url: info})

@@ -7,7 +7,7 @@ file means the same wherever it came from. Sizes are left as they are.
 import collections
 import concurrent.futures
 import io
-import os
+import pathlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -23,7 +23,7 @@ _GRAYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B")
 _ALPHA = ("LA", "PA", "RGBA")
 
 
-def decode(encoded: bytes | str | os.PathLike) -> tuple[np.ndarray, str]:
+def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
     """Decodes one image.
 
     Args:
@@ -99,7 +99,7 @@ def decode_example(
     id: str,
     split: str,
     label: int,
-    encoded: bytes | str | os.PathLike,
+    encoded: bytes | pathlib.Path,
     expected: tuple[str, ...] = (),
 ) -> Example | Refusal:
     """Decodes one image into an `Example`, or says why it cannot be used.

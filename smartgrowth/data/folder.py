@@ -6,6 +6,7 @@ PATH/CLASS/ alone, which is split here.
 
 import hashlib
 import os
+import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
@@ -82,12 +83,12 @@ def load_folder(path: str, name: str) -> Source:
         for split in (TRAIN, VALIDATION):
             for label, class_name in enumerate(class_names):
                 for image in splits[split].get(class_name, ()):
-                    yield image, split, label, os.path.join(root, image)
+                    yield image, split, label, root / image
 
     def examples() -> Iterator[Example | Refusal]:
         for file in sorted(files):
             if file.lower().endswith(_UNREAD):
-                suffix = os.path.splitext(file)[1]
+                suffix = pathlib.PurePath(file).suffix
                 yield Refusal(file, f"{suffix} is not read; make it a jpg")
         # One at a time: a photo takes some 40 MB when decoded.
         yield from decode_in_order(jobs(), chunk=1)
@@ -101,7 +102,9 @@ def load_folder(path: str, name: str) -> Source:
     )
 
 
-def list_files(root: str, skip: Iterable[str] = ()) -> dict[str, tuple]:
+def list_files(
+    root: pathlib.Path, skip: Iterable[str] = ()
+) -> dict[str, tuple]:
     """Every file under `root` but hidden ones: relative path -> size, time.
 
     Args:
@@ -122,7 +125,7 @@ def list_files(root: str, skip: Iterable[str] = ()) -> dict[str, tuple]:
         for name in sorted(files):
             if not name.startswith("."):
                 try:
-                    stat = os.stat(os.path.join(folder, name))
+                    stat = pathlib.Path(folder, name).stat()
                 except OSError:  # a link to nowhere; reading it will say so
                     found[inside + name] = (0, 0)
                 else:
@@ -132,8 +135,8 @@ def list_files(root: str, skip: Iterable[str] = ()) -> dict[str, tuple]:
 
 def _leads_back(folder: str, name: str) -> bool:
     """Whether a folder within `folder` is a link to it or to one above."""
-    target = os.path.realpath(os.path.join(folder, name))
-    return (os.path.realpath(folder) + os.sep).startswith(target + os.sep)
+    target = pathlib.Path(folder, name)
+    return pathlib.Path(folder).resolve().is_relative_to(target.resolve())
 
 
 def hash_entries(entries: Mapping[str, tuple]) -> str:
@@ -143,9 +146,9 @@ def hash_entries(entries: Mapping[str, tuple]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _root(path: str) -> str:
-    root = os.path.abspath(os.path.expanduser(path))
-    if not os.path.isdir(root):
+def _root(path: str) -> pathlib.Path:
+    root = pathlib.Path(path).expanduser().absolute()
+    if not root.is_dir():
         raise UserError(
             f"--dataset=folder:{path}: no such folder; pass folder:PATH of "
             "one that exists"
@@ -210,7 +213,7 @@ def _draw(image: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _median_side(paths: list[str]) -> int | None:
+def _median_side(paths: list[pathlib.Path]) -> int | None:
     """The median shorter side of evenly chosen images, from their headers."""
     sides = []
     for path in paths[:: max(1, len(paths) // _HEADERS)]:

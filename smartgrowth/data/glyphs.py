@@ -24,7 +24,7 @@ VALIDATION_PER_CLASS = 40
 
 # Difficulty. The classes of a family differ in a few strokes, and a symbol
 # takes a quarter to a half of the frame: at 16 px that leaves it 4 to 8 px.
-SCALE = (0.28, 0.5)  # the symbol's longer side, of the frame's
+SCALE = (0.3, 0.53)  # the longer side, with a slim margin, of the frame's
 ROTATION = 20.0  # degrees, at most, either way
 STRETCH = 0.2  # natural log of width over height, at most, either way
 SHEAR = 0.25  # sideways shift over height, at most, either way
@@ -102,8 +102,8 @@ _CHARACTERS = dict(pair for names in SYMBOLS.values() for pair in names.items())
 # Shapes are warped at twice the size and then averaged, against jagged edges.
 _OVERSAMPLE = 2
 _CANVAS = SIZE * _OVERSAMPLE
-# A mask is never enlarged: its longer side is that of the largest symbol.
-_MASK = math.ceil(SCALE[1] * _CANVAS)
+# A mask is as large as the middle scale needs: much larger ones would alias.
+_MASK = math.ceil(sum(SCALE) / 2 * _CANVAS)
 _LUMINANCE = np.array([0.30, 0.59, 0.11], np.float32)
 
 
@@ -196,8 +196,7 @@ def _font_files() -> list[pathlib.Path]:
 def _masks(character: str) -> list:
     """The symbol in each font that has it: PIL images, white on black.
 
-    Cropped and scaled so that the longer side is `_MASK` pixels: otherwise its
-    size would give the family away.
+    Each is `_MASK` pixels long, lest its size give the family away.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -207,7 +206,9 @@ def _masks(character: str) -> list:
         mask = Image.new("L", (8 * _MASK, 8 * _MASK))
         pen = ImageDraw.Draw(mask)
         pen.text((4 * _MASK, 4 * _MASK), character, 255, font, anchor="mm")
-        mask = mask.crop(mask.getbbox())
+        left, top, right, bottom = mask.getbbox()
+        # Interpolation tears the edges of a symbol that fills its mask.
+        mask = mask.crop((left - 8, top - 8, right + 8, bottom + 8))
         shrink = _MASK / max(mask.size)
         size = [max(1, round(side * shrink)) for side in mask.size]
         masks.append(mask.resize(size, Image.Resampling.BOX))

@@ -5,22 +5,24 @@
 """
 
 import difflib
-import os
+import pathlib
 from collections.abc import Callable
 
 from smartgrowth import UserError
 from smartgrowth.data import folder, tiny_imagenet_files
 from smartgrowth.data.store import Source
 
+CacheDir = str | pathlib.Path
 
-def _load_glyphs(data_dir: str | None, cache_dir: str) -> Source:
+
+def _load_glyphs(data_dir: str | None, cache_dir: CacheDir) -> Source:
     from smartgrowth.data import glyphs
 
     # A constant: a training seed must not change what is trained on.
     return glyphs.make_source(seed=0)
 
 
-def _load_tiny_imagenet(data_dir: str | None, cache_dir: str) -> Source:
+def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
     """Prepared when the images are first asked for, unless it is a download:
     of that, the class names are known only afterwards."""
     fingerprint = tiny_imagenet_files.fingerprint(data_dir)
@@ -50,17 +52,17 @@ def _load_tiny_imagenet(data_dir: str | None, cache_dir: str) -> Source:
     )
 
 
-def _load_cifar10(data_dir: str | None, cache_dir: str) -> Source:
+def _load_cifar10(data_dir: str | None, cache_dir: CacheDir) -> Source:
     return _load_tfds("cifar10", "cifar10", data_dir, cache_dir)
 
 
-def _load_cifar100(data_dir: str | None, cache_dir: str) -> Source:
+def _load_cifar100(data_dir: str | None, cache_dir: CacheDir) -> Source:
     return _load_tfds(
         "cifar100", "cifar100", data_dir, cache_dir, group_key="coarse_label"
     )
 
 
-def _load_imagenette(data_dir: str | None, cache_dir: str) -> Source:
+def _load_imagenette(data_dir: str | None, cache_dir: CacheDir) -> Source:
     return _load_tfds(
         "imagenette",
         "imagenette/320px-v2",
@@ -84,7 +86,7 @@ def _load_tfds(name, tfds_name, data_dir, cache_dir, **options) -> Source:
 
 
 # name -> function of (data_dir, cache_dir)
-DATASETS: dict[str, Callable[[str | None, str], Source]] = {
+DATASETS: dict[str, Callable[[str | None, CacheDir], Source]] = {
     "glyphs": _load_glyphs,
     "tiny_imagenet": _load_tiny_imagenet,
     "cifar10": _load_cifar10,
@@ -94,7 +96,9 @@ DATASETS: dict[str, Callable[[str | None, str], Source]] = {
 PREFIXES = ("tfds:", "folder:")
 
 
-def load_source(dataset: str, data_dir: str | None, cache_dir: str) -> Source:
+def load_source(
+    dataset: str, data_dir: str | None, cache_dir: CacheDir
+) -> Source:
     """Gets a dataset by its name.
 
     Args:
@@ -107,10 +111,11 @@ def load_source(dataset: str, data_dir: str | None, cache_dir: str) -> Source:
       UserError: unknown name, or the data is not there or not whole.
     """
     kind, rest = _parse(dataset)
+    data_dir = data_dir or None
     if kind == "tfds":
         return _load_tfds(dataset, rest, data_dir, cache_dir)
     if kind == "folder":
-        return folder.load_folder(os.path.join(data_dir or "", rest), dataset)
+        return folder.load_folder(_join(data_dir, rest), dataset)
     return DATASETS[dataset](data_dir, cache_dir)
 
 
@@ -122,14 +127,18 @@ def fingerprint(dataset: str, data_dir: str | None = None) -> str:
     """
     kind, rest = _parse(dataset)
     if kind == "folder":
-        return folder.fingerprint(os.path.join(data_dir or "", rest))
+        return folder.fingerprint(_join(data_dir, rest))
     if dataset == "glyphs":
         return _load_glyphs(None, "").fingerprint
     if dataset == "tiny_imagenet":
-        return tiny_imagenet_files.fingerprint(data_dir)
+        return tiny_imagenet_files.fingerprint(data_dir or None)
     # TFDS datasets are versioned: the name and the place say which.
-    place = os.path.abspath(os.path.expanduser(data_dir)) if data_dir else ""
-    return f"tfds-{folder.hash_entries({dataset: (place,)})}"
+    place = pathlib.Path(data_dir).expanduser().absolute() if data_dir else ""
+    return f"tfds-{folder.hash_entries({dataset: (str(place),)})}"
+
+
+def _join(data_dir: str | None, path: str) -> str:
+    return str(pathlib.Path(data_dir or "", path))
 
 
 def _parse(dataset: str) -> tuple[str, str]:

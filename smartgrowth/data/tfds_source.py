@@ -2,7 +2,7 @@
 
 import importlib.resources.abc
 import importlib.util
-import os
+import pathlib
 import sys
 import urllib.error
 import urllib.request
@@ -22,8 +22,8 @@ from smartgrowth.data.store import (
     Source,
 )
 
-# TFDS 4.9.10 uses this package, does not require it, and fails in every download
-# where it is missing. Python's own has all that it takes from there.
+# TFDS 4.9.10 uses this package without requiring it, and fails in every
+# download where it is missing. Python's own has all that it takes from it.
 if importlib.util.find_spec("importlib_resources") is None:
     sys.modules["importlib_resources"] = importlib.resources
 
@@ -35,7 +35,7 @@ def load_tfds(
     name: str,
     fingerprint: str,
     data_dir: str | None,
-    cache_dir: str,
+    cache_dir: str | pathlib.Path,
     native_size: int | None = None,
     group_key: str | None = None,
 ) -> Source:
@@ -128,18 +128,18 @@ def validation_split(builder: tfds.core.DatasetBuilder, name: str) -> str:
 
 
 def download_and_prepare(
-    builder: tfds.core.DatasetBuilder, name: str, cache_dir: str
+    builder: tfds.core.DatasetBuilder, name: str, cache_dir: str | pathlib.Path
 ) -> None:
     """Downloads and prepares a dataset, unless it is there already.
 
     Raises:
       UserError: that failed.
     """
-    if os.path.isdir(builder.data_dir):
+    if pathlib.Path(builder.data_dir).is_dir():
         return
     # One folder a dataset: what lies in it says whether to ask the network.
-    downloads = os.path.join(cache_dir, "downloads", builder.name)
-    if not os.path.isdir(downloads) or not os.listdir(downloads):
+    downloads = pathlib.Path(cache_dir, "downloads", builder.name)
+    if not any(downloads.glob("*")):
         _assert_reachable(next(iter(builder.url_infos or ()), None), name)
     try:
         builder.download_and_prepare(
@@ -186,18 +186,20 @@ def _way_out(name: str) -> str:
 
 
 def _open_builder(
-    tfds_name: str, name: str, data_dir: str | None, cache_dir: str
+    tfds_name: str,
+    name: str,
+    data_dir: str | None,
+    cache_dir: str | pathlib.Path,
 ) -> tfds.core.DatasetBuilder:
-    place = os.path.abspath(
-        os.path.expanduser(data_dir or os.path.join(cache_dir, "tfds"))
-    )
-    if data_dir is not None and not os.path.isdir(place):
+    place = pathlib.Path(data_dir or pathlib.Path(cache_dir, "tfds"))
+    place = place.expanduser().absolute()
+    if data_dir is not None and not place.is_dir():
         raise UserError(
             f"--data_dir={data_dir}: no such folder; pass the TFDS directory "
             f"in which {tfds_name} was prepared, or leave --data_dir out"
         )
     try:
-        builder = tfds.builder(tfds_name, data_dir=place)
+        builder = tfds.builder(tfds_name, data_dir=str(place))
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(
             f"--dataset={name}: TFDS has no {tfds_name!r}; "
@@ -210,7 +212,7 @@ def _open_builder(
         ) from error
     if data_dir is None:
         download_and_prepare(builder, name, cache_dir)
-    elif not os.path.isdir(builder.data_dir):
+    elif not pathlib.Path(builder.data_dir).is_dir():
         raise UserError(
             f"--data_dir={data_dir}: {tfds_name} is not prepared there "
             f"({builder.data_dir} is missing); pass the TFDS directory in "

@@ -6,7 +6,7 @@ The builder keeps the JPEG bytes as they are, in order, with their paths.
 
 import contextlib
 import io
-import os
+import pathlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -42,7 +42,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     url_infos: ClassVar = {
         URL: checksums.UrlInfo(
-            size=SIZE, checksum=SHA256, filename=os.path.basename(URL)
+            size=SIZE, checksum=SHA256, filename=pathlib.PurePath(URL).name
         )
     }
 
@@ -83,7 +83,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(
-    files: Files | None, fingerprint: str, cache_dir: str
+    files: Files | None, fingerprint: str, cache_dir: str | pathlib.Path
 ) -> TinyImagenet:
     """Makes the dataset under `cache_dir`, unless it is there already.
 
@@ -96,7 +96,7 @@ def prepare(
     Raises:
       UserError: it cannot be downloaded or written.
     """
-    data_dir = os.path.join(cache_dir, "tfds", fingerprint)
+    data_dir = pathlib.Path(cache_dir, "tfds", fingerprint)
     builder = TinyImagenet(files=files, data_dir=data_dir)
     if files is None:
         tfds_source.download_and_prepare(builder, "tiny_imagenet", cache_dir)

@@ -8,7 +8,7 @@ never looked at.
 import collections
 import contextlib
 import dataclasses
-import os
+import pathlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +40,7 @@ class Files:
       wnids.txt, each with its label.
     """
 
-    path: str
+    path: pathlib.Path
     root: str
     class_names: tuple[str, ...]
     members: Mapping[str, list[tuple[str, int]]] = dataclasses.field(repr=False)
@@ -103,25 +103,25 @@ def open_files(data_dir: str) -> Files:
     return Files(path, root, tuple(names), members)
 
 
-def find(data_dir: str) -> str:
+def find(data_dir: str) -> pathlib.Path:
     """The zip, or the folder with a wnids.txt, that `data_dir` stands for."""
-    given = os.path.abspath(os.path.expanduser(data_dir))
-    if os.path.isfile(given):
+    given = pathlib.Path(data_dir).expanduser().absolute()
+    if given.is_file():
         return given
-    if not os.path.isdir(given):
+    if not given.is_dir():
         raise UserError(
             f"--data_dir={data_dir}: no such file or folder; pass "
             f"--data_dir=PATH of tiny-imagenet-200.zip ({URL})"
         )
-    children = [os.path.join(given, name) for name in sorted(os.listdir(given))]
+    children = sorted(given.iterdir())
     for folder in (given, *children):
-        if os.path.isfile(os.path.join(folder, _WNIDS)):
+        if (folder / _WNIDS).is_file():
             return folder
-    zips = [c for c in children if c.lower().endswith(".zip")]
-    likely = [c for c in zips if "tiny" in os.path.basename(c).lower()]
+    zips = [child for child in children if child.suffix.lower() == ".zip"]
+    likely = [child for child in zips if "tiny" in child.name.lower()]
     zips = likely or zips
     if len(zips) > 1:
-        names = ", ".join(os.path.basename(path) for path in zips)
+        names = ", ".join(path.name for path in zips)
         raise UserError(
             f"--data_dir={data_dir}: holds several zips ({names}); "
             "pass --data_dir=PATH of the one to use"
@@ -134,12 +134,12 @@ def find(data_dir: str) -> str:
     return zips[0]
 
 
-def _list(path: str) -> tuple[str, dict[str, tuple]]:
+def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
     """Where wnids.txt lies, and relative path -> what identifies the content.
 
     Of a folder that is size and time, of a zip checksum and size.
     """
-    if os.path.isdir(path):
+    if path.is_dir():
         return "", list_files(path, skip=("test",))
     try:
         with zipfile.ZipFile(path) as archive:
@@ -153,7 +153,7 @@ def _list(path: str) -> tuple[str, dict[str, tuple]]:
     roots = [
         name.removesuffix(_WNIDS)
         for name in names
-        if os.path.basename(name) == _WNIDS and not name.startswith("__MACOSX")
+        if name.split("/")[-1] == _WNIDS and not name.startswith("__MACOSX")
     ]
     if not roots:
         raise UserError(
@@ -169,21 +169,18 @@ def _list(path: str) -> tuple[str, dict[str, tuple]]:
 
 
 @contextlib.contextmanager
-def _open(path: str, root: str) -> Iterator[Callable[[str], bytes]]:
+def _open(path: pathlib.Path, root: str) -> Iterator[Callable[[str], bytes]]:
     """A function from a path relative to wnids.txt to the file's content."""
-    if os.path.isdir(path):
-
-        def read(name: str) -> bytes:
-            with open(os.path.join(path, name), "rb") as file:
-                return file.read()
-
-        yield read
+    if path.is_dir():
+        yield lambda name: (path / name).read_bytes()
     else:
         with zipfile.ZipFile(path) as archive:
             yield lambda name: archive.read(root + name)
 
 
-def _text(path: str, entries: Mapping, read: Callable, name: str) -> str:
+def _text(
+    path: pathlib.Path, entries: Mapping, read: Callable, name: str
+) -> str:
     if name not in entries:
         raise UserError(
             f"--data_dir={path}: {name} is missing; pass --data_dir=PATH of a "
@@ -198,7 +195,7 @@ def _text(path: str, entries: Mapping, read: Callable, name: str) -> str:
         ) from error
 
 
-def _read_wnids(path: str, text: str) -> list[str]:
+def _read_wnids(path: pathlib.Path, text: str) -> list[str]:
     wnids = text.split()
     counts = collections.Counter(wnids)
     twice = [wnid for wnid in counts if counts[wnid] > 1]
@@ -216,7 +213,7 @@ def _read_wnids(path: str, text: str) -> list[str]:
 
 
 def _train_members(
-    path: str, entries: Mapping, labels: Mapping[str, int]
+    path: pathlib.Path, entries: Mapping, labels: Mapping[str, int]
 ) -> list[tuple[str, int]]:
     members = []
     for name in entries:
@@ -235,7 +232,7 @@ def _train_members(
 
 
 def _validation_members(
-    path: str, entries: Mapping, labels: Mapping[str, int], text: str
+    path: pathlib.Path, entries: Mapping, labels: Mapping[str, int], text: str
 ) -> list[tuple[str, int]]:
     wnids = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -272,7 +269,7 @@ def _validation_members(
 
 
 def _is_image(name: str) -> bool:
-    base = os.path.basename(name)
+    base = name.split("/")[-1]
     return base.lower().endswith(SUFFIXES) and not base.startswith(".")
 
 

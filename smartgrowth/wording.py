@@ -1,0 +1,57 @@
+"""Names and figures as a person reads them, in reports and on plots."""
+
+import math
+
+NAMES = {
+    "val_accuracy": "Validation accuracy",
+    "val_top5": "Top-5 accuracy",
+    "val_loss": "Validation loss",
+    "tta_accuracy": "Accuracy with test-time augmentation",
+    "gflops": "Cost",
+    "train_seconds": "Training time",
+    "wall_seconds": "Time with validation",
+    "num_classes": "Classes",
+    "num_images": "Images",
+    "samples_per_class": "Images per class",
+    "stage_seconds": "Time",
+    "boundary_seconds": "Boundary",
+}
+
+
+def name_of(key: str) -> str:
+    """What a key of a run's files is called: "image_size" is "Image size"."""
+    return NAMES.get(key, key.replace("_", " ").capitalize())
+
+
+def show(key: str, value) -> str:
+    """A figure as text; its key tells the unit."""
+    if key == "samples_per_class" and value is None:
+        return "all"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {show(name, of)}" for name, of in value.items())
+    if value is None or isinstance(value, (str, bool, list)):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "not finite"
+    if key.endswith(("accuracy", "top5")):
+        return f"{value:.1%}"
+    if key.endswith("loss"):
+        return f"{value:.3f}"
+    if key.endswith("seconds"):
+        minutes, seconds = divmod(round(value), 60)
+        if minutes >= 60:
+            return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
+    shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return shown + {"gflops": " GFLOPs", "image_size": " px"}.get(key, "")
+
+
+def shares(costs: list[float]) -> list[str]:
+    """Percentages to one decimal that add up to 100.0 exactly."""
+    exact = [1000 * cost / (sum(costs) or math.inf) for cost in costs]
+    tenths = [int(share) for share in exact]
+    missing = round(sum(exact)) - sum(tenths)
+    by_rest = sorted(range(len(costs)), key=lambda i: tenths[i] - exact[i])
+    for index in by_rest[:missing]:
+        tenths[index] += 1
+    return [f"{share / 10:.1f}%" for share in tenths]

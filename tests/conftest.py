@@ -1,0 +1,123 @@
+"""A dataset and a finished run, both tiny, for every module's tests."""
+
+import os
+
+# Before TensorFlow is imported, as in main.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from smartgrowth.config import Config
+from smartgrowth.data import build, registry, store
+from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+
+CLASSES = ("rook", "rock crystal", "sun", "moon")
+GROUPS = dict(zip(CLASSES, ("chess", "stone", "sky", "sky"), strict=True))
+TRAIN_COUNTS = (13, 12, 11, 10)  # no batch size divides them all
+VALIDATION_COUNT = 5  # of every class
+NATIVE = 24  # pixels a side
+COLOURS = ((200, 60, 60), (60, 190, 70), (60, 70, 210), (190, 190, 60))
+
+
+def make_examples():
+    """Noise around a colour of the class, the splits' classes in turn."""
+    random = np.random.default_rng(7)
+    for split, counts in (
+        (TRAIN, TRAIN_COUNTS),
+        (VALIDATION, [VALIDATION_COUNT] * len(CLASSES)),
+    ):
+        for number in range(max(counts)):
+            for label, count in enumerate(counts):
+                if number < count:
+                    noise = random.normal(0, 40, (NATIVE, NATIVE, 3))
+                    image = np.clip(COLOURS[label] + noise, 0, 255)
+                    yield Example(
+                        f"{split}/{CLASSES[label]}/{number}.png",
+                        split,
+                        label,
+                        image.astype(np.uint8),
+                    )
+
+
+@pytest.fixture(scope="session")
+def tiny_source() -> Source:
+    """Four classes of 24 px images, 46 to train on and 20 to validate."""
+    return Source(
+        name="tiny",
+        fingerprint="tiny-1",
+        class_names=CLASSES,
+        native_size=NATIVE,
+        examples=make_examples,
+        groups=GROUPS,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny_source, tmp_path_factory):
+    """The directory of its store, at 16 and 24 px."""
+    return build.ensure_store(
+        tiny_source.fingerprint,
+        lambda: tiny_source,
+        (16, 24),
+        tmp_path_factory.mktemp("tiny_cache"),
+        say=lambda line: None,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_store) -> store.Data:
+    return store.open_data(tiny_store)
+
+
+@pytest.fixture
+def tiny_dataset(tiny_source, tiny_store, monkeypatch):
+    """Makes `--dataset=tiny` known; returns the `--cache_dir` of its store."""
+    known = registry.fingerprint
+
+    def fingerprint(dataset, *data_dir):
+        if dataset == tiny_source.name:
+            return tiny_source.fingerprint
+        return known(dataset, *data_dir)
+
+    monkeypatch.setitem(registry.DATASETS, "tiny", lambda *_: tiny_source)
+    monkeypatch.setattr(registry, "fingerprint", fingerprint)
+    return str(tiny_store.parents[1])
+
+
+def make_config(workdir, **overrides) -> Config:
+    """Two stages of four steps, 16 then 24 px, of the smallest network."""
+    settings = {
+        "workdir": str(workdir),
+        "dataset": "tiny",
+        "grow_size": (16, 24),
+        "stage_steps": (4, 4),
+        "batch_size": (8,),
+        "width": 8,
+        "depth": 1,
+        "precision": "float32",
+        "evals": 2,
+    }
+    return Config(**settings | overrides)
+
+
+@pytest.fixture
+def tiny_config(tmp_path):
+    """Makes a `Config` that writes to this test's own folder."""
+
+    def make(**overrides) -> Config:
+        return make_config(tmp_path / "run", **overrides)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data, tiny_store, tmp_path_factory):
+    """The directory of a finished run on it: look, do not touch."""
+    from smartgrowth.train import train
+
+    config = make_config(
+        tmp_path_factory.mktemp("tiny_run") / "run",
+        cache_dir=str(tiny_store.parents[1]),
+    )
+    return train(config, tiny_data)
