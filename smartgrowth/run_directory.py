@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError
 from smartgrowth.config import Config, from_flag_lines
-from smartgrowth.plan import differences
 
 FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
+REPORT = "report.html"
+PLOTS = ("loss.png", "accuracy.png", "loss_by_size.png", "learning_rate.png")
 
 LOG_COLUMNS = (
     "step",
@@ -144,6 +145,8 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
         ) from None
     if same:
         return
+    from smartgrowth.plan import differences  # NumPy, for this alone
+
     changed = differences(old, description)
     shown = "; ".join(changed[:6])
     more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
@@ -160,7 +163,5 @@ def _clear(directory: pathlib.Path) -> None:
     """
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
-    for name in (*results, "report.html", DATA_REPORT, FLAGS, PLAN):
+    for name in (*results, REPORT, *PLOTS, DATA_REPORT, FLAGS, PLAN):
         (directory / name).unlink(missing_ok=True)
-    for path in directory.glob("*.png"):
-        path.unlink()

@@ -84,16 +84,18 @@ def sgdr(
     """Cosines with warm restarts (Loshchilov and Hutter 2016, 1608.03983).
 
     The first cycle takes `cycle_steps`, each next one `cycle_mult` times as
-    many (rounded); the last is cut so that it too ends at `low`, if that
-    leaves it at least half of its length, else it is joined to the one before.
+    many (rounded, no less than 2: down needs a second step); the last is cut
+    so that it too ends at `low`, if that leaves it at least half of its length,
+    else it is joined to the one before.
     """
     lengths = []
     length = float(cycle_steps)
     while sum(lengths) < steps:
-        lengths.append(max(round(length), 1))
+        lengths.append(max(round(length), 2))
         length *= cycle_mult
     lengths[-1] -= sum(lengths) - steps
-    if len(lengths) > 1 and lengths[-1] < length / cycle_mult / 2:
+    shortest = max(length / cycle_mult / 2, 2)
+    if len(lengths) > 1 and lengths[-1] < shortest:
         lengths[-2:] = [lengths[-2] + lengths[-1]]
     return join([cosine(high, low, n) for n in lengths], lengths)
 

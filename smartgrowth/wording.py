@@ -28,7 +28,9 @@ def show(key: str, value) -> str:
     if key == "samples_per_class" and value is None:
         return "all"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {show(name, of)}" for name, of in value.items())
+        return ", ".join(
+            f"{name} {show(name, of)}" for name, of in value.items()
+        )
     if value is None or isinstance(value, (str, bool, list)):
         return "–" if value is None else str(value)
     if not math.isfinite(value):

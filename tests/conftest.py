@@ -106,7 +106,7 @@ def tiny_config(tmp_path):
     """Makes a `Config` that writes to this test's own folder."""
 
     def make(**overrides) -> Config:
-        return make_config(tmp_path / "run", **overrides)
+        return make_config(**{"workdir": tmp_path / "run"} | overrides)
 
     return make
 

@@ -12,8 +12,11 @@ def open_data(config: Config, say=print) -> store.Data:
     say: takes lines of progress.
     """
     cache = pathlib.Path(config.cache_dir).expanduser()
+    # A folder that was moved is still the same images.
+    kind = config.dataset if config.dataset[:7] != "folder:" else "folder"
+    images = registry.fingerprint(config.dataset, config.data_dir)
     directory = build.ensure_store(
-        registry.fingerprint(config.dataset, config.data_dir),
+        f"{kind} {images}",
         lambda: registry.load_source(
             config.dataset, config.data_dir, str(cache)
         ),

@@ -4,6 +4,7 @@ The stream is written in chunks, so that a store of any size takes the memory of
 a few hundred images.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -49,6 +50,15 @@ def ensure_store(
         facts = json.loads((directory / store.STORE_FILE).read_text())
     except (OSError, ValueError):
         facts = {"sizes": []}
+    # Caches get cleaned file by file.
+    facts["sizes"] = [
+        size
+        for size in facts["sizes"]
+        if all(
+            store.images_path(directory, split, size).exists()
+            for split in (TRAIN, VALIDATION)
+        )
+    ]
     missing = _missing(sizes, facts)
     if missing:
         source = load()
@@ -76,14 +86,12 @@ def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
 
 def _build(source, directory, sizes, facts, say) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    writers = {
-        (split, size): _ArrayWriter(
-            store.images_path(directory, split, size), size
-        )
-        for split in (TRAIN, VALIDATION)
-        for size in sizes
-    }
+    writers = {}
     try:
+        for split in (TRAIN, VALIDATION):
+            for size in sizes:
+                path = store.images_path(directory, split, size)
+                writers[split, size] = _ArrayWriter(path, size)
         census = _stream(source, writers, say)
         if facts.get("content", census.content) != census.content:
             raise UserError(
@@ -95,11 +103,12 @@ def _build(source, directory, sizes, facts, say) -> None:
     finally:
         for writer in writers.values():
             writer.abandon()
-    for name, split in census.splits.items():
-        np.save(store.labels_path(directory, name), split.labels)
-        store.ids_path(directory, name).write_text(
-            "\n".join(split.ids) + "\n", "utf-8"
-        )
+    if "content" not in facts:  # else they stand there already, the same
+        for name, split in census.splits.items():
+            np.save(store.labels_path(directory, name), split.labels)
+            store.ids_path(directory, name).write_text(
+                "\n".join(split.ids) + "\n", "utf-8"
+            )
     _write_json(directory / store.REPORT_FILE, census.report())
     # Written last: a store without it does not exist.
     _write_json(
@@ -119,7 +128,7 @@ def _build(source, directory, sizes, facts, say) -> None:
 def _stream(source: Source, writers, say) -> "_Census":
     census = _Census(source)
     started = said = time.monotonic()
-    for example in source.examples():
+    for example in _read(source):
         if isinstance(example, Refusal):
             census.refused[example.id] = example.reason
             continue
@@ -137,6 +146,16 @@ def _stream(source: Source, writers, say) -> "_Census":
     refused = f", {len(census.refused)} refused" if census.refused else ""
     say(f"  {census.count:,} images stored in {seconds:.0f} s{refused}")
     return census
+
+
+def _read(source: Source):
+    try:
+        yield from source.examples()
+    except OSError as error:  # not to be taken for one of writing
+        raise UserError(
+            f"--dataset={source.name} cannot be read ({error}); check that "
+            "the folder or file that it names is whole"
+        ) from error
 
 
 @dataclasses.dataclass
@@ -171,7 +190,7 @@ class _Census:
     def add(self, example: store.Example) -> None:
         split = self.splits[example.split]
         split.labels.append(example.label)
-        split.ids.append(example.id.replace("\n", " "))
+        split.ids.append(_as_line(example.id))
         if example.note:
             self.repaired[example.id] = example.note
         self._doubt(example)
@@ -202,7 +221,9 @@ class _Census:
         for name, split in self.splits.items():
             if not split.ids:
                 refused = next(iter(self.refused.items()), None)
-                why = f" (refused {refused[0]}: {refused[1]})" if refused else ""
+                why = (
+                    f" (refused {refused[0]}: {refused[1]})" if refused else ""
+                )
                 raise UserError(
                     f"--dataset={self.source.name} has no usable {name} "
                     f"images{why}; check the folder or file that it names"
@@ -242,7 +263,8 @@ class _ArrayWriter:
 
     def abandon(self) -> None:
         """Removes what was written, unless it was closed."""
-        self.file.close()
+        with contextlib.suppress(OSError):  # of a buffer that a full disk
+            self.file.close()  # would not take
         self.partial.unlink(missing_ok=True)
 
     def _flush(self) -> None:
@@ -257,6 +279,13 @@ class _ArrayWriter:
         np.lib.format.write_array_header_1_0(
             self.file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
+
+
+def _as_line(text: str) -> str:
+    """Without line breaks, and as UTF-8 even where a file's name is not."""
+    return " ".join(
+        text.encode(errors="backslashreplace").decode().splitlines()
+    )
 
 
 def _write_json(path: pathlib.Path, value) -> None:

@@ -152,6 +152,11 @@ def open_data(
             name=name,
         )
     chosen_names = tuple(names[index] for index in chosen)
+    if not len(splits[VALIDATION].rows):
+        raise UserError(
+            "none of the chosen classes has a usable validation image; see "
+            f"{directory / REPORT_FILE}, or choose others with --classes"
+        )
     missing = sorted(
         chosen_names[label]
         for label in set(range(len(chosen))) - set(splits[TRAIN].labels)
@@ -228,13 +233,17 @@ def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
                 f"give a number from 2 to {len(names)}"
             )
         return list(range(count))
+    if not classes:
+        raise UserError("--classes= names no class; leave it out to use all")
     chosen = set()
     for wanted in classes:
         found = [
             index
             for index, name in enumerate(names)
-            if wanted == name or wanted in name.split(" ", 1)
+            if wanted in name.split(" ", 1)
         ]
+        if wanted in names:  # a whole name wins
+            found = [names.index(wanted)]
         if len(found) != 1:
             near = difflib.get_close_matches(wanted, names, 3) or names[:3]
             what = "is more than one class" if found else "is not a class"

@@ -1,0 +1,400 @@
+"""The driver: what a run leaves behind, and that stopping changes nothing."""
+
+import csv
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from smartgrowth import UserError, checkpoint, run_directory, train
+from smartgrowth.config import Config
+from smartgrowth.data import pipeline
+
+SECONDS = ("train_seconds", "wall_seconds")
+
+
+def read_log(directory: pathlib.Path) -> list[dict]:
+    with (directory / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(rows: list[dict]) -> list[dict]:
+    return [
+        {key: value for key, value in row.items() if key not in SECONDS}
+        for row in rows
+    ]
+
+
+def last_arrays(directory: pathlib.Path) -> dict:
+    """Weights and optimizer of the newest checkpoint."""
+    arrays, _ = checkpoint.load(directory / "checkpoints")
+    return {
+        name: value
+        for name, value in arrays.items()
+        if not name.startswith("metrics/")
+    }
+
+
+def assert_equal_runs(one: pathlib.Path, other: pathlib.Path) -> None:
+    assert without_seconds(read_log(one)) == without_seconds(read_log(other))
+    first, second = last_arrays(one), last_arrays(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Makes training stop right after the checkpoint at a step is written."""
+    save = checkpoint.save
+
+    def arrange(step):
+        def save_then_stop(directory, arrays, facts, best=False):
+            save(directory, arrays, facts, best)
+            if facts["step"] == step:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoint, "save", save_then_stop)
+
+    yield arrange
+
+
+@pytest.fixture
+def grown_config(tiny_config):
+    """Two sizes, classes and samples that grow; a checkpoint every step."""
+
+    def make(**overrides) -> Config:
+        settings = {
+            "grow_size": (16, 24),
+            "grow_classes": (2, None),
+            "grow_samples": (3, None),
+            "stage_steps": (9, 8),
+            "batch_size": (4,),
+            "evals": 3,
+            "augment": ("basic",),
+            "deterministic": True,
+            "checkpoint_minutes": 1e-9,
+        }
+        return tiny_config(**settings | overrides)
+
+    return make
+
+
+def test_a_run_leaves_what_the_contract_says(grown_config, tiny_data):
+    config = grown_config()
+    directory = train.train(config, tiny_data)
+    rows = read_log(directory)
+    assert tuple(rows[0]) == run_directory.LOG_COLUMNS
+    steps = [int(row["step"]) for row in rows]
+    assert steps[-1] == 17 and 9 in steps and steps == sorted(set(steps))
+    for row in rows:
+        first_stage = int(row["step"]) <= 9
+        assert row["stage"] == ("0" if first_stage else "1")
+        assert row["image_size"] == ("16" if first_stage else "24")
+        assert row["num_classes"] == (
+            "2" if first_stage else str(len(tiny_data.class_names))
+        )
+    names = {path.name for path in directory.iterdir()}
+    assert names >= {
+        "flags.txt",
+        "plan.json",
+        "log.csv",
+        "checkpoints",
+        "final.keras",
+        "classes.txt",
+        "predictions.npz",
+        "metrics.json",
+        "report.html",
+        "data_report.json",
+    }
+    assert not [name for name in names if "partial" in name]
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["val_accuracy"] == pytest.approx(
+        float(rows[-1]["val_accuracy"]), rel=1e-5
+    )
+    assert len(metrics["stage_seconds"]) == 2
+    assert metrics["train_seconds"] == sum(metrics["stage_seconds"])
+    plan = json.loads((directory / "plan.json").read_text())
+    assert metrics["gflops"] == pytest.approx(plan["gflops"])
+    assert float(rows[-1]["gflops"]) == pytest.approx(plan["gflops"], rel=1e-5)
+    with np.load(directory / "predictions.npz") as predictions:
+        hits = predictions["probabilities"].argmax(1) == predictions["labels"]
+        assert hits.mean() == pytest.approx(metrics["val_accuracy"])
+        assert list(predictions["ids"]) == list(tiny_data.validation.ids)
+
+
+def test_iterations_never_restart_and_count_every_step(
+    grown_config, tiny_data
+):
+    directory = train.train(grown_config(), tiny_data)
+    arrays = last_arrays(directory)
+    (clock,) = [v for k, v in arrays.items() if k.endswith("/iteration")]
+    assert clock == 17
+
+
+def test_the_first_stage_learns_nothing_about_absent_classes(
+    grown_config, tiny_data, stop_after
+):
+    config = grown_config(weight_decay=0.0)
+    stop_after(9)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    trained = last_arrays(pathlib.Path(config.workdir))
+    (bias,) = [v for k, v in trained.items() if k.endswith("/bias")]
+    entered = train.plan_run(config, tiny_data)[2][:2]
+    absent = np.setdiff1d(np.arange(len(bias)), entered)
+    assert np.all(bias[entered] != 0)
+    assert np.all(bias[absent] == 0)
+
+
+@pytest.mark.parametrize("step", [3, 9, 12])
+def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
+    grown_config, tiny_data, tmp_path, stop_after, step, capsys
+):
+    """In the middle of a segment, at a stage's end, in the second stage."""
+    whole = grown_config(workdir=str(tmp_path / "whole"))
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"))
+    stop_after(step)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    capsys.readouterr()
+    train.train(cut, tiny_data)
+    stage = 1 if step < 9 else 2
+    assert (
+        f"resuming at step {step} of 17, stage {stage} of 2"
+        in capsys.readouterr().out
+    )
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_resume_that_forgets_its_data_position_is_seen(
+    grown_config, tiny_data, tmp_path, stop_after, monkeypatch
+):
+    """The control of the tests above: they would notice."""
+    whole = grown_config(workdir=str(tmp_path / "whole"))
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"))
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    make_dataset = pipeline.make_dataset
+
+    def from_the_stage_s_beginning(data, stage, *args, **kwargs):
+        length = kwargs["last_step"] - kwargs["first_step"]
+        kwargs["first_step"] = stage.first_step
+        kwargs["last_step"] = stage.first_step + length
+        return make_dataset(data, stage, *args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "make_dataset", from_the_stage_s_beginning)
+    train.train(cut, tiny_data)
+    with pytest.raises(AssertionError):
+        assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_resume_that_forgets_its_metric_sums_is_seen(
+    grown_config, tiny_data, tmp_path, stop_after, monkeypatch
+):
+    whole = grown_config(workdir=str(tmp_path / "whole"))
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"))
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    monkeypatch.setattr(
+        train.Learner, "_restore_metrics", lambda learner: None
+    )
+    train.train(cut, tiny_data)
+    log = [read_log(tmp_path / name) for name in ("whole", "cut")]
+    first = [rows[0]["train_loss"] for rows in log]
+    assert first[0] != first[1]
+
+
+def start(workdir: pathlib.Path, images: pathlib.Path, cache: pathlib.Path):
+    """A real process that trains for some seconds."""
+    command = [
+        sys.executable,
+        "-m",
+        "smartgrowth.main",
+        f"--workdir={workdir}",
+        f"--dataset=folder:{images}",
+        f"--cache_dir={cache}",
+        "--grow_size=16,24",
+        "--grow_samples=4,all",
+        "--stage_steps=120,60",
+        "--batch_size=8",
+        "--width=8",
+        "--depth=1",
+        "--lr=0.02",
+        "--evals=4",
+        "--deterministic",
+        "--checkpoint_minutes=1e-9",
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for_checkpoint(process, workdir: pathlib.Path, step: int) -> None:
+    """Until one at `step` or later is whole."""
+    for _ in range(6000):
+        for path in (workdir / "checkpoints").glob("step_*.json"):
+            if int(path.name.split("_")[1]) >= step:
+                return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    raise AssertionError("no checkpoint came")
+
+
+@pytest.fixture(scope="module")
+def image_folder(tmp_path_factory) -> pathlib.Path:
+    """Three classes of noise around a colour of their own."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for name, colour in {"a": 60, "b": 120, "c": 200}.items():
+        (root / name).mkdir()
+        for index in range(20):
+            noise = generator.normal(colour, 40, (24, 24, 3)).clip(0, 255)
+            picture = Image.fromarray(noise.astype(np.uint8))
+            picture.save(root / name / f"{index}.png")
+    return root
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_as_if_it_had_not_been(
+    image_folder, tmp_path
+):
+    """Twice: in the middle of a stage and of an evaluation interval."""
+    cache, whole, killed = (tmp_path / n for n in ("cache", "whole", "killed"))
+    process = start(whole, image_folder, cache)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    for step in (50, 131):
+        process = start(killed, image_folder, cache)
+        wait_for_checkpoint(process, killed, step)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (killed / "metrics.json").exists()
+    process = start(killed, image_folder, cache)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert "resuming at step" in output and "stage 2 of 2" in output
+    assert_equal_runs(whole, killed)
+    again = start(killed, image_folder, cache)
+    output, _ = again.communicate(timeout=240)
+    assert again.returncode == 0 and "is finished" in output
+
+
+@pytest.mark.slow
+def test_sigterm_saves_before_it_stops(image_folder, tmp_path):
+    """As a machine that is taken back announces itself."""
+    process = start(tmp_path / "run", image_folder, tmp_path / "cache")
+    wait_for_checkpoint(process, tmp_path / "run", 20)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output and "the same command goes on" in output
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):
+    with pytest.raises(UserError, match="--lr"):
+        train.train(grown_config(lr=1e30), tiny_data)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(
+    grown_config, tiny_data, monkeypatch, capsys
+):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    directory = train.train(grown_config(), tiny_data)
+    assert (directory / "metrics.json").exists()
+    assert "No space left on device" in capsys.readouterr().out
+
+
+def test_results_that_cannot_be_written_are_a_user_s_error(
+    grown_config, tiny_data, monkeypatch
+):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(train.evaluate, "write_predictions", full)
+    with pytest.raises(UserError, match="the training is kept"):
+        train.train(grown_config(), tiny_data)
+
+
+def test_a_finished_run_is_left_alone(grown_config, tiny_data, capsys):
+    config = grown_config()
+    directory = train.train(config, tiny_data)
+    before = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
+    capsys.readouterr()
+    train.train(config, tiny_data)
+    assert "is finished" in capsys.readouterr().out
+    after = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
+    changed = {p.name for p in before if before[p] != after.get(p)}
+    assert changed <= {"flags.txt"}
+
+
+def test_the_broken_rule_stops_before_training(grown_config, tiny_data):
+    config = grown_config(dropout=0.1, enforce_rules=True)
+    with pytest.raises(UserError, match="no dropout"):
+        train.train(config, tiny_data)
+    assert not (pathlib.Path(config.workdir) / "log.csv").exists()
+
+
+def test_the_trained_model_opens_without_this_package(
+    grown_config, tiny_data, tmp_path
+):
+    directory = train.train(grown_config(precision="float32"), tiny_data)
+    size = 24
+    images = np.array(tiny_data.validation.images(size)[:5])
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys, numpy as np, keras\n"
+        "sys.modules['smartgrowth'] = None\n"
+        f"model = keras.saving.load_model({str(directory / 'final.keras')!r})\n"
+        f"x = np.load({str(tmp_path / 'images.npy')!r})\n"
+        "y = keras.ops.softmax(model.predict(x, verbose=0))\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, np.asarray(y))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    rows = tiny_data.validation.rows
+    with np.load(directory / "predictions.npz") as predictions:
+        expected = predictions["probabilities"]
+    found = np.load(tmp_path / "out.npy")
+    for index, row in enumerate(rows):
+        if row < 5:
+            np.testing.assert_allclose(found[row], expected[index], atol=2e-4)
+
+
+def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
+    directory = train.train(grown_config(precision="bfloat16"), tiny_data)
+    arrays = last_arrays(directory)
+    kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
+    assert kinds == {np.dtype("float32")}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_restarted_schedule_begins_anew_in_every_stage(
+    grown_config, tiny_data
+):
+    config = grown_config(schedule="cosine", schedule_scope="stage", lr=0.05)
+    plan, _, _ = train.plan_run(config, tiny_data)
+    rates, momenta = train._rate_tables(config, plan)
+    assert rates[0] == rates[9] == pytest.approx(0.05)
+    assert rates[8] == pytest.approx(0.0) and rates[16] == pytest.approx(0.0)
+    assert len(rates) == len(momenta) == 17
+
+
