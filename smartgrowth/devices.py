@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import platform
 
 import keras
@@ -107,14 +108,13 @@ def _jax_machine() -> Machine:
 def _cpu() -> Machine:
     name, features = platform.processor() or platform.machine(), ""
     try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                key, _, value = line.partition(":")
-                if key.strip() == "model name":
-                    name = value.strip()
-                if key.strip() == "flags":
-                    features = value
-                    break
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            if key.strip() == "flags":
+                features = value
+                break
     except OSError:
         pass  # not Linux: nothing known, nothing assumed
     return Machine("cpu", name, features=frozenset(features.split()))

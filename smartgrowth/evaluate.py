@@ -1,12 +1,11 @@
 """Predictions over a whole split, and the figures read off them."""
 
 import dataclasses
-import pathlib
+import math
 
 import keras
 import numpy as np
 
-from smartgrowth import run_directory
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data
 
@@ -59,39 +58,24 @@ def score(
 ) -> Scores:
     """Figures of (images, classes) probabilities against (images,) labels.
 
-    classes: judge only images of these labels, and only between these.
+    classes: judge only images of these labels, and only between these. All
+      figures are NaN if there is no such image.
     """
     if classes is not None:
+        classes = np.sort(classes)
         images = np.isin(labels, classes)
-        probabilities, labels = probabilities[images], labels[images]
-        absent = np.setdiff1d(np.arange(probabilities.shape[1]), classes)
-        probabilities[:, absent] = 0.0
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        labels = np.searchsorted(classes, labels[images])
+        probabilities = probabilities[images][:, classes]
+        total = probabilities.sum(axis=1, keepdims=True)
+        probabilities = probabilities / np.maximum(total, 1e-300)
+    if not len(labels):
+        return Scores(math.nan, math.nan, math.nan)
     of_label = probabilities[np.arange(len(labels)), labels]
-    # Ties count against the network.
-    better = (probabilities >= of_label[:, None]).sum(axis=1) - 1
+    # Ties count against the network, and so does what is not a number.
+    worse = (probabilities < of_label[:, None]).sum(axis=1)
+    better = probabilities.shape[1] - 1 - worse
     return Scores(
         loss=float(-np.log(np.maximum(of_label, 1e-12)).mean()),
         accuracy=float((better == 0).mean()),
         top5=float((better < 5).mean()),
     )
-
-
-def write_predictions(
-    directory: pathlib.Path, data: Data, probabilities: np.ndarray
-) -> None:
-    """Writes classes.txt and predictions.npz of a run directory.
-
-    probabilities: (images, classes), of the validation images, in their order.
-    """
-    names = "\n".join(data.class_names) + "\n"
-    run_directory.write_text(directory / run_directory.CLASSES, names)
-    path = directory / run_directory.PREDICTIONS
-    partial = path.with_name(f"partial_{path.name}")
-    np.savez(
-        partial,
-        labels=data.validation.labels,
-        probabilities=probabilities.astype(np.float32),
-        ids=np.array(data.validation.ids),
-    )
-    partial.replace(path)

@@ -12,7 +12,7 @@ ABSENT = -1e9
 
 
 def mask_logits(targets, logits):
-    """Logits, float32 (batch, classes), with the absent classes' at `ABSENT`."""
+    """Logits in float32 (batch, classes), those of absent classes `ABSENT`."""
     return ops.where(targets >= 0, ops.cast(logits, "float32"), ABSENT)
 
 

@@ -107,7 +107,8 @@ OPTIMIZERS = {
     "sgd": lambda decay: SGD(
         learning_rate=0.0, momentum=0.9, nesterov=True, weight_decay=decay
     ),
-    "adamw": lambda decay: AdamW(learning_rate=0.0, weight_decay=decay),
+    # Keras' AdamW refuses None.
+    "adamw": lambda decay: AdamW(learning_rate=0.0, weight_decay=decay or 0.0),
 }
 
 

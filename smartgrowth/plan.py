@@ -220,6 +220,24 @@ def describe(plan: Plan, identity: dict) -> dict:
     }
 
 
+def identify(config: Config, data) -> dict:
+    """What decides a run's result besides its stages.
+
+    Not where files are, nor the precision: a run goes on elsewhere.
+    """
+    names = (
+        "dataset model width depth dropout optimizer lr schedule "
+        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
+        "augment sample_order class_order seed evals"
+    )
+    return {
+        "num_classes": len(data.class_names),
+        "content": data.content,
+        "test_size": config.final_size,
+        **{name: getattr(config, name) for name in names.split()},
+    }
+
+
 def differences(old: dict, new: dict) -> list[str]:
     """What changed between two described plans, a line for each value."""
 
@@ -292,19 +310,33 @@ def _steps(config: Config, stages: Sequence[Stage]) -> list[int]:
 
 
 def _scale(steps, prices, budget: float) -> list[int]:
-    """Steps in the same proportion that cost `budget`, to about one step."""
-    factor = budget / sum(n * p for n, p in zip(steps, prices, strict=True))
-    scaled, owed = [], 0.0
-    for count, price in zip(steps, prices, strict=True):
-        # What rounding left over is spent in the next stage.
-        owed += count * factor * price
-        scaled.append(max(round(owed / price), 1))
-        owed -= scaled[-1] * price
-    if -owed > max(prices):
+    """Steps in the same proportion, at least one each, that cost `budget`.
+
+    To half the dearest step.
+    """
+    if budget < sum(prices):
         raise UserError(
             f"--budget_gflops={budget / 1e9:g} does not pay for one step of "
             f"every stage ({sum(prices) / 1e9:,.1f} GFLOPs); raise it"
         )
+
+    def costs(factor):
+        pairs = zip(steps, prices, strict=True)
+        return [max(count * factor, 1) * price for count, price in pairs]
+
+    # Halved until exact: stages that get their one step leave less to others.
+    low, high = 0.0, budget / sum(costs(1.0))
+    for _ in range(64):
+        middle = (low + high) / 2
+        low, high = (
+            (low, middle) if sum(costs(middle)) > budget else (middle, high)
+        )
+    scaled, owed = [], 0.0
+    for cost, price in zip(costs(high), prices, strict=True):
+        # What rounding left over is spent in the next stage.
+        owed += cost
+        scaled.append(max(round(owed / price), 1))
+        owed -= scaled[-1] * price
     return scaled
 
 

@@ -56,8 +56,8 @@ def draw(name: str, run: Run, theme: str) -> tuple[bytes, str]:
         look |= {f"{part}.color": ink, "axes.labelcolor": ink}
     with matplotlib.rc_context(look), io.BytesIO() as file:
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
-        _, draw_on = PLOTS[name]
-        alt = draw_on(figure, run)
+        _, draw_into = PLOTS[name]
+        alt = draw_into(figure, run)
         figure.savefig(file, dpi=180, metadata={"Software": None})
         return file.getvalue(), alt
 
@@ -107,6 +107,14 @@ def _scale_loss(axis):
     axis.set_ylabel("loss")
 
 
+def _stage_label(number, stage):
+    names = ("image_size", "num_classes", "samples_per_class")
+    size, classes, samples = (show(name, stage.get(name)) for name in names)
+    images = {"all": "all images", "1": "1 image each"}
+    images = images.get(samples, f"{samples} images each")
+    return f"{number}: {size}, {classes} classes, {images}"
+
+
 def _step_axes(figure, run, rows=1):
     """Returns axes over the plan's steps, the stages as numbered bands."""
     from matplotlib import rcParams
@@ -138,14 +146,6 @@ def _step_axes(figure, run, rows=1):
         fontsize=8,
     )
     return axes
-
-
-def _stage_label(number, stage):
-    names = ("image_size", "num_classes", "samples_per_class")
-    size, classes, samples = (show(name, stage.get(name)) for name in names)
-    images = {"all": "all images", "1": "1 image each"}
-    images = images.get(samples, f"{samples} images each")
-    return f"{number}: {size}, {classes} classes, {images}"
 
 
 def _draw_loss(figure, run):
@@ -196,6 +196,7 @@ def _draw_loss_by_size(figure, run):
     return alt
 
 
+# name -> (title, function of a figure and a run, which draws and describes)
 PLOTS = {
     "loss": ("Loss against step", _draw_loss),
     "accuracy": ("Accuracy against step", _draw_accuracy),

@@ -2,11 +2,12 @@
 
 import dataclasses
 import pathlib
+import zipfile
 
 import keras
 import numpy as np
 
-from smartgrowth import UserError, evaluate, run_directory
+from smartgrowth import UserError, evaluate, results, run_directory
 from smartgrowth.config import Config
 from smartgrowth.data import decode, open_data
 from smartgrowth.data.store import VALIDATION, fit_square
@@ -34,7 +35,7 @@ def evaluate_run(config: Config) -> evaluate.Scores:
     )
     labels = data.validation.labels
     scores = evaluate.score(probabilities, labels)
-    evaluate.write_predictions(directory, data, probabilities)
+    results.write_predictions(directory, data, probabilities)
     print(
         f"{len(labels):,} validation images at {trained.final_size} px: "
         f"accuracy {scores.accuracy:.2%}, top-5 {scores.top5:.2%}, "
@@ -61,7 +62,7 @@ def label_images(config: Config) -> pathlib.Path:
     """
     directory, trained = run_directory.load_config(config.workdir)
     paths = _find_images(config.images)
-    names = (directory / run_directory.CLASSES).read_text("utf-8").splitlines()
+    names = _read_classes(directory)
     model = load_model(directory)
     rows = []
     for start in range(0, len(paths), BATCH):
@@ -69,7 +70,7 @@ def label_images(config: Config) -> pathlib.Path:
         for path in paths[start : start + BATCH]:
             try:
                 image, _ = decode.decode(path)
-            except Exception as error:  # noqa: BLE001 - Pillow raises any kind
+            except Exception as error:  # Pillow raises any kind
                 print(f"{path}: passed over, not a readable image ({error})")
                 continue
             readable.append(path)
@@ -98,19 +99,38 @@ def load_model(directory: pathlib.Path) -> keras.Model:
     path = directory / run_directory.MODEL
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be opened ({str(error).splitlines()[0]}); train "
-            "the run again with --restart"
-        ) from error
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_classes(directory) -> list[str]:
+    path = directory / run_directory.CLASSES
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(
+        f"{path} cannot be read ({reason}); delete {run_directory.METRICS} "
+        "beside it and give the training command again, which writes both "
+        "anew from the last checkpoint"
+    )
 
 
 def _check_classes(directory, class_names) -> None:
-    path = directory / run_directory.CLASSES
-    if tuple(path.read_text("utf-8").splitlines()) != class_names:
+    if tuple(_read_classes(directory)) != class_names:
         raise UserError(
-            f"{path} names other classes than the dataset has now; give the "
-            "--data_dir that the run was trained on"
+            f"{directory / run_directory.CLASSES} names other classes than the "
+            "dataset has now; give the --data_dir that the run was trained on"
         )
 
 

@@ -4,6 +4,7 @@ Imports no TensorFlow. What each file holds stands in the README.
 """
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -64,7 +65,9 @@ def claim(config: Config, description: dict) -> pathlib.Path:
             _check_same(directory, description)
         else:
             write_json(directory / PLAN, description)
-        write_text(directory / FLAGS, "\n".join(config.flag_lines()) + "\n")
+        # --restart is done; repeated, it would delete what it began.
+        lines = dataclasses.replace(config, restart=False).flag_lines()
+        write_text(directory / FLAGS, "\n".join(lines) + "\n")
     except OSError as error:
         raise UserError(
             f"--workdir={config.workdir}: {error.strerror or error}; name a "

@@ -177,3 +177,24 @@ SCHEDULES = {
 
 def _half(cycle: int) -> int:
     return max(cycle // 2, 1)
+
+
+def make_tables(
+    name: str, rate: float, lengths: Sequence[int], *, restart: bool, **options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rate and momentum of every step of a run, float64 (steps,) each.
+
+    Args:
+      lengths: steps of each stage.
+      restart: the schedule begins anew in every stage.
+      name, rate, options: of `make_schedules`.
+    """
+    steps = sum(lengths)
+    if not restart:
+        lengths = [steps]
+    parts = [make_schedules(name, rate, n, **options) for n in lengths]
+    rates, momenta = (
+        join(part, lengths)(np.arange(steps))
+        for part in zip(*parts, strict=True)
+    )
+    return rates, momenta

@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 
+import smartgrowth
 from smartgrowth import (
     UserError,
     audit,
@@ -22,6 +23,7 @@ from smartgrowth import (
     losses,
     optimizers,
     report,
+    results,
     run_directory,
     schedules,
 )
@@ -29,7 +31,7 @@ from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.models import Network
-from smartgrowth.plan import Plan, Stage, describe, plan_run, table
+from smartgrowth.plan import Plan, Stage, describe, identify, plan_run, table
 
 
 @dataclasses.dataclass
@@ -64,7 +66,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
     """
     plan, network, classes = plan_run(config, data)
     directory = run_directory.claim(
-        config, describe(plan, _identity(config, data))
+        config, describe(plan, identify(config, data))
     )
     if run_directory.is_finished(directory):
         print(f"{directory} is finished; its report: {directory}/report.html")
@@ -106,7 +108,16 @@ class Learner:
         devices.prepare(config.seed, config.deterministic)
         self.model = network.build(data.mean, data.variance, self.policy)
         self._enforce_rules()
-        self.rate = callbacks.CyclicLearningRate(*_rate_tables(config, plan))
+        self.rate = callbacks.CyclicLearningRate(
+            *schedules.make_tables(
+                config.schedule,
+                config.lr,
+                [stage.steps for stage in plan.stages],
+                restart=config.schedule_scope == "stage",
+                cycle_steps=config.cycle_len,
+                cycle_mult=config.cycle_mult,
+            )
+        )
         self.accuracy = losses.make_accuracy()
         self.model.compile(
             optimizer=optimizers.make_optimizer(
@@ -293,8 +304,7 @@ class Learner:
                 {
                     "step": progress.step,
                     "progress": dataclasses.asdict(progress),
-                    "numerics": devices.describe_numerics()
-                    | {"policy": self.policy},
+                    "numerics": self._numerics(),
                 },
                 best=best,
             )
@@ -333,41 +343,25 @@ class Learner:
 
     def finish(self) -> None:
         """Writes the trained model, its predictions and the final figures."""
-        config, progress = self.config, self.progress
-        row, labels = progress.rows[-1], self.data.validation.labels
-        final = evaluate.softmax(
-            self.evaluator.logits(VALIDATION, config.final_size)
-        )
-        figures = {
-            name: row[name] for name in ("val_accuracy", "val_top5", "val_loss")
-        }
-        if "flip" in self.variants:
-            # Only where mirror images are known to mean the same.
-            mirrored = evaluate.softmax(
-                self.evaluator.logits(VALIDATION, config.final_size, flip=True)
-            )
-            figures["tta_accuracy"] = evaluate.score(
-                (final + mirrored) / 2, labels
-            ).accuracy
+        progress = self.progress
         try:
-            evaluate.write_predictions(self.directory, self.data, final)
-            self._write_model()
-            run_directory.write_json(
-                self.directory / run_directory.METRICS,
-                figures
-                | {
-                    "image_size": config.final_size,
-                    "parameters": self.model.count_params(),
-                    "gflops": self.plan.gflops(),
-                    "images_seen": row["images_seen"],
-                    "epochs": self.plan.epochs(len(self.data.train.labels)),
+            results.write_results(
+                self.directory,
+                self.evaluator,
+                self.network,
+                progress.rows[-1],
+                size=self.config.final_size,
+                mirrored="flip" in self.variants,
+                facts={
                     "train_seconds": progress.train_seconds,
                     "wall_seconds": self._wall_seconds(),
                     "stage_seconds": progress.stage_seconds,
                     "boundary_seconds": progress.boundary_seconds,
-                    "precision": self.policy,
-                    "machine": devices.describe_numerics(),
-                    "versions": {"keras": keras.__version__},
+                    "numerics": self._numerics(),
+                    "versions": {
+                        "smartgrowth": smartgrowth.__version__,
+                        "keras": keras.__version__,
+                    },
                 },
             )
         except OSError as error:
@@ -377,56 +371,5 @@ class Learner:
                 "again, the training is kept"
             ) from error
 
-    def _write_model(self) -> None:
-        """final.keras: stock layers in float32, which any Keras opens."""
-        stock = self.network.build(
-            self.data.mean, self.data.variance, stock=True
-        )
-        arrays = checkpoint.collect({"model": self.model.variables})
-        checkpoint.restore({"model": stock.variables}, arrays)
-        path = self.directory / run_directory.MODEL
-        partial = path.with_name(f"partial_{path.name}")
-        stock.save(partial)
-        partial.replace(path)
-
-
-def _rate_tables(config: Config, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Learning rate and momentum of every step, float64 (steps,) each."""
-
-    def make(steps):
-        return schedules.make_schedules(
-            config.schedule,
-            config.lr,
-            steps,
-            cycle_steps=config.cycle_len,
-            cycle_mult=config.cycle_mult,
-        )
-
-    if config.schedule_scope == "run":
-        pair = make(plan.steps)
-    else:
-        lengths = [stage.steps for stage in plan.stages]
-        parts = [make(steps) for steps in lengths]
-        pair = [
-            schedules.join(part, lengths) for part in zip(*parts, strict=True)
-        ]
-    rates, momenta = (part(np.arange(plan.steps)) for part in pair)
-    return rates, momenta
-
-
-def _identity(config: Config, data: Data) -> dict:
-    """What decides a run's result besides its stages.
-
-    Not where files are, nor the precision: a run goes on elsewhere.
-    """
-    names = (
-        "dataset model width depth dropout optimizer lr schedule "
-        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
-        "augment sample_order class_order seed evals"
-    )
-    return {
-        "num_classes": len(data.class_names),
-        "content": data.content,
-        "test_size": config.final_size,
-        **{name: getattr(config, name) for name in names.split()},
-    }
+    def _numerics(self) -> dict:
+        return devices.describe_numerics() | {"policy": self.policy}

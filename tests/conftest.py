@@ -57,7 +57,7 @@ def tiny_source() -> Source:
 def tiny_store(tiny_source, tmp_path_factory):
     """The directory of its store, at 16 and 24 px."""
     return build.ensure_store(
-        tiny_source.fingerprint,
+        f"{tiny_source.name} {tiny_source.fingerprint}",  # as data.open_data
         lambda: tiny_source,
         (16, 24),
         tmp_path_factory.mktemp("tiny_cache"),

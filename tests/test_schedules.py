@@ -225,3 +225,13 @@ def test_one_cycle_of_the_whole_scope_unless_told(name):
     steps = np.arange(60)
     np.testing.assert_array_equal(whole(steps), told(steps))
     np.testing.assert_array_equal(whole(steps), longer(steps))
+
+
+def test_tables_begin_anew_in_every_stage_only_when_told():
+    lengths = [9, 8]
+    rates, momenta = schedules.make_tables("cosine", 0.05, lengths, restart=True)
+    assert len(rates) == len(momenta) == 17
+    assert rates[0] == rates[9] == pytest.approx(0.05)
+    assert rates[8] == pytest.approx(0.0) == rates[16]
+    whole, _ = schedules.make_tables("cosine", 0.05, lengths, restart=False)
+    np.testing.assert_allclose(whole, schedules.cosine(0.05, 0, 17)(range(17)))

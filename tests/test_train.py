@@ -330,7 +330,7 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(train.evaluate, "write_predictions", full)
+    monkeypatch.setattr(train.results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(grown_config(), tiny_data)
 
@@ -385,16 +385,3 @@ def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
     kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
     assert kinds == {np.dtype("float32")}
     assert keras.config.dtype_policy().name == "float32"
-
-
-def test_the_restarted_schedule_begins_anew_in_every_stage(
-    grown_config, tiny_data
-):
-    config = grown_config(schedule="cosine", schedule_scope="stage", lr=0.05)
-    plan, _, _ = train.plan_run(config, tiny_data)
-    rates, momenta = train._rate_tables(config, plan)
-    assert rates[0] == rates[9] == pytest.approx(0.05)
-    assert rates[8] == pytest.approx(0.0) and rates[16] == pytest.approx(0.0)
-    assert len(rates) == len(momenta) == 17
-
-

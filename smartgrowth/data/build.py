@@ -46,19 +46,7 @@ def ensure_store(
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", fingerprint)[:60].strip("_")
     tail = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
     directory = cache_dir / "stores" / f"{slug}-{tail}"
-    try:
-        facts = json.loads((directory / store.STORE_FILE).read_text())
-    except (OSError, ValueError):
-        facts = {"sizes": []}
-    # Caches get cleaned file by file.
-    facts["sizes"] = [
-        size
-        for size in facts["sizes"]
-        if all(
-            store.images_path(directory, split, size).exists()
-            for split in (TRAIN, VALIDATION)
-        )
-    ]
+    facts = _load_facts(directory)
     missing = _missing(sizes, facts)
     if missing:
         source = load()
@@ -75,6 +63,32 @@ def ensure_store(
                 "folder"
             ) from error
     return directory
+
+
+def _load_facts(directory: pathlib.Path) -> dict:
+    """What store.json says, of the files that are there.
+
+    Caches get cleaned file by file.
+    """
+    try:
+        facts = json.loads((directory / store.STORE_FILE).read_text())
+    except (OSError, ValueError):
+        return {"sizes": []}
+    paths = [directory / store.REPORT_FILE]
+    for split in (TRAIN, VALIDATION):
+        paths.append(store.labels_path(directory, split))
+        paths.append(store.ids_path(directory, split))
+    if not all(path.exists() for path in paths):
+        return {"sizes": []}
+    facts["sizes"] = [
+        size
+        for size in facts["sizes"]
+        if all(
+            store.images_path(directory, split, size).exists()
+            for split in (TRAIN, VALIDATION)
+        )
+    ]
+    return facts
 
 
 def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
@@ -149,8 +163,12 @@ def _stream(source: Source, writers, say) -> "_Census":
 
 
 def _read(source: Source):
+    """Its examples and refusals, their ids fit for a line of a text file."""
     try:
-        yield from source.examples()
+        for example in source.examples():
+            # Also where the file's name is not UTF-8.
+            id = example.id.encode(errors="backslashreplace").decode()
+            yield dataclasses.replace(example, id=" ".join(id.splitlines()))
     except OSError as error:  # not to be taken for one of writing
         raise UserError(
             f"--dataset={source.name} cannot be read ({error}); check that "
@@ -190,7 +208,7 @@ class _Census:
     def add(self, example: store.Example) -> None:
         split = self.splits[example.split]
         split.labels.append(example.label)
-        split.ids.append(_as_line(example.id))
+        split.ids.append(example.id)
         if example.note:
             self.repaired[example.id] = example.note
         self._doubt(example)
@@ -279,13 +297,6 @@ class _ArrayWriter:
         np.lib.format.write_array_header_1_0(
             self.file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-
-
-def _as_line(text: str) -> str:
-    """Without line breaks, and as UTF-8 even where a file's name is not."""
-    return " ".join(
-        text.encode(errors="backslashreplace").decode().splitlines()
-    )
 
 
 def _write_json(path: pathlib.Path, value) -> None:

@@ -3,7 +3,6 @@ be.
 """
 
 import keras
-from keras import ops
 
 
 @keras.saving.register_keras_serializable("smartgrowth")

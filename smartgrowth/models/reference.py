@@ -25,7 +25,8 @@ def _bottleneck(layers, x, channels, strides, inner, groups):
 
 def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
     """`branch(layers, x, channels, strides, stage)` is a block's long way."""
-    x = conv_norm_relu(layers, x, 64, 7, 2)
+    entering = 64
+    x = conv_norm_relu(layers, x, entering, 7, 2)
     x = layers.max_pool(x, 3, 2)
     for stage, (channels, blocks) in enumerate(
         zip(widths, BLOCKS, strict=True)
@@ -33,8 +34,9 @@ def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
         for block in range(blocks):
             strides = 2 if stage and not block else 1
             y = branch(layers, x, channels, strides, stage)
-            if not block:
+            if channels != entering:
                 x = layers.norm(layers.conv(x, channels, 1, strides))
+                entering = channels
             x = layers.relu(layers.add(x, y))
     x = layers.global_average_pool(x)
     if dropout:

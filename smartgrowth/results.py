@@ -1,0 +1,92 @@
+"""What a finished run leaves: its model, predictions and final figures."""
+
+import pathlib
+
+import keras
+import numpy as np
+
+from smartgrowth import checkpoint, evaluate, run_directory
+from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.models import Network
+
+
+def write_results(
+    directory: pathlib.Path,
+    evaluator: evaluate.Evaluator,
+    network: Network,
+    row: dict,
+    size: int,
+    mirrored: bool,
+    facts: dict,
+) -> None:
+    """Writes final.keras, classes.txt, predictions.npz and metrics.json.
+
+    metrics.json comes last: a run that has it is finished.
+
+    Args:
+      evaluator: of the trained model.
+      network: what the model was built from.
+      row: the last one of the log.
+      size: the final image size, in pixels.
+      mirrored: mirror images mean the same, so they may vote.
+      facts: further entries of metrics.json.
+
+    Raises:
+      OSError: the disk would not take it.
+    """
+    data, labels = evaluator.data, evaluator.data.validation.labels
+    plain = evaluate.softmax(evaluator.logits(VALIDATION, size))
+    figures = {
+        name: row[name] for name in ("val_accuracy", "val_top5", "val_loss")
+    }
+    if mirrored:
+        other = evaluator.logits(VALIDATION, size, flip=True)
+        both = (plain + evaluate.softmax(other)) / 2
+        figures["tta_accuracy"] = evaluate.score(both, labels).accuracy
+    write_predictions(directory, data, plain)
+    write_model(directory, evaluator.model, network, data)
+    run_directory.write_json(
+        directory / run_directory.METRICS,
+        figures
+        | {
+            "image_size": size,
+            "parameters": evaluator.model.count_params(),
+            "images_seen": row["images_seen"],
+            "gflops": row["gflops"],
+            "epochs": row["images_seen"] / len(data.train.labels),
+            **facts,
+        },
+    )
+
+
+def write_predictions(
+    directory: pathlib.Path, data: Data, probabilities: np.ndarray
+) -> None:
+    """Writes classes.txt and predictions.npz of a run directory.
+
+    probabilities: (images, classes), of the validation images, in their order.
+    """
+    names = "\n".join(data.class_names) + "\n"
+    run_directory.write_text(directory / run_directory.CLASSES, names)
+    path = directory / run_directory.PREDICTIONS
+    partial = path.with_name(f"partial_{path.name}")
+    np.savez(
+        partial,
+        labels=data.validation.labels,
+        probabilities=probabilities.astype(np.float32),
+        ids=np.array(data.validation.ids),
+    )
+    partial.replace(path)
+
+
+def write_model(
+    directory: pathlib.Path, model: keras.Model, network: Network, data: Data
+) -> None:
+    """Writes final.keras: stock layers in float32, which any Keras opens."""
+    stock = network.build(data.mean, data.variance, stock=True)
+    arrays = checkpoint.collect({"model": model.variables})
+    checkpoint.restore({"model": stock.variables}, arrays)
+    path = directory / run_directory.MODEL
+    partial = path.with_name(f"partial_{path.name}")
+    stock.save(partial)
+    partial.replace(path)

@@ -1,0 +1,309 @@
+"""A batch depends on seed, stage and step, and on nothing else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from smartgrowth.data import pipeline, store
+from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.plan import Stage
+
+BATCH = 7  # divides none of the counts below
+ALL_CLASSES = np.arange(4)
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """Two stages of one run: few images at 16 px, then all of them at 24."""
+    return (
+        Stage(0, 0, 20, BATCH, 16, 5, 2, 10, augmentation=0.5),
+        Stage(1, 20, 30, BATCH, 24, None, 4, 46, augmentation=1.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def few(tiny_data):
+    """Five images of each of the classes 2 and 0."""
+    return np.concatenate(
+        [
+            np.flatnonzero(tiny_data.train.labels == label)[:5]
+            for label in (2, 0)
+        ]
+    )
+
+
+def show(data, stage, first=None, last=None, images=None, **settings):
+    """The batches of some steps as arrays; all of the stage's unless told."""
+    count = len(data.train.labels)
+    settings = {"classes": ALL_CLASSES, "seed": 3} | settings
+    dataset = pipeline.make_dataset(
+        data,
+        stage,
+        np.arange(count) if images is None else images,
+        first_step=stage.first_step if first is None else first,
+        last_step=stage.last_step if last is None else last,
+        **settings,
+    )
+    batches = list(dataset.as_numpy_iterator())
+    return (np.concatenate(part) for part in zip(*batches, strict=True))
+
+
+def identify(data, images) -> list[int]:
+    """Which training images those are."""
+    known = {
+        image.tobytes(): index
+        for index, image in enumerate(data.train.images(images.shape[1]))
+    }
+    return [known[image.tobytes()] for image in images]
+
+
+# A pure function
+
+
+@pytest.mark.parametrize("variants", [(), ("flip", "shift")])
+@pytest.mark.parametrize("start", [1, 13, 19])
+def test_a_dataset_begun_late_is_the_tail_of_one_begun_early(
+    tiny_data, stages, few, start, variants
+):
+    for stage, images in zip(stages, (few, None), strict=True):
+        whole, whole_targets = show(
+            tiny_data, stage, images=images, variants=variants
+        )
+        tail, targets = show(
+            tiny_data,
+            stage,
+            first=stage.first_step + start,
+            images=images,
+            variants=variants,
+        )
+        np.testing.assert_array_equal(tail, whole[start * BATCH :])
+        np.testing.assert_array_equal(targets, whole_targets[start * BATCH :])
+
+
+def test_a_dataset_cut_short_is_the_head_of_the_whole(tiny_data, stages):
+    whole, _ = show(tiny_data, stages[1], variants=("flip", "shift"))
+    head, _ = show(tiny_data, stages[1], last=29, variants=("flip", "shift"))
+    np.testing.assert_array_equal(head, whole[: 9 * BATCH])
+
+
+def test_the_order_of_parallel_calls_is_kept(tiny_data, stages):
+    """Batches asked for together come as those asked for one at a time."""
+    shown = [next(show(tiny_data, stages[1], s, s + 1)) for s in range(20, 50)]
+    whole, _ = show(tiny_data, stages[1])
+    np.testing.assert_array_equal(np.concatenate(shown), whole)
+    dataset = pipeline.make_validation(tiny_data, tiny_data.train, 16, 8)
+    assert dataset.options().deterministic in (None, True)
+
+
+# Passes
+
+
+@pytest.mark.parametrize("batch", [1, 7, 23, 45, 46])
+def test_every_pass_shows_every_image_once(tiny_data, batch):
+    passes = 5
+    steps = -(-passes * 46 // batch)
+    stage = Stage(0, 100, steps, batch, 24, None, 4, 46)
+    shown = identify(tiny_data, next(show(tiny_data, stage)))
+    assert len(shown) == steps * batch
+    orders = np.reshape(shown[: passes * 46], (passes, 46))
+    for order in orders:
+        assert sorted(order) == list(range(46))
+    assert len({tuple(order) for order in orders}) == passes
+
+
+def test_seeds_and_stages_have_orders_of_their_own(tiny_data):
+    def order(seed, index):
+        stage = Stage(index, 0, 2, 23, 16, None, 4, 46)
+        return identify(tiny_data, next(show(tiny_data, stage, seed=seed)))
+
+    orders = {(s, i): tuple(order(s, i)) for s in (0, 1, 2) for i in (0, 1, 2)}
+    assert len(set(orders.values())) == 9
+    assert order(1, 2) == list(orders[1, 2])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 46, 64, 200])
+def test_the_permutation_is_one_for_every_count(count):
+    place = tf.range(count, dtype=tf.int64)
+    orders = []
+    for drawn_pass in range(20):
+        order = pipeline._permute(
+            place, count, (0, 0), tf.fill([count], np.int64(drawn_pass))
+        ).numpy()
+        assert sorted(order) == list(range(count))
+        orders.append(tuple(order))
+    if count > 9:  # 10! orders: twenty passes do not repeat one
+        assert len(set(orders)) == 20
+
+
+def test_no_image_prefers_a_place(tiny_data):
+    """Over 400 passes every image is first, middle and last about equally."""
+    count, passes = 8, 400
+    place = tf.tile(tf.range(count, dtype=tf.int64), [passes])
+    drawn_pass = tf.repeat(tf.range(passes, dtype=tf.int64), count)
+    order = pipeline._permute(place, count, (5, 1), drawn_pass).numpy()
+    table = np.zeros((count, count))
+    np.add.at(table, (order, place.numpy()), 1)
+    # 50 expected, standard deviation 6.6
+    assert table.min() > 20
+    assert table.max() < 85
+
+
+# What is shown
+
+
+def test_only_the_stage_s_images_appear(tiny_data, stages, few):
+    images, targets = show(tiny_data, stages[0], images=few, classes=[2, 0])
+    shown = identify(tiny_data, images)
+    assert set(shown) == set(few.tolist())
+    labels = tiny_data.train.labels[shown]
+    assert set(labels) == {0, 2}
+    np.testing.assert_array_equal(targets.argmax(axis=1), labels)
+
+
+def test_every_image_has_the_target_of_its_label(tiny_data, stages):
+    images, targets = show(tiny_data, stages[1])
+    labels = tiny_data.train.labels[identify(tiny_data, images)]
+    np.testing.assert_array_equal(targets, np.eye(4, dtype=np.float32)[labels])
+
+
+def test_chosen_classes_show_their_own_images(tiny_store):
+    data = store.open_data(tiny_store, ("sun", "rock crystal"))
+    stage = Stage(0, 0, 4, BATCH, 24, None, 2, 23)
+    images, targets = show(data, stage, classes=[0, 1])
+    shown = identify(data, images)
+    assert set(shown) <= set(data.train.rows)
+    labels = dict(zip(data.train.rows, data.train.labels, strict=True))
+    assert [labels[row] for row in shown] == targets.argmax(axis=1).tolist()
+
+
+def test_images_are_uint8_of_a_fixed_shape(tiny_data, stages):
+    dataset = pipeline.make_dataset(
+        tiny_data,
+        stages[1],
+        np.arange(46),
+        ALL_CLASSES,
+        first_step=20,
+        last_step=21,
+        seed=0,
+        variants=("flip", "shift"),
+    )
+    images, targets = dataset.element_spec
+    assert (images.shape, images.dtype) == ((BATCH, 24, 24, 3), tf.uint8)
+    assert (targets.shape, targets.dtype) == ((BATCH, 4), tf.float32)
+
+
+def test_sizes_above_the_native_one_are_enlarged(tiny_data):
+    stage = Stage(0, 0, 2, 23, 40, None, 4, 46)
+    small = Stage(0, 0, 2, 23, 24, None, 4, 46)
+    large, _ = show(tiny_data, stage)
+    native, _ = show(tiny_data, small)
+    assert (large.shape, large.dtype) == ((46, 40, 40, 3), np.uint8)
+    expected = [
+        np.asarray(
+            Image.fromarray(image).resize((40, 40), Image.Resampling.BILINEAR)
+        )
+        for image in native
+    ]
+    # Pillow rounds after each direction.
+    np.testing.assert_allclose(large.astype(int), expected, atol=1)
+
+
+def test_the_store_s_bytes_are_what_is_shown(tiny_data, tiny_source):
+    originals = [e.image for e in tiny_source.examples() if e.split == TRAIN]
+    stage = Stage(0, 0, 1, 46, 24, None, 4, 46)
+    images, _ = show(tiny_data, stage)
+    np.testing.assert_array_equal(
+        images, np.stack(originals)[identify(tiny_data, images)]
+    )
+
+
+# Targets
+
+
+def test_targets_are_one_hot_and_minus_one_for_absent_classes():
+    targets = pipeline.make_targets(5, np.array([3, 1]), 0.0)
+    assert targets.dtype == np.float32
+    assert targets[1].tolist() == [-1, 1, -1, 0, -1]
+    assert targets[3].tolist() == [-1, 0, -1, 1, -1]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_smoothing_spreads_over_the_entered_classes_alone(smoothing):
+    entered = np.array([4, 0, 2])
+    targets = pipeline.make_targets(6, entered, smoothing)
+    assert (targets[:, [1, 3, 5]] == -1).all()
+    for label in entered:
+        np.testing.assert_allclose(targets[label, entered].sum(), 1, rtol=1e-6)
+        np.testing.assert_allclose(
+            targets[label, label], 1 - smoothing + smoothing / 3, rtol=1e-6
+        )
+        others = np.setdiff1d(entered, label)
+        np.testing.assert_allclose(
+            targets[label, others], smoothing / 3, rtol=1e-6
+        )
+
+
+def test_smoothed_targets_reach_the_batches(tiny_data, stages, few):
+    _, targets = show(
+        tiny_data,
+        stages[0],
+        images=few,
+        classes=np.array([2, 0]),
+        label_smoothing=0.2,
+    )
+    assert (targets[:, [1, 3]] == -1).all()
+    np.testing.assert_allclose(
+        np.sort(targets[:, [0, 2]]), [[0.1, 0.9]] * len(targets), rtol=1e-6
+    )
+
+
+# Validation
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_validation_comes_in_order_its_last_batch_full(tiny_data, size):
+    split = tiny_data.validation
+    batches = list(
+        pipeline.make_validation(tiny_data, split, size, 8).as_numpy_iterator()
+    )
+    assert [batch.shape for batch in batches] == [(8, size, size, 3)] * 3
+    shown = np.concatenate(batches)
+    np.testing.assert_array_equal(shown[:20], split.images(size))
+    np.testing.assert_array_equal(shown[20:], split.images(size)[[-1] * 4])
+
+
+def test_validation_of_chosen_classes_is_of_their_images(tiny_store):
+    data = store.open_data(tiny_store, ("moon", "rook"))
+    split = data.split(VALIDATION)
+    [batch] = pipeline.make_validation(data, split, 24, 10).as_numpy_iterator()
+    np.testing.assert_array_equal(batch, split.images(24)[split.rows])
+    assert not np.array_equal(split.rows, np.arange(10))
+
+
+def test_a_batch_larger_than_the_split_is_one_batch(tiny_data):
+    dataset = pipeline.make_validation(tiny_data, tiny_data.validation, 16, 64)
+    [batch] = dataset.as_numpy_iterator()
+    assert batch.shape == (64, 16, 16, 3)
+
+
+# Memory
+
+
+def test_the_mapped_file_is_lent_not_copied(tiny_data):
+    mapped = tiny_data.train.images(24)
+    tensor = pipeline._borrow(mapped)
+    assert np.shares_memory(np.asarray(memoryview(tensor)), mapped)
+
+
+def test_a_lent_map_outlives_its_array(tiny_data):
+    tensor = pipeline._borrow(tiny_data.train.images(24))
+    expected = np.array(tiny_data.train.images(24))
+    np.testing.assert_array_equal(tensor.numpy(), expected)
+
+
+def test_training_does_not_write_to_the_store(tiny_data, stages):
+    path = store.images_path(tiny_data.train.directory, TRAIN, 24)
+    before = path.read_bytes()
+    list(show(tiny_data, stages[1], variants=("flip", "shift")))
+    assert path.read_bytes() == before

@@ -1,0 +1,294 @@
+"""A finished run answers for itself: its figures again, and new images."""
+
+import csv
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smartgrowth import UserError, predict, train
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A copy of a finished run, which a test may change."""
+    return shutil.copytree(tiny_run, tmp_path / "copy")
+
+
+@pytest.fixture
+def config(tiny_config, tiny_dataset, run):
+    """As a user asks about it: no flag of the training repeated."""
+
+    def make(**overrides):
+        settings = {
+            "workdir": str(run),
+            "cache_dir": tiny_dataset,
+            "dataset": "glyphs",
+            "grow_size": (32,),
+            "stage_steps": (1,),
+        }
+        return tiny_config(**settings | overrides)
+
+    return make
+
+
+@pytest.fixture
+def folder(tiny_data, tmp_path):
+    """The first seven validation images as files, two of them in a folder."""
+    images = tiny_data.validation.images(24)
+    for number, image in enumerate(images[:7]):
+        inside = "b" if number > 4 else "a"
+        path = tmp_path / "images" / inside / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / "images"
+
+
+def read_labels(run) -> list[dict]:
+    with (run / "labels.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_predictions(run):
+    with np.load(run / "predictions.npz") as arrays:
+        return dict(arrays)
+
+
+# --mode=evaluate
+
+
+def test_the_figures_are_those_of_training(config, run, capsys):
+    metrics = json.loads((run / "metrics.json").read_text())
+    scores = predict.evaluate_run(config())
+    assert scores.accuracy == pytest.approx(metrics["val_accuracy"], abs=1e-9)
+    assert scores.top5 == pytest.approx(metrics["val_top5"], abs=1e-9)
+    assert scores.loss == pytest.approx(metrics["val_loss"], rel=1e-3)
+    assert capsys.readouterr().out.startswith(
+        f"20 validation images at 24 px: accuracy {scores.accuracy:.2%}, "
+        f"top-5 100.00%, loss {scores.loss:.4f}\nleast accurate: "
+    )
+
+
+def test_the_predictions_are_written_again(config, run, tiny_data):
+    before = read_predictions(run)
+    (run / "predictions.npz").unlink()
+    predict.evaluate_run(config())
+    after = read_predictions(run)
+    np.testing.assert_array_equal(after["labels"], tiny_data.validation.labels)
+    assert tuple(after["ids"]) == tiny_data.validation.ids
+    np.testing.assert_allclose(
+        after["probabilities"], before["probabilities"], atol=1e-4
+    )
+
+
+def test_classes_that_are_others_now_are_named(config, run):
+    names = (run / "classes.txt").read_text()
+    (run / "classes.txt").write_text(names.replace("sun", "sea"))
+    with pytest.raises(UserError, match="classes.txt names other.*--data_dir"):
+        predict.evaluate_run(config())
+
+
+# --mode=predict
+
+
+def test_images_get_the_probabilities_that_validation_gave_them(
+    config, run, folder, tiny_data, capsys
+):
+    path = predict.label_images(config(images=str(folder)))
+    assert path == run / "labels.csv"
+    rows = read_labels(run)
+    names = list(tiny_data.class_names)
+    assert list(rows[0]) == ["image", "label", *names]
+    assert [row["image"] for row in rows] == [
+        str(folder / name)
+        for name in ("a/0.png", "a/1.png", "a/2.png", "a/3.png", "a/4.png")
+        + ("b/5.png", "b/6.png")
+    ]
+    given = np.array([[float(row[name]) for name in names] for row in rows])
+    np.testing.assert_allclose(given.sum(axis=1), 1, atol=1e-5)
+    expected = read_predictions(run)["probabilities"][:7]
+    np.testing.assert_allclose(given, expected, atol=1e-3)
+    assert [row["label"] for row in rows] == [
+        names[best] for best in given.argmax(axis=1)
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    best = np.sort(given[0])[::-1]
+    shown = f"{folder / 'a/0.png'}: {rows[0]['label']} {best[0]:.1%}, "
+    assert lines[0].startswith(shown)
+    assert lines[0].count("%") == predict.TOP
+    assert lines[-1] == f"7 images labelled: {path}"
+
+
+def test_many_images_are_labelled_in_parts(config, run, folder, monkeypatch):
+    predict.label_images(config(images=str(folder)))
+    whole = read_labels(run)
+    monkeypatch.setattr(predict, "BATCH", 3)
+    predict.label_images(config(images=str(folder)))
+    parts = read_labels(run)
+    for one, other in zip(whole, parts, strict=True):
+        assert one["image"] == other["image"]
+        assert float(one["sun"]) == pytest.approx(float(other["sun"]), abs=1e-4)
+
+
+def test_one_file_is_labelled_whatever_its_size_or_ending(
+    config, run, tmp_path, tiny_data
+):
+    image = Image.fromarray(tiny_data.validation.images(24)[0])
+    path = tmp_path / "large.photo"
+    image.resize((240, 240), Image.Resampling.NEAREST).save(path, "PNG")
+    predict.label_images(config(images=str(path)))
+    [row] = read_labels(run)
+    assert row["image"] == str(path)
+    best = read_predictions(run)["probabilities"][0].argmax()
+    assert row["label"] == tiny_data.class_names[best]
+
+
+def test_a_broken_file_is_named_and_passed_over(
+    config, run, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(predict, "BATCH", 2)
+    broken = [folder / "a" / f"1{letter}.png" for letter in "abc"]
+    broken[0].write_bytes(b"no image")
+    broken[1].write_bytes((folder / "a" / "0.png").read_bytes()[:90])
+    broken[2].mkdir()
+    (folder / "notes.txt").write_text("no image, and not taken for one")
+    predict.label_images(config(images=str(folder)))
+    assert len(read_labels(run)) == 7
+    lines = capsys.readouterr().out.splitlines()
+    for path in broken:
+        [line] = [line for line in lines if line.startswith(f"{path}: ")]
+        assert "passed over, not a readable image" in line
+    assert not any("notes.txt" in line for line in lines)
+
+
+def test_only_broken_files_are_an_error(config, run, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "torn.jpg").write_bytes(b"torn")
+    for images in (broken / "torn.jpg", broken):
+        with pytest.raises(UserError) as caught:
+            predict.label_images(config(images=str(images)))
+        assert str(caught.value) == f"--images={images}: no image could be read"
+    assert not (run / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("images", [None, ""])
+def test_images_must_be_named(config, images):
+    with pytest.raises(UserError, match="needs --images=PATH"):
+        predict.label_images(config(images=images))
+
+
+@pytest.mark.parametrize("name", ["empty", "missing", "missing.png"])
+def test_a_place_without_images_is_named(config, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    images = tmp_path / name
+    with pytest.raises(UserError, match="there is no image file") as caught:
+        predict.label_images(config(images=str(images)))
+    assert f"--images={images}" in str(caught.value)
+    assert ".jpg" in str(caught.value)
+
+
+# What is not a finished, whole run
+
+
+@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
+def test_a_folder_without_a_run_is_named(config, folder, tmp_path, ask):
+    settings = config(workdir=str(tmp_path / "no"), images=str(folder))
+    with pytest.raises(UserError, match="--workdir=.*no holds no run"):
+        ask(settings)
+
+
+@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
+def test_an_unfinished_run_is_named(config, folder, run, ask):
+    (run / "metrics.json").unlink()
+    with pytest.raises(UserError, match="not finished; give its training"):
+        ask(config(images=str(folder)))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_bytes(path):
+    """Damage that leaves the archive's table of contents readable."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("model.weights.h5")
+    content = bytearray(path.read_bytes())
+    start = entry.header_offset + 200
+    content[start : start + 1000] = bytes(1000)
+    path.write_bytes(content)
+
+
+def garble_config(path):
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("config.json")
+    content = bytearray(path.read_bytes())
+    content[entry.header_offset + 60] ^= 255
+    path.write_bytes(content)
+
+
+def leave_out_the_weights(path):
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config)
+
+
+def other_archive(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+
+
+DAMAGES = [
+    truncate,
+    empty,
+    flip_bytes,
+    garble_config,
+    leave_out_the_weights,
+    other_archive,
+    lambda path: path.write_text("no archive"),
+    lambda path: path.unlink(),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_named_with_the_way_out(config, run, folder, damage):
+    path = run / "final.keras"
+    damage(path)
+    with pytest.raises(UserError) as caught:
+        predict.label_images(config(images=str(folder)))
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read (")
+    assert "delete metrics.json beside it" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
+def test_a_missing_list_of_classes_is_named(config, run, folder, ask):
+    (run / "classes.txt").unlink()
+    with pytest.raises(UserError, match="classes.txt cannot be read .*delete"):
+        ask(config(images=str(folder)))
+
+
+def test_the_way_out_leads_out(
+    config, tiny_config, tiny_data, run, folder, capsys
+):
+    truncate(run / "final.keras")
+    (run / "metrics.json").unlink()
+    lines = (run / "log.csv").read_text()
+    train.train(
+        tiny_config(workdir=str(run), cache_dir=config().cache_dir), tiny_data
+    )
+    assert "resuming at step 8 of 8" in capsys.readouterr().out
+    assert (run / "log.csv").read_text() == lines
+    predict.label_images(config(images=str(folder)))
+    assert len(read_labels(run)) == 7

@@ -1,0 +1,259 @@
+"""A run directory belongs to one plan, and is never half written."""
+
+import csv
+import json
+
+import pytest
+
+from smartgrowth import UserError, plots, run_directory
+from smartgrowth.config import from_flag_lines
+
+STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
+
+
+def describe(hash="aa", stages=(STAGE,), **identity) -> dict:
+    """A plan as `plan.describe` gives it."""
+    identity = {"lr": 0.1, "model": "resnet"} | identity
+    return {
+        "hash": hash,
+        "gflops": 1.5,
+        "stages": list(stages),
+        "identity": identity,
+    }
+
+
+@pytest.fixture
+def config(tiny_config):
+    return tiny_config()
+
+
+def files_of(directory) -> set[str]:
+    return {
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+# Claiming
+
+
+def test_a_fresh_directory_gets_the_plan_and_the_flags(config, tmp_path):
+    directory = run_directory.claim(config, describe())
+    assert directory == tmp_path / "run"
+    assert files_of(directory) == {"plan.json", "flags.txt"}
+    assert json.loads((directory / "plan.json").read_text()) == describe()
+    lines = (directory / "flags.txt").read_text().splitlines()
+    assert from_flag_lines(lines) == config
+
+
+def test_folders_above_it_are_made(tiny_config, tmp_path):
+    workdir = tmp_path / "a" / "b" / "c"
+    run_directory.claim(tiny_config(workdir=str(workdir)), describe())
+    assert files_of(workdir) == {"plan.json", "flags.txt"}
+
+
+def test_the_same_plan_again_changes_nothing_but_the_flags(config, tiny_config):
+    directory = run_directory.claim(config, describe())
+    (directory / "log.csv").write_text("kept")
+    plan = (directory / "plan.json").read_bytes()
+    run_directory.claim(tiny_config(precision="bfloat16"), describe())
+    assert (directory / "plan.json").read_bytes() == plan
+    assert (directory / "log.csv").read_text() == "kept"
+    assert "--precision=bfloat16\n" in (directory / "flags.txt").read_text()
+
+
+def test_another_plan_is_refused_and_the_changed_values_are_shown(config):
+    directory = run_directory.claim(config, describe())
+    before = {
+        name: (directory / name).read_bytes() for name in files_of(directory)
+    }
+    other = describe("bb", [STAGE | {"image_size": 24}], lr=0.05)
+    with pytest.raises(UserError) as caught:
+        run_directory.claim(config, other)
+    assert str(caught.value) == (
+        f"--workdir={directory} holds a run of another plan (lr: 0.1 -> 0.05; "
+        "stages.0.image_size: 16 -> 24); name another folder, or give "
+        "--restart to delete that run"
+    )
+    for name, content in before.items():
+        assert (directory / name).read_bytes() == content
+
+
+def test_many_changes_are_counted_not_listed(config):
+    run_directory.claim(config, describe())
+    many = {f"setting_{number}": number for number in range(9)}
+    with pytest.raises(UserError) as caught:
+        run_directory.claim(config, describe("bb", **many))
+    assert "setting_5: absent -> 5; and 3 more)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b"null", b"7", b"\xff\xfe"]
+)
+def test_a_plan_that_cannot_be_read_is_named_with_the_way_out(config, content):
+    directory = run_directory.claim(config, describe())
+    (directory / "plan.json").write_bytes(content)
+    with pytest.raises(UserError, match="--restart") as caught:
+        run_directory.claim(config, describe())
+    assert str(directory / "plan.json") in str(caught.value)
+
+
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_a_file_in_the_way_is_named(tiny_config, tmp_path, inside):
+    (tmp_path / "file").write_text("mine")
+    workdir = tmp_path / "file" / inside
+    for restart in (False, True):
+        config = tiny_config(workdir=str(workdir), restart=restart)
+        with pytest.raises(UserError, match="folder that can be") as caught:
+            run_directory.claim(config, describe())
+        assert str(caught.value).startswith(f"--workdir={workdir}: ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_takes_nothing_is_named(config, monkeypatch):
+    def refuse(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_directory, "write_text", refuse)
+    with pytest.raises(UserError, match="--workdir=.*No space left on device"):
+        run_directory.claim(config, describe())
+
+
+# Starting anew
+
+
+def test_restart_clears_what_a_run_writes_and_nothing_else(
+    tiny_config, tiny_run
+):
+    """tiny_run: what a run that ended has written."""
+    directory = run_directory.claim(tiny_config(), describe())
+    written = files_of(tiny_run) | {"labels.csv"}
+    assert {"metrics.json", "final.keras", "report.html"} <= written
+    mine = {"notes.txt", "photo.png", "sub/plan.json"}
+    for name in written | mine:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text("old")
+    run_directory.claim(tiny_config(restart=True), describe("bb"))
+    assert files_of(directory) == mine | {"plan.json", "flags.txt"}
+    for name in mine:
+        assert (directory / name).read_text() == "old"
+    assert json.loads((directory / "plan.json").read_text())["hash"] == "bb"
+
+
+def test_restart_clears_every_plot_of_a_report():
+    assert {f"{name}.png" for name in plots.PLOTS} == set(run_directory.PLOTS)
+
+
+def test_restart_mends_a_plan_that_cannot_be_read(tiny_config):
+    directory = run_directory.claim(tiny_config(), describe())
+    (directory / "plan.json").write_text("{")
+    run_directory.claim(tiny_config(restart=True), describe())
+    assert json.loads((directory / "plan.json").read_text()) == describe()
+
+
+def test_restart_of_a_folder_without_a_run_deletes_nothing(
+    tiny_config, tmp_path
+):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("someone else's")
+    run_directory.claim(tiny_config(restart=True), describe())
+    text = (tmp_path / "run" / "metrics.json").read_text()
+    assert text == "someone else's"
+
+
+def test_the_written_flags_do_not_restart_when_they_are_given_again(
+    tiny_config,
+):
+    directory = run_directory.claim(tiny_config(restart=True), describe())
+    lines = (directory / "flags.txt").read_text().splitlines()
+    assert from_flag_lines(lines) == tiny_config(restart=False)
+
+
+# Opening a finished run
+
+
+def test_a_finished_run_gives_its_directory_and_settings(tiny_run):
+    directory, config = run_directory.load_config(str(tiny_run))
+    assert directory == tiny_run
+    assert (config.dataset, config.grow_size) == ("tiny", (16, 24))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match=f"--workdir={tmp_path} holds no run"):
+        run_directory.load_config(str(tmp_path))
+
+
+def test_an_unfinished_run_is_named(config):
+    directory = run_directory.claim(config, describe())
+    assert not run_directory.is_finished(directory)
+    with pytest.raises(UserError, match="is not finished.*go on with it"):
+        run_directory.load_config(str(directory))
+    run_directory.write_json(directory / "metrics.json", {})
+    assert run_directory.is_finished(directory)
+    assert run_directory.load_config(str(directory)) == (directory, config)
+
+
+# Writing
+
+
+def row(step, **values) -> dict:
+    fields = dict.fromkeys(run_directory.LOG_COLUMNS, 0.5)
+    return fields | {"step": step, "stage": 0} | values
+
+
+def test_the_log_has_fixed_columns_and_a_row_an_evaluation(tmp_path):
+    rows = [row(5, lr=0.1234567, val_loss=float("nan")), row(10, lr=1e-7)]
+    run_directory.write_log(tmp_path, [rows[0]])
+    run_directory.write_log(tmp_path, rows)
+    lines = (tmp_path / "log.csv").read_text().split("\n")
+    assert lines[0] == (
+        "step,stage,image_size,num_classes,num_images,batch_size,lr,momentum,"
+        "train_loss,train_accuracy,val_loss,val_accuracy,val_top5,"
+        "val_accuracy_at_size,stage_val_loss,stage_val_accuracy,images_seen,"
+        "gflops,train_seconds,wall_seconds"
+    )
+    assert lines[3:] == [""]
+    first, second = csv.DictReader(lines[:3])
+    assert (first["step"], first["lr"], first["val_loss"]) == (
+        "5",
+        "0.123457",
+        "nan",
+    )
+    assert (second["step"], second["lr"]) == ("10", "1e-07")
+
+
+def test_a_row_with_a_column_missing_is_an_error_not_a_shift(tmp_path):
+    broken = row(5)
+    del broken["lr"]
+    with pytest.raises(KeyError, match="lr"):
+        run_directory.write_log(tmp_path, [broken])
+    assert files_of(tmp_path) == set()
+
+
+def test_commas_and_quotes_survive(tmp_path):
+    path = tmp_path / "table.csv"
+    run_directory.write_csv(path, ("a", "b"), [{"a": 'x,"y"', "b": None}])
+    with path.open(newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ['x,"y"', ""]]
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.json"
+    run_directory.write_json(path, {"old": "ö"})
+    seen = []
+
+    def interrupt(descriptor):
+        seen.append(json.loads(path.read_text("utf-8")))
+        raise OSError("the disk went away")
+
+    monkeypatch.setattr(run_directory.os, "fsync", interrupt)
+    with pytest.raises(OSError, match="went away"):
+        run_directory.write_json(path, {"new": 1})
+    # While the new text was being written, and after it could not be.
+    assert seen == [{"old": "ö"}]
+    assert json.loads(path.read_text("utf-8")) == {"old": "ö"}
+    monkeypatch.undo()
+    run_directory.write_json(path, {"new": 1})
+    assert json.loads(path.read_text("utf-8")) == {"new": 1}
+    assert files_of(tmp_path) == {"metrics.json"}
