@@ -134,7 +134,8 @@ def receptive_field(model: keras.Model) -> int:
                     kernel = operation.kernel_size[0]
                 else:
                     kernel = operation.pool_size[0]
-                field += (kernel - 1) * step
+                gap = getattr(operation, "dilation_rate", (1,))[0]
+                field += (kernel - 1) * gap * step
                 step *= operation.strides[0]
             for x in node.outputs:
                 reach[id(x)] = (field, step)

@@ -75,13 +75,13 @@ def save(
         manifest = {"archive": "", "sha256": sha, "best": best, "facts": facts}
         for attempt in range(TRIES):
             try:
-                _publish(directory, name, archive, manifest)
+                published = _publish(directory, name, archive, manifest)
                 break
             except OSError:
                 if attempt + 1 == TRIES:
                     raise
                 time.sleep(2.0**attempt)
-    _rotate(directory)
+    _rotate(directory, facts["step"], published)
 
 
 def load(
@@ -108,9 +108,10 @@ def _last_name(variable) -> str:
     return variable.name.rpartition("_")[2]
 
 
-def _publish(directory, name, archive, manifest) -> None:
+def _publish(directory, name, archive, manifest) -> str:
+    """Copies the archive, then writes its manifest; returns its name there."""
     directory.mkdir(parents=True, exist_ok=True)
-    unique = f"{name}_{manifest['sha256'][:8]}"
+    unique = f"{name}_{os.urandom(4).hex()}"
     target = directory / f"{unique}.npz"
     shutil.copyfile(archive, target)
     if _hash(target) != manifest["sha256"]:
@@ -121,6 +122,7 @@ def _publish(directory, name, archive, manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(directory / f"{unique}.json")
+    return target.name
 
 
 def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
@@ -136,10 +138,19 @@ def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
     )
 
 
-def _rotate(directory) -> None:
-    manifests = _manifests(directory)
-    best = [m["archive"] for _, m in manifests if m["best"]][:1]
-    kept = {m["archive"] for _, m in manifests[:KEEP]} | set(best)
+def _rotate(directory, step: int, published: str) -> None:
+    """Keeps the newest ones and the best, of those that led to this one.
+
+    One of a later step, or another of this step, was damaged when the run went
+    on from before it: counted, it would push the good ones out.
+    """
+    manifests = [
+        manifest
+        for _, manifest in _manifests(directory)
+        if manifest["facts"]["step"] < step or manifest["archive"] == published
+    ]
+    best = [m["archive"] for m in manifests if m["best"]][:1]
+    kept = {m["archive"] for m in manifests[:KEEP]} | set(best)
     for path in directory.glob("step_*"):
         if path.with_suffix(".npz").name not in kept:
             path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -284,8 +284,18 @@ _DEFINE = {
 }
 
 
-def from_flags(values: flags.FlagValues) -> Config:
-    """A checked `Config` from parsed flags; raises `UserError`."""
+def from_flags(
+    values: flags.FlagValues, arguments: Sequence[str] = ()
+) -> Config:
+    """A checked `Config` from parsed flags; raises `UserError`.
+
+    arguments: what parsing left over, the program's name first.
+    """
+    if len(arguments) > 1:
+        raise UserError(
+            f"stray argument {arguments[1]!r}; settings are given as "
+            "--name=value, comments in a flagfile begin with #"
+        )
     return Config(
         **{
             field.name: _parse(field, values[field.name].value)
@@ -299,13 +309,13 @@ def from_flag_lines(lines: list[str]) -> Config:
     values = flags.FlagValues()
     define_flags(values)
     try:
-        values(["smartgrowth", *lines])
+        arguments = values(["smartgrowth", *lines])
     except flags.Error as error:
         raise UserError(
             f"flags that this version does not take: {error}; use the version "
             "that wrote them"
         ) from None
-    return from_flags(values)
+    return from_flags(values, arguments)
 
 
 def _parse(field: dataclasses.Field, value: Any) -> Any:

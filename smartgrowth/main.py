@@ -1,4 +1,4 @@
-"""Flags in, one mode called.
+"""Flags in, one mode called, which imports what it needs: Keras takes seconds.
 
 python -m smartgrowth.main --flagfile=configs/h3.flags --dataset=cifar10
 """
@@ -10,21 +10,21 @@ from absl import app, flags
 
 from smartgrowth import UserError, config, quiet
 
-# Modes import what they need when they are called: Keras alone takes seconds.
-
 
 def train(settings: config.Config) -> None:
-    data = _open_data(settings)
+    from smartgrowth import data
+
+    opened = data.open_data(settings)
     quiet.import_backend()
     from smartgrowth import train
 
-    train.train(settings, data)
+    train.train(settings, opened)
 
 
 def plan(settings: config.Config) -> None:
-    from smartgrowth import plan
+    from smartgrowth import data, plan
 
-    print(plan.table(plan.plan_run(settings, _open_data(settings))[0]))
+    print(plan.table(plan.plan_run(settings, data.open_data(settings))[0]))
 
 
 def evaluate(settings: config.Config) -> None:
@@ -48,29 +48,19 @@ def report(settings: config.Config) -> None:
 
 
 def audit(settings: config.Config) -> None:
-    data = _open_data(settings)
+    from smartgrowth import data
+
+    opened = data.open_data(settings)
     quiet.import_backend()
     from smartgrowth import audit
 
-    print(audit.table(audit.audit_run(settings, data)))
-
-
-def _open_data(settings: config.Config):
-    from smartgrowth import data, plan
-
-    plan.check_sizes(settings)  # before minutes are spent on a store
-    return data.open_data(settings)
+    print(audit.table(audit.audit_run(settings, opened)))
 
 
 def main(arguments: list[str]) -> int:
     """Runs `--mode`; a user's mistake is one line and exit status 1."""
     try:
-        if len(arguments) > 1:
-            raise UserError(
-                f"stray argument {arguments[1]!r}; settings are given as "
-                "--name=value, comments in a flagfile begin with #"
-            )
-        settings = config.from_flags(flags.FLAGS)
+        settings = config.from_flags(flags.FLAGS, arguments)
         globals()[settings.mode](settings)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,4 +73,5 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     config.define_flags()
+    flags.adopt_module_key_flags(config)  # for --help
     app.run(main)

@@ -15,6 +15,7 @@ import numpy as np
 from smartgrowth import UserError, curriculum
 from smartgrowth.config import ALL, Config
 from smartgrowth.models import Network
+from smartgrowth.wording import shares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,12 +270,14 @@ def table(plan: Plan) -> str:
     header = "stage  size  classes  images    steps  batch      GFLOPs  share"
     rows = [header, "-" * len(header)]
     total = plan.gflops()
-    for stage in plan.stages:
-        cost = plan.gflops_of(stage)
+    costs = [plan.gflops_of(stage) for stage in plan.stages]
+    for stage, cost, share in zip(
+        plan.stages, costs, shares(costs), strict=True
+    ):
         rows.append(
             f"{stage.index + 1:5}  {stage.image_size:4}  "
             f"{stage.num_classes:7}  {stage.num_images:6}  {stage.steps:7}  "
-            f"{stage.batch_size:5}  {cost:10,.0f}  {cost / total:5.1%}"
+            f"{stage.batch_size:5}  {cost:10,.0f}  {share:>5}"
         )
     images = plan.images_seen(plan.steps)
     rows.append(

@@ -47,32 +47,45 @@ LOG_COLUMNS = (
 )
 
 
-def claim(config: Config, description: dict) -> pathlib.Path:
-    """Makes `--workdir` this run's, or finds that it already is.
+def check(config: Config, description: dict) -> pathlib.Path:
+    """The directory that `claim` would make this run's; changes nothing.
 
     description: of the plan, as `plan.describe` makes it.
 
     Raises:
-      UserError: the directory holds a run of another plan (the message shows
-        the difference) or cannot be written.
+      UserError: it holds a run of another plan; the message shows the
+        difference.
     """
     directory = pathlib.Path(config.workdir).expanduser()
+    try:
+        if not config.restart and (directory / PLAN).exists():
+            _check_same(directory, description)
+    except OSError as error:
+        raise _unusable(config, error) from error
+    return directory
+
+
+def claim(config: Config, description: dict) -> pathlib.Path:
+    """Makes `--workdir` this run's, or finds that it already is.
+
+    To be called once nothing is left that could be wrong with the settings:
+    it deletes what --restart says, and binds the directory to the plan.
+
+    Raises:
+      UserError: as `check`, or the directory cannot be written.
+    """
+    directory = check(config, description)
     try:
         if config.restart and (directory / PLAN).exists():
             _clear(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        if (directory / PLAN).exists():
-            _check_same(directory, description)
-        else:
+        if not (directory / PLAN).exists():
             write_json(directory / PLAN, description)
         # --restart is done; repeated, it would delete what it began.
         lines = dataclasses.replace(config, restart=False).flag_lines()
         write_text(directory / FLAGS, "\n".join(lines) + "\n")
     except OSError as error:
-        raise UserError(
-            f"--workdir={config.workdir}: {error.strerror or error}; name a "
-            "folder that can be written"
-        ) from error
+        raise _unusable(config, error) from error
     return directory
 
 
@@ -135,6 +148,13 @@ def write_text(path: pathlib.Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def _unusable(config: Config, error: OSError) -> UserError:
+    return UserError(
+        f"--workdir={config.workdir}: {error.strerror or error}; name a folder "
+        "that can be written"
+    )
 
 
 def _check_same(directory: pathlib.Path, description: dict) -> None:

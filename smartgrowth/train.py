@@ -65,14 +65,14 @@ def train(config: Config, data: Data) -> pathlib.Path:
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     plan, network, classes = plan_run(config, data)
-    directory = run_directory.claim(
-        config, describe(plan, identify(config, data))
-    )
-    if run_directory.is_finished(directory):
+    description = describe(plan, identify(config, data))
+    directory = run_directory.check(config, description)
+    if run_directory.is_finished(directory) and not config.restart:
         print(f"{directory} is finished; its report: {directory}/report.html")
         return directory
     print(table(plan))
     learner = Learner(config, data, plan, network, classes, directory)
+    run_directory.claim(config, description)
     learner.write_inputs()
     done = learner.resume()
     with callbacks.StopSignals() as learner.stop:

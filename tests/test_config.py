@@ -186,6 +186,15 @@ def test_an_unknown_flag_is_refused():
         parse("--no_such_flag=1")
 
 
+def test_a_stray_argument_is_an_error_in_a_flagfile_too(tmp_path):
+    with pytest.raises(UserError, match="stray argument 'lr=0.5'"):
+        parse("--depth=3", "lr=0.5")
+    path = tmp_path / "some.flags"
+    path.write_text("--depth=3\n  # indented\n")
+    with pytest.raises(UserError, match="stray argument"):
+        parse(f"--flagfile={path}")
+
+
 def test_lists_of_different_lengths_are_named():
     with pytest.raises(UserError) as error:
         parse(

@@ -73,6 +73,12 @@ def test_random_samples_are_seeded():
     assert (np.diff(one[2]) < 0).any()
 
 
+def test_classes_of_one_size_have_orders_of_their_own():
+    orders = sample_order("random", np.arange(60) % 3, seed=1)
+    ranks = {tuple(order // 3) for order in orders}
+    assert len(ranks) == 3
+
+
 def test_a_classs_order_does_not_depend_on_other_classes():
     places = np.flatnonzero(LABELS == 0)
     among = sample_order("random", LABELS, seed=1)[0]

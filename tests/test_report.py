@@ -13,6 +13,7 @@ import pytest
 
 from smartgrowth import UserError
 from smartgrowth.report import write_report
+from smartgrowth.wording import shares
 
 HEADER = (
     "step,stage,image_size,num_classes,num_images,batch_size,lr,momentum,"
@@ -59,7 +60,7 @@ def row(step, stage, **values):
 
 
 def write_log(directory, rows):
-    with open(directory / "log.csv", "w", newline="") as file:
+    with (directory / "log.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
@@ -167,7 +168,7 @@ def test_every_metric_is_among_the_final_figures(page):
 
 
 def test_the_figures_hold_for_the_test_size_that_was_asked_for(running):
-    with open(running / "flags.txt", "a") as file:
+    with (running / "flags.txt").open("a") as file:
         file.write("--test_size=48\n")
     assert "all classes, 48 px" in Page(running).text
 
@@ -195,7 +196,7 @@ def test_a_plan_without_any_evaluation_gives_a_page(running):
 
 
 def test_a_row_that_is_being_written_is_left_out(running):
-    with open(running / "log.csv", "a") as file:
+    with (running / "log.csv").open("a") as file:
         file.write("380,1,24,3")
     assert "still running: step 340 of 900" in Page(running).text
 
@@ -341,6 +342,31 @@ def test_a_malformed_file_is_named_with_the_way_out(running, name, content):
     with pytest.raises(UserError, match="malformed.*--restart") as caught:
         write_report(running)
     assert str(running / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["loss.png", "report.html"])
+def test_a_file_that_cannot_be_written_is_named(running, name):
+    (running / name).mkdir()
+    with pytest.raises(
+        UserError, match="cannot be written.*--mode=report"
+    ) as e:
+        write_report(running)
+    assert str(running / name) in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ([1, 1, 1], ["33.4%", "33.3%", "33.3%"]),
+        ([1] * 7, ["14.3%"] * 6 + ["14.2%"]),
+        ([0.004, 99.996], ["0.0%", "100.0%"]),
+        ([2, 6], ["25.0%", "75.0%"]),
+        ([5], ["100.0%"]),
+        ([0, 0], ["0.0%", "0.0%"]),
+    ],
+)
+def test_shares_are_rounded_so_that_they_add_up(costs, expected):
+    assert shares(costs) == expected
 
 
 def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):

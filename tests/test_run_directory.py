@@ -35,6 +35,12 @@ def files_of(directory) -> set[str]:
     }
 
 
+def contents(directory) -> dict[str, bytes]:
+    return {
+        name: (directory / name).read_bytes() for name in files_of(directory)
+    }
+
+
 # Claiming
 
 
@@ -65,9 +71,7 @@ def test_the_same_plan_again_changes_nothing_but_the_flags(config, tiny_config):
 
 def test_another_plan_is_refused_and_the_changed_values_are_shown(config):
     directory = run_directory.claim(config, describe())
-    before = {
-        name: (directory / name).read_bytes() for name in files_of(directory)
-    }
+    before = contents(directory)
     other = describe("bb", [STAGE | {"image_size": 24}], lr=0.05)
     with pytest.raises(UserError) as caught:
         run_directory.claim(config, other)
@@ -76,8 +80,7 @@ def test_another_plan_is_refused_and_the_changed_values_are_shown(config):
         "stages.0.image_size: 16 -> 24); name another folder, or give "
         "--restart to delete that run"
     )
-    for name, content in before.items():
-        assert (directory / name).read_bytes() == content
+    assert contents(directory) == before
 
 
 def test_many_changes_are_counted_not_listed(config):
@@ -118,6 +121,20 @@ def test_a_disk_that_takes_nothing_is_named(config, monkeypatch):
     monkeypatch.setattr(run_directory, "write_text", refuse)
     with pytest.raises(UserError, match="--workdir=.*No space left on device"):
         run_directory.claim(config, describe())
+
+
+def test_looking_changes_nothing(tiny_config, tmp_path):
+    """A run looks first, and claims once its settings have proved right."""
+    fresh = tiny_config(workdir=str(tmp_path / "fresh"))
+    assert run_directory.check(fresh, describe()) == tmp_path / "fresh"
+    assert not (tmp_path / "fresh").exists()
+    directory = run_directory.claim(tiny_config(), describe())
+    before = contents(directory)
+    run_directory.check(tiny_config(precision="bfloat16"), describe())
+    run_directory.check(tiny_config(restart=True), describe("bb"))
+    with pytest.raises(UserError, match="another plan"):
+        run_directory.check(tiny_config(), describe("bb"))
+    assert contents(directory) == before
 
 
 # Starting anew

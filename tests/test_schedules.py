@@ -229,7 +229,9 @@ def test_one_cycle_of_the_whole_scope_unless_told(name):
 
 def test_tables_begin_anew_in_every_stage_only_when_told():
     lengths = [9, 8]
-    rates, momenta = schedules.make_tables("cosine", 0.05, lengths, restart=True)
+    rates, momenta = schedules.make_tables(
+        "cosine", 0.05, lengths, restart=True
+    )
     assert len(rates) == len(momenta) == 17
     assert rates[0] == rates[9] == pytest.approx(0.05)
     assert rates[8] == pytest.approx(0.0) == rates[16]

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from smartgrowth import plan
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store
 
@@ -11,6 +12,7 @@ def open_data(config: Config, say=print) -> store.Data:
 
     say: takes lines of progress.
     """
+    plan.check_sizes(config)  # before minutes are spent on a store
     cache = pathlib.Path(config.cache_dir).expanduser()
     # A folder that was moved is still the same images.
     kind = config.dataset if config.dataset[:7] != "folder:" else "folder"

@@ -1,0 +1,99 @@
+"""What paired figures allow to say about an arm, and nothing beyond it."""
+
+import dataclasses
+import math
+
+from smartgrowth.compare.statistics import (
+    EQUAL,
+    LEVEL,
+    Paired,
+    detectable,
+    holm,
+)
+
+ENOUGH = 5  # seeds; with fewer a comparison calls itself exploratory
+HELPS, HURTS = "helps", "hurts"
+UNSEEN, UNTESTED = "no difference seen", "not tested"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One of the four words above, its sentence, and what it rests on.
+
+    p: corrected for the number of arms; NaN if there was no test.
+    visible: the difference that 4 of 5 such comparisons would have found.
+    """
+
+    word: str
+    sentence: str
+    paired: Paired
+    p: float
+    visible: float
+
+
+def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
+    """A verdict for each arm, on shares of images (0 to 1), larger is better.
+
+    pairs: arm -> its figures against the baseline. They are one family: the
+      risk of any false 'helps' or 'hurts' among them is 5%.
+    """
+    corrected = holm([pair.p for pair in pairs.values()])
+    verdicts = {}
+    for (arm, pair), p in zip(pairs.items(), corrected, strict=True):
+        visible = detectable(pair.deviation, pair.count, len(pairs))
+        if not pair.tested:
+            word = UNTESTED
+        elif p >= LEVEL:
+            word = UNSEEN
+        else:
+            word = HELPS if pair.mean > 0 else HURTS
+        sentence = _sentence(word, arm, baseline, pair, p, visible)
+        if 1 < pair.count < ENOUGH:
+            sentence = f"Exploratory, {pair.count} seeds: {sentence}"
+        verdicts[arm] = Verdict(word, sentence, pair, float(p), visible)
+    return verdicts
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    if math.isnan(share):
+        return "–"
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """To three decimals, never as 0."""
+    if math.isnan(p):
+        return "–"
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _sentence(word, arm, baseline, pair, p, visible) -> str:
+    change = f"{points(pair.mean)} points of accuracy"
+    if word == UNTESTED:
+        if pair.count == 1:
+            return (
+                f"{arm} was trained with one seed: {change} against "
+                f"{baseline}; one seed has no spread, so nothing can be claimed"
+            )
+        return (
+            f"{arm}: {change} against {baseline}, the same in all "
+            f"{pair.count} seeds to the last image; their spread is unknown, "
+            "so nothing can be claimed: add seeds"
+        )
+    figures = (
+        f"{change} against {baseline}, interval {points(pair.low)} to "
+        f"{points(pair.high)}, corrected p {p_value(p)}"
+    )
+    if word != UNSEEN:
+        return f"{arm} {word}: {figures}"
+    if pair.deviation < EQUAL:
+        return (
+            f"no difference seen between {arm} and {baseline}: their "
+            f"accuracies are equal in all {pair.count} seeds"
+        )
+    return (
+        f"no difference seen between {arm} and {baseline}: {figures}; a true "
+        f"one of {100 * visible:.2f} points would have been seen by 4 of 5 "
+        "such comparisons"
+    )
