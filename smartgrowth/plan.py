@@ -6,8 +6,6 @@ is the run's only clock; stage, images and cost all derive from it.
 
 import bisect
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -200,69 +198,6 @@ def plan_run(config: Config, data) -> tuple[Plan, Network, np.ndarray]:
     )
     counts = data.class_counts[classes].tolist()
     return make_plan(config, counts, network), network, classes
-
-
-def describe(plan: Plan, identity: dict) -> dict:
-    """What plan.json holds; `hash` covers the stages and `identity`.
-
-    identity: whatever else decides the run's result (data, network, rates).
-    """
-    stages = [dataclasses.asdict(stage) for stage in plan.stages]
-    text = json.dumps([stages, identity], sort_keys=True)
-    return {
-        "hash": hashlib.sha256(text.encode()).hexdigest(),
-        "gflops": plan.gflops(),
-        "stages": [
-            values | {"gflops": plan.gflops_of(stage)}
-            for values, stage in zip(stages, plan.stages, strict=True)
-        ],
-        # As the file will give it back: lists where there are tuples.
-        "identity": json.loads(json.dumps(identity)),
-    }
-
-
-def identify(config: Config, data) -> dict:
-    """What decides a run's result besides its stages.
-
-    Not where files are, nor the precision: a run goes on elsewhere.
-    """
-    names = (
-        "dataset model width depth dropout optimizer lr schedule "
-        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
-        "augment sample_order class_order seed evals"
-    )
-    return {
-        "num_classes": len(data.class_names),
-        "content": data.content,
-        "test_size": config.final_size,
-        **{name: getattr(config, name) for name in names.split()},
-    }
-
-
-def differences(old: dict, new: dict) -> list[str]:
-    """What changed between two described plans, a line for each value."""
-
-    def flat(value, path=""):
-        if isinstance(value, dict | list) and value:
-            pairs = (
-                value.items() if isinstance(value, dict) else enumerate(value)
-            )
-            return {
-                key: leaf
-                for name, part in pairs
-                for key, leaf in flat(part, f"{path}{name}.").items()
-            }
-        return {path[:-1]: value}
-
-    parts = ("stages", "identity")
-    old_values = flat({part: old.get(part, {}) for part in parts})
-    new_values = flat({part: new.get(part, {}) for part in parts})
-    return [
-        f"{name.removeprefix('identity.')}: "
-        f"{old_values.get(name, 'absent')} -> {new_values.get(name, 'absent')}"
-        for name in sorted(old_values | new_values)
-        if old_values.get(name) != new_values.get(name)
-    ]
 
 
 def table(plan: Plan) -> str:

@@ -64,6 +64,7 @@ def label_images(config: Config) -> pathlib.Path:
     paths = _find_images(config.images)
     names = _read_classes(directory)
     model = load_model(directory)
+    columns = [f"probability of {name}" for name in names]
     rows = []
     for start in range(0, len(paths), BATCH):
         readable, images = [], []
@@ -84,12 +85,12 @@ def label_images(config: Config) -> pathlib.Path:
             print(f"{path}: {shown}")
             rows.append(
                 {"image": str(path), "label": names[best[0]]}
-                | dict(zip(names, row.tolist(), strict=True))
+                | dict(zip(columns, row.tolist(), strict=True))
             )
     if not rows:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / run_directory.LABELS
-    run_directory.write_csv(path, ["image", "label", *names], rows)
+    run_directory.write_csv(path, ["image", "label", *columns], rows)
     print(f"{len(rows)} images labelled: {path}")
     return path
 
@@ -151,3 +152,6 @@ def _find_images(images: str | None) -> list[pathlib.Path]:
             f"({', '.join(decode.SUFFIXES)})"
         )
     return found
+
+
+MODES = {"evaluate": evaluate_run, "predict": label_images}

@@ -5,6 +5,7 @@ Imports no TensorFlow. What each file holds stands in the README.
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -47,10 +48,76 @@ LOG_COLUMNS = (
 )
 
 
+def describe(plan, identity: dict) -> dict:
+    """What plan.json holds of a `plan.Plan`, with a hash of all but the cost.
+
+    identity: whatever else decides the run's result (data, network, rates).
+    """
+    stages = [dataclasses.asdict(stage) for stage in plan.stages]
+    text = json.dumps([stages, identity], sort_keys=True)
+    return {
+        "hash": hashlib.sha256(text.encode()).hexdigest(),
+        "gflops": plan.gflops(),
+        "stages": [
+            values | {"gflops": plan.gflops_of(stage)}
+            for values, stage in zip(stages, plan.stages, strict=True)
+        ],
+        # As the file will give it back: lists where there are tuples.
+        "identity": json.loads(json.dumps(identity)),
+    }
+
+
+def identify(config: Config, data) -> dict:
+    """What decides a run's result besides its stages.
+
+    Not where files are, nor the precision: a run goes on elsewhere.
+    """
+    names = (
+        "dataset model width depth dropout optimizer lr schedule "
+        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
+        "augment sample_order class_order seed evals"
+    )
+    values = {name: getattr(config, name) for name in names.split()}
+    if config.dataset.startswith("folder:"):
+        values["dataset"] = "folder"  # wherever it is
+    return {
+        "num_classes": len(data.class_names),
+        "content": data.content,
+        "test_size": config.final_size,
+        **values,
+    }
+
+
+def differences(old: dict, new: dict) -> list[str]:
+    """What changed between two described plans, a line for each value."""
+
+    def flat(value, path=""):
+        if isinstance(value, dict | list) and value:
+            pairs = (
+                value.items() if isinstance(value, dict) else enumerate(value)
+            )
+            return {
+                key: leaf
+                for name, part in pairs
+                for key, leaf in flat(part, f"{path}{name}.").items()
+            }
+        return {path[:-1]: value}
+
+    parts = ("stages", "identity")
+    old_values = flat({part: old.get(part, {}) for part in parts})
+    new_values = flat({part: new.get(part, {}) for part in parts})
+    return [
+        f"{name.removeprefix('identity.')}: "
+        f"{old_values.get(name, 'absent')} -> {new_values.get(name, 'absent')}"
+        for name in sorted(old_values | new_values)
+        if old_values.get(name) != new_values.get(name)
+    ]
+
+
 def check(config: Config, description: dict) -> pathlib.Path:
     """The directory that `claim` would make this run's; changes nothing.
 
-    description: of the plan, as `plan.describe` makes it.
+    description: of the plan, as `describe` makes it.
 
     Raises:
       UserError: it holds a run of another plan; the message shows the
@@ -168,8 +235,6 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
         ) from None
     if same:
         return
-    from smartgrowth.plan import differences  # NumPy, for this alone
-
     changed = differences(old, description)
     shown = "; ".join(changed[:6])
     more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""

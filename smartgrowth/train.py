@@ -31,7 +31,7 @@ from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.models import Network
-from smartgrowth.plan import Plan, Stage, describe, identify, plan_run, table
+from smartgrowth.plan import Plan, Stage, plan_run, table
 
 
 @dataclasses.dataclass
@@ -65,13 +65,17 @@ def train(config: Config, data: Data) -> pathlib.Path:
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     plan, network, classes = plan_run(config, data)
-    description = describe(plan, identify(config, data))
+    description = run_directory.describe(
+        plan, run_directory.identify(config, data)
+    )
     directory = run_directory.check(config, description)
     if run_directory.is_finished(directory) and not config.restart:
         print(f"{directory} is finished; its report: {directory}/report.html")
         return directory
     print(table(plan))
-    learner = Learner(config, data, plan, network, classes, directory)
+    learner = Learner(
+        config, data, plan, network, classes, directory, description["hash"]
+    )
     run_directory.claim(config, description)
     learner.write_inputs()
     done = learner.resume()
@@ -96,8 +100,10 @@ class Learner:
         network: Network,
         classes: np.ndarray,
         directory: pathlib.Path,
+        plan_hash: str,
     ):
-        self.config, self.data, self.plan = config, data, plan
+        self.config, self.data = config, data
+        self.plan, self.plan_hash = plan, plan_hash
         self.network, self.classes, self.directory = network, classes, directory
         self.variants = augment.choose_variants(config.augment)
         self.samples = curriculum.sample_order(
@@ -265,6 +271,11 @@ class Learner:
         found = checkpoint.load(self.directory / run_directory.CHECKPOINTS)
         if found:
             arrays, facts = found
+            if facts["plan"] != self.plan_hash:
+                raise UserError(
+                    f"--workdir={self.directory} holds checkpoints of another "
+                    "plan; name another folder, or give --restart"
+                )
             checkpoint.restore(self.variables, arrays)
             self.interrupted = arrays
             self.progress = Progress(**facts["progress"])
@@ -303,6 +314,7 @@ class Learner:
                 checkpoint.collect(groups),
                 {
                     "step": progress.step,
+                    "plan": self.plan_hash,
                     "progress": dataclasses.asdict(progress),
                     "numerics": self._numerics(),
                 },

@@ -24,7 +24,7 @@ ROWS = (
     {"quiet", "optimizers", "losses", "models"},
     {"curriculum", "plan", "audit"},
     {"data", "run_directory"},
-    {"run_reader", "plots", "report", "compare"},
+    {"run_reader", "page", "plots", "report", "compare"},
     {"lr_finder", "evaluate", "callbacks", "results"},
     {"predict", "explore", "speed", "train"},
     {"main"},

@@ -205,7 +205,7 @@ def test_a_cache_that_cannot_be_written_is_named(call, tmp_path, tiny_dataset):
 
 def test_a_workdir_of_another_plan_is_refused(tiny, finished):
     status, _, errors = result = tiny(*finished, "--lr=0.05")
-    assert_one_line(result, "another plan", "lr: 0.1 -> 0.05", "--restart")
+    assert_one_line(result, "another plan", "lr: 0.006 -> 0.05", "--restart")
     assert (status, errors.count(";")) == (1, 1)
 
 

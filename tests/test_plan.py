@@ -14,11 +14,10 @@ from smartgrowth.models import Network
 from smartgrowth.plan import (
     Plan,
     Stage,
-    describe,
-    differences,
     make_plan,
     plan_run,
 )
+from smartgrowth.run_directory import describe, differences
 
 COUNTS = [50, 20, 5, 30, 40]  # training images a class
 IDENTITY = {"lr": 0.1, "augment": ("flip", "shift"), "model": "cnn"}

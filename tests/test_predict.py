@@ -100,7 +100,7 @@ def test_images_get_the_probabilities_that_validation_gave_them(
     path = predict.label_images(config(images=str(folder)))
     assert path == run / "labels.csv"
     rows = read_labels(run)
-    names = list(tiny_data.class_names)
+    names = [f"probability of {name}" for name in tiny_data.class_names]
     assert list(rows[0]) == ["image", "label", *names]
     assert [row["image"] for row in rows] == [
         str(folder / name)
@@ -112,7 +112,7 @@ def test_images_get_the_probabilities_that_validation_gave_them(
     expected = read_predictions(run)["probabilities"][:7]
     np.testing.assert_allclose(given, expected, atol=1e-3)
     assert [row["label"] for row in rows] == [
-        names[best] for best in given.argmax(axis=1)
+        tiny_data.class_names[best] for best in given.argmax(axis=1)
     ]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8
@@ -131,7 +131,8 @@ def test_many_images_are_labelled_in_parts(config, run, folder, monkeypatch):
     parts = read_labels(run)
     for one, other in zip(whole, parts, strict=True):
         assert one["image"] == other["image"]
-        assert float(one["sun"]) == pytest.approx(float(other["sun"]), abs=1e-4)
+        sun = "probability of sun"
+        assert float(one[sun]) == pytest.approx(float(other[sun]), abs=1e-4)
 
 
 def test_one_file_is_labelled_whatever_its_size_or_ending(

@@ -129,9 +129,7 @@ def test_a_run_leaves_what_the_contract_says(grown_config, tiny_data):
         assert list(predictions["ids"]) == list(tiny_data.validation.ids)
 
 
-def test_iterations_never_restart_and_count_every_step(
-    grown_config, tiny_data
-):
+def test_iterations_never_restart_and_count_every_step(grown_config, tiny_data):
     directory = train.train(grown_config(), tiny_data)
     arrays = last_arrays(directory)
     (clock,) = [v for k, v in arrays.items() if k.endswith("/iteration")]
@@ -210,9 +208,7 @@ def test_a_resume_that_forgets_its_metric_sums_is_seen(
     with pytest.raises(KeyboardInterrupt):
         train.train(cut, tiny_data)
     stop_after(None)
-    monkeypatch.setattr(
-        train.Learner, "_restore_metrics", lambda learner: None
-    )
+    monkeypatch.setattr(train.Learner, "_restore_metrics", lambda learner: None)
     train.train(cut, tiny_data)
     log = [read_log(tmp_path / name) for name in ("whole", "cut")]
     first = [rows[0]["train_loss"] for rows in log]
@@ -272,9 +268,7 @@ def image_folder(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_as_if_it_had_not_been(
-    image_folder, tmp_path
-):
+def test_a_killed_process_goes_on_as_if_it_had_not_been(image_folder, tmp_path):
     """Twice: in the middle of a stage and of an evaluation interval."""
     cache, whole, killed = (tmp_path / n for n in ("cache", "whole", "killed"))
     process = start(whole, image_folder, cache)
@@ -333,6 +327,18 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     monkeypatch.setattr(train.results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(grown_config(), tiny_data)
+
+
+def test_checkpoints_of_another_plan_are_not_taken_up(
+    grown_config, tiny_data, stop_after
+):
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(grown_config(), tiny_data)
+    stop_after(None)
+    (pathlib.Path(grown_config().workdir) / "plan.json").unlink()
+    with pytest.raises(UserError, match="checkpoints of another plan"):
+        train.train(grown_config(seed=1), tiny_data)
 
 
 def test_a_finished_run_is_left_alone(grown_config, tiny_data, capsys):
