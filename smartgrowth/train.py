@@ -4,6 +4,7 @@ What a run is stands in its plan; how far it has come, in `Progress`. Both
 outlive the process, so the same command again goes on where it stopped.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import time
@@ -244,7 +245,8 @@ class Learner:
             "wall_seconds": self._wall_seconds(),
         }
         progress.rows.append(row)
-        run_directory.write_log(self.directory, progress.rows)
+        with self._tolerate("log row"):
+            run_directory.write_log(self.directory, progress.rows)
         self.line.say_row(stage, row)
         best = scores.accuracy > progress.best_accuracy
         progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
@@ -257,14 +259,15 @@ class Learner:
         """Writes what is known before the first step, for the report."""
         shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
         rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
-        run_directory.write_csv(
-            self.directory / run_directory.SCHEDULE,
-            ("step", "lr", "momentum"),
-            rows,
-        )
-        run_directory.write_json(
-            self.directory / run_directory.DATA_REPORT, self.data.report()
-        )
+        with self._tolerate("schedule"):
+            run_directory.write_csv(
+                self.directory / run_directory.SCHEDULE,
+                ("step", "lr", "momentum"),
+                rows,
+            )
+            run_directory.write_json(
+                self.directory / run_directory.DATA_REPORT, self.data.report()
+            )
 
     def resume(self) -> int:
         """Takes up the newest whole checkpoint, if any; returns its step."""
@@ -280,7 +283,8 @@ class Learner:
             self.interrupted = arrays
             self.progress = Progress(**facts["progress"])
             # The log as it was then: later rows will be made again.
-            run_directory.write_log(self.directory, self.progress.rows)
+            with self._tolerate("log"):
+                run_directory.write_log(self.directory, self.progress.rows)
             step = self.progress.step
             stage = self.plan.stage_at(min(step, self.plan.steps - 1))
             print(
@@ -308,7 +312,7 @@ class Learner:
         progress = dataclasses.replace(
             progress, wall_seconds=self._wall_seconds()
         )
-        try:
+        with self._tolerate("checkpoint"):
             checkpoint.save(
                 self.directory / run_directory.CHECKPOINTS,
                 checkpoint.collect(groups),
@@ -320,9 +324,17 @@ class Learner:
                 },
                 best=best,
             )
+
+    @contextlib.contextmanager
+    def _tolerate(self, what: str):
+        """A disk that will not take something now stops no training: the next
+        log and the next checkpoint hold it all.
+        """
+        try:
+            yield
         except OSError as error:
             self.line.say(
-                f"warning: no checkpoint at step {progress.step} "
+                f"warning: no {what} written at step {self.progress.step} "
                 f"({error.strerror or error}); training goes on, make room in "
                 f"{self.directory}"
             )

@@ -306,13 +306,17 @@ def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):
         train.train(grown_config(lr=1e30), tiny_data)
 
 
-def test_a_checkpoint_that_cannot_be_written_stops_nothing(
-    grown_config, tiny_data, monkeypatch, capsys
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [(checkpoint, "save"), (run_directory, "write_log")],
+)
+def test_a_disk_that_is_full_for_a_while_stops_nothing(
+    grown_config, tiny_data, monkeypatch, capsys, module, function
 ):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(module, function, full)
     directory = train.train(grown_config(), tiny_data)
     assert (directory / "metrics.json").exists()
     assert "No space left on device" in capsys.readouterr().out

@@ -1,0 +1,91 @@
+"""The flagfiles in configs/: each is valid, and the arms cost the same."""
+
+import pathlib
+
+import pytest
+from absl import flags
+
+from smartgrowth.config import Config, define_flags, from_flags
+from smartgrowth.plan import Plan, make_network, make_plan
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = sorted((ROOT / "configs").rglob("*.flags"))
+ARMS = ("baseline", "h1", "h2", "h3", "h123")
+# Training images of each class.
+COUNTS = {
+    "glyphs": [200] * 60,
+    "cifar10": [5000] * 10,
+    "tiny_imagenet": [500] * 200,
+}
+
+
+def read(path: pathlib.Path) -> Config:
+    values = flags.FlagValues()
+    define_flags(values)
+    values(["smartgrowth", f"--flagfile={path}"])
+    return from_flags(values)
+
+
+def plan_of(path: pathlib.Path) -> Plan:
+    config = read(path)
+    counts = COUNTS[config.dataset]
+    return make_plan(config, counts, make_network(config, len(counts)))
+
+
+def test_every_hypothesis_has_a_flagfile_for_every_dataset():
+    found = {str(path.relative_to(ROOT / "configs")) for path in FILES}
+    for folder in ("", "cifar10/", "tiny_imagenet/"):
+        assert {f"{folder}{arm}.flags" for arm in ARMS} <= found
+    assert "cifar10/h3_doubling.flags" in found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_flagfile_opens_with_its_command_and_says_what_it_reached(path):
+    name = path.relative_to(ROOT)
+    lines = path.read_text("utf-8").splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    assert comments == lines[: len(comments)]
+    assert f"--flagfile={name}" in comments[0]
+    about = " ".join(comments).lower()
+    assert "not yet measured" in about or "%" in about
+    assert all(line.startswith("--") for line in lines[len(comments) :])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_flagfile_makes_a_plan_in_a_folder_of_its_own(path):
+    plan = plan_of(path)
+    assert plan.steps > 100
+    folder = path.relative_to(ROOT / "configs").with_suffix("")
+    assert read(path).workdir == f"runs/{folder}"
+
+
+@pytest.mark.parametrize("folder", ["", "cifar10", "tiny_imagenet"])
+@pytest.mark.parametrize("arm", ARMS[1:])
+def test_every_arm_costs_what_the_baseline_costs(folder, arm):
+    baseline, other = (
+        plan_of(ROOT / "configs" / folder / f"{name}.flags").gflops()
+        for name in ("baseline", arm)
+    )
+    assert other == pytest.approx(baseline, rel=0.03)
+
+
+def test_the_hypotheses_count_in_steps_to_mean_the_same_on_any_dataset():
+    for arm in ARMS:
+        config = read(ROOT / "configs" / f"{arm}.flags")
+        assert config.stage_steps and not config.stage_epochs
+
+
+def test_doubling_ends_at_64_px_by_doubling_every_few_epochs():
+    config = read(ROOT / "configs/cifar10/h3_doubling.flags")
+    sizes = config.grow_size
+    assert sizes[-1] == 64
+    assert all(b == 2 * a for a, b in zip(sizes, sizes[1:], strict=False))
+    assert config.stage_epochs and config.schedule == "one_cycle"
+
+
+def test_tiny_imagenet_is_trained_by_the_assignment_s_rules():
+    for arm in ARMS:
+        path = ROOT / "configs/tiny_imagenet" / f"{arm}.flags"
+        config = read(path)
+        assert config.enforce_rules and config.final_size == 64
+        assert plan_of(path).epochs(100_000) <= 500
