@@ -6,6 +6,8 @@ epochs.
 """
 
 import dataclasses
+import re
+from collections.abc import Sequence
 
 import keras
 
@@ -13,6 +15,8 @@ from smartgrowth import UserError, plan
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
+# A folder or a file of a test split, in the ways that datasets name them.
+TEST_IMAGE = re.compile(r"(^|[/_-])test([/._-]|$)", re.IGNORECASE)
 # Also of a class whose name does not say so.
 DROPOUT_LAYERS = (
     keras.layers.Dropout,
@@ -40,13 +44,19 @@ class Finding:
     detail: str
 
 
-def audit(model: keras.Model, epochs: float, image_size: int) -> list[Finding]:
+def audit(
+    model: keras.Model,
+    epochs: float,
+    image_size: int,
+    train_ids: Sequence[str] = (),
+) -> list[Finding]:
     """Every rule, with the layers that break it.
 
     Args:
       model: built.
       epochs: passes over the training set that the plan makes.
       image_size: the final one, in pixels.
+      train_ids: of the images that are trained on: their paths.
     """
     layers = list(_all_layers(model))
     field = receptive_field(model)
@@ -67,20 +77,18 @@ def audit(model: keras.Model, epochs: float, image_size: int) -> list[Finding]:
         ),
         _forbid(
             "no dense layer",
-            [
-                f"{x.name} ({x.units} units)"
-                for x in layers
-                if isinstance(x, keras.layers.Dense)
-            ],
+            [text for layer in layers if (text := _is_dense(layer))],
         ),
         Finding(
             f"at most {MAX_EPOCHS} epochs",
             epochs <= MAX_EPOCHS,
             f"{epochs:.1f} in the plan",
         ),
+        # There is no way to load any but a run's own checkpoint.
         Finding("no pretrained weights", True, "weights are drawn from --seed"),
-        Finding(
-            "no test images", True, "only the training split is trained on"
+        _forbid(
+            "no test images",
+            [name for name in train_ids if TEST_IMAGE.search(name)],
         ),
         Finding(
             "receptive field against image size",
@@ -95,7 +103,7 @@ def audit_run(config, data) -> list[Finding]:
     run, network, _ = plan.plan_run(config, data)
     model = network.build(data.mean, data.variance)
     epochs = run.epochs(len(data.train.labels))
-    return audit(model, epochs, config.final_size)
+    return audit(model, epochs, config.final_size, data.train.ids)
 
 
 def enforce(findings: list[Finding]) -> None:
@@ -168,6 +176,17 @@ def _widens(layer) -> str:
     else:
         return ""
     return f"{layer.name} ({entering} -> {filters})" * (filters > entering)
+
+
+def _is_dense(layer) -> str:
+    """Says what is a dense layer, under its own name or another; "" if not."""
+    if isinstance(layer, keras.layers.Dense):
+        return f"{layer.name} ({layer.units} units)"
+    if not isinstance(layer, keras.layers.Conv2D):
+        return ""
+    # After a global pooling every convolution multiplies one vector.
+    on_vector = tuple(layer.input.shape[1:3]) == (1, 1)
+    return f"{layer.name} ({layer.filters} filters on a 1x1 map)" * on_vector
 
 
 def _all_layers(model):

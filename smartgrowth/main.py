@@ -3,7 +3,6 @@
 python -m smartgrowth.main --flagfile=configs/h3.flags --dataset=cifar10
 """
 
-import pathlib
 import sys
 
 from absl import app, flags
@@ -27,24 +26,26 @@ def plan(settings: config.Config) -> None:
     print(plan.table(plan.plan_run(settings, data.open_data(settings))[0]))
 
 
-def evaluate(settings: config.Config) -> None:
-    quiet.import_backend()
-    from smartgrowth import predict
-
-    predict.evaluate_run(settings)
-
-
 def predict(settings: config.Config) -> None:
     quiet.import_backend()
     from smartgrowth import predict
 
-    predict.label_images(settings)
+    predict.MODES[settings.mode](settings)
+
+
+evaluate = predict
 
 
 def report(settings: config.Config) -> None:
     from smartgrowth import report
 
-    print(report.write_report(pathlib.Path(settings.workdir).expanduser()))
+    print(report.write_report(settings.workdir))
+
+
+def compare(settings: config.Config) -> None:
+    from smartgrowth import compare
+
+    compare.compare(settings, *config.comparison_from_flags(flags.FLAGS))
 
 
 def audit(settings: config.Config) -> None:

@@ -6,6 +6,7 @@ rcParams, so one function draws both themes.
 
 import io
 import math
+from collections.abc import Callable
 
 from smartgrowth.run_reader import Run
 from smartgrowth.wording import show
@@ -13,8 +14,10 @@ from smartgrowth.wording import show
 # Paper, ink, stage bands, axes, then the curves: after Okabe and Ito's palette
 # for the colour-blind, at a contrast of 3 to 1 or more. Strokes differ as well.
 THEMES = {
-    "light": "#ffffff #24292f #eaeef3 #aab2bc #0072b2 #c44e00 #00805e #9a3d7c",
-    "dark": "#1b1f24 #dde3ea #2b323b #5f6a76 #56b4e9 #f0953c #2cc79b #e59bc6",
+    "light": "#ffffff #24292f #eaeef3 #aab2bc #0072b2 #c44e00 #00805e #9a3d7c"
+    " #8a6d00 #5b50c0 #b3261e",
+    "dark": "#1b1f24 #dde3ea #2b323b #5f6a76 #56b4e9 #f0953c #2cc79b #e59bc6"
+    " #e0c341 #aaa2ff #ff8a80",
 }
 STROKES = ("o-", "s-", "^--", "D:")
 WIDTH, HEIGHT = 5.0, 3.6  # inches: two abreast on a laptop, one on a phone
@@ -37,6 +40,15 @@ def draw(name: str, run: Run, theme: str) -> tuple[bytes, str]:
 
     name: a key of `PLOTS`. theme: a key of `THEMES`.
     """
+    _, draw_into = PLOTS[name]
+    return render(lambda figure: draw_into(figure, run), theme)
+
+
+def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
+    """What `draw_into` draws into a figure, as `draw` returns it.
+
+    draw_into: returns the text. Its colours come from rcParams.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -56,8 +68,7 @@ def draw(name: str, run: Run, theme: str) -> tuple[bytes, str]:
         look |= {f"{part}.color": ink, "axes.labelcolor": ink}
     with matplotlib.rc_context(look), io.BytesIO() as file:
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
-        _, draw_into = PLOTS[name]
-        alt = draw_into(figure, run)
+        alt = draw_into(figure)
         figure.savefig(file, dpi=180, metadata={"Software": None})
         return file.getvalue(), alt
 

@@ -4,7 +4,6 @@ It reads files and nothing else (no model, no TensorFlow), so it also serves a
 run that is still going. Comparing several runs is compare.py's work.
 """
 
-import base64
 import collections
 import itertools
 import pathlib
@@ -12,6 +11,7 @@ import string
 from html import escape
 
 from smartgrowth import UserError, run_directory
+from smartgrowth.page import document, figure, table
 from smartgrowth.plots import PLOTS, THEMES, draw
 from smartgrowth.run_reader import (
     read_json,
@@ -22,7 +22,7 @@ from smartgrowth.run_reader import (
 from smartgrowth.wording import name_of, shares, show
 
 
-def write_report(directory: pathlib.Path) -> pathlib.Path:
+def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     """Writes `report.html` and its four plots into a run directory.
 
     The page needs nothing beside it. The plots are in it twice, for light and
@@ -39,22 +39,15 @@ def write_report(directory: pathlib.Path) -> pathlib.Path:
         UserError: it is not a run directory, a file in it is malformed, or it
           cannot be written.
     """
-    directory = pathlib.Path(directory)
+    directory = pathlib.Path(directory).expanduser()
     run = read_run(directory)
     files, plots = {}, ""
     for name, (title, _) in PLOTS.items():
         (light, alt), (dark, _) = (draw(name, run, theme) for theme in THEMES)
         files[f"{name}.png"] = light
-        plots += PLOT.substitute(
-            light=base64.b64encode(light).decode(),
-            dark=base64.b64encode(dark).decode(),
-            title=title,
-            alt=escape(f"{title}: {alt or 'no evaluation yet'}."),
-        )
-    page = PAGE.substitute(
-        title=escape("{model} on {dataset}".format_map(run.flags)),
-        name=escape(directory.resolve().name),
-        state=_state(run),
+        alt = f"{title}: {alt or 'no evaluation yet'}."
+        plots += figure(title, light, dark, alt)
+    body = BODY.substitute(
         headline=_headline(run),
         plots=plots,
         stages=_stage_table(run),
@@ -63,7 +56,12 @@ def write_report(directory: pathlib.Path) -> pathlib.Path:
         data_report=_data_report(run),
         flags=escape("\n".join(read_lines(directory / run_directory.FLAGS))),
     )
-    files[run_directory.REPORT] = page.encode()
+    files[run_directory.REPORT] = document(
+        "{model} on {dataset}".format_map(run.flags),
+        directory.resolve().name,
+        _state(run),
+        body,
+    ).encode()
     try:
         for name, content in files.items():
             (directory / name).write_bytes(content)
@@ -86,7 +84,8 @@ def _state(run):
     )
 
 
-def _growth(run):
+def growth(run) -> str:
+    """What grows in a `run_reader.Run`, stage by stage."""
     grown = []
     names = "samples_per_class num_classes image_size augmentation trainable"
     for name in names.split():
@@ -113,19 +112,11 @@ def _headline(run):
         (name_of(name), show(name, run.figures.get(name)), note)
         for name, note in notes.items()
     ]
-    tiles.append(("What grew", _growth(run), ""))
+    tiles.append(("What grew", growth(run), ""))
     return "".join(
         f"<div><dt>{label}<dd><b>{escape(value)}</b><dd>{note}</div>\n"
         for label, value, note in tiles
     )
-
-
-def _table(head, rows):
-    lines = ["".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)]
-    for row in rows:
-        lines.append("".join(f"<td>{escape(cell)}</td>" for cell in row))
-    lines = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>\n{lines}\n</table>"
 
 
 def _stage_table(run):
@@ -141,7 +132,7 @@ def _stage_table(run):
             place = index - len(run.stages) + len(times)
             row[name] = times[place] if place >= 0 else None
         rows.append([show(name, row.get(name)) for name in names.split()])
-    return _table(map(name_of, names.split()), rows)
+    return table(map(name_of, names.split()), rows)
 
 
 def _final_figures(run):
@@ -152,7 +143,7 @@ def _final_figures(run):
         for name, value in run.metrics.items()
         if not isinstance(value, list)
     ]
-    return _table(("Figure", "Value"), rows)
+    return table(("Figure", "Value"), rows)
 
 
 def _confusions(run):
@@ -200,62 +191,7 @@ def _data_report(run):
     return lines and f"<h2>Data refused or repaired</h2>\n{lines}"
 
 
-PLOT = string.Template("""<figure>
-<h3>$title</h3>
-<picture>
-<source media="(prefers-color-scheme: dark)"
- srcset="data:image/png;base64,$dark">
-<img src="data:image/png;base64,$light" alt="$alt">
-</picture>
-</figure>
-""")
-PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>$title: $name</title>
-<style>
-:root { --paper: #fff; --ink: #24292f; --soft: #57606a; --line: #d0d7de;
-  --tile: #f3f5f8; }
-@media (prefers-color-scheme: dark) { :root { --paper: #1b1f24; --ink: #dde3ea;
-  --soft: #a3adb8; --line: #3d4650; --tile: #252b32; } }
-* { box-sizing: border-box; }
-body { background: var(--paper); color: var(--ink); margin: 0 auto;
-  max-width: 76rem; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem;
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; }
-h2, summary { font-size: 1.25rem; font-weight: 700; margin: 2.5rem 0 .75rem; }
-h3 { font-size: 1rem; margin: 0 0 .4rem; }
-header p, dt, dd + dd { color: var(--soft); font-size: .875rem; }
-dl { display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(10.5rem, 45%), 1fr)); }
-dl div { background: var(--tile); border-radius: .5rem; padding: .7rem 1rem; }
-dl div:last-child { grid-column: 1 / -1; }
-dd { margin: 0; }
-dd b { font-size: 1.3rem; font-weight: 600; }
-dl div:last-child b { font-size: 1rem; }
-main > div { overflow-x: auto; }
-.plots { display: grid; gap: 2rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
-figure { margin: 0; }
-img { display: block; height: auto; width: 100%; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid var(--line); padding: .4rem 1rem .4rem 0;
-  text-align: right; vertical-align: bottom; }
-.stages { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-pre { background: var(--tile); border-radius: .5rem; padding: 1rem;
-  white-space: pre-wrap; }
-</style>
-</head>
-<body>
-<header><h1>$title</h1><p>$name: $state</p></header>
-<main>
-<dl>
+BODY = string.Template("""<dl>
 $headline</dl>
 <h2>Plots</h2>
 <div class="plots">
@@ -266,8 +202,4 @@ $plots</div>
 <div>$figures</div>
 $confusions
 $data_report
-<details><summary>Flags</summary><pre>$flags</pre></details>
-</main>
-</body>
-</html>
-""")
+<details><summary>Flags</summary><pre>$flags</pre></details>""")

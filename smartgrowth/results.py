@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from smartgrowth import checkpoint, evaluate, run_directory
-from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.data.store import VALIDATION, Data, Split
 from smartgrowth.models import Network
 
 
@@ -43,6 +43,11 @@ def write_results(
         other = evaluator.logits(VALIDATION, size, flip=True)
         both = (plain + evaluate.softmax(other)) / 2
         figures["tta_accuracy"] = evaluate.score(both, labels).accuracy
+    shown = clean_part(data)
+    clean = evaluate.softmax(evaluator.logits(shown, size))
+    scores = evaluate.score(clean, shown.labels)
+    figures["clean_train_accuracy"] = scores.accuracy
+    figures["clean_train_loss"] = scores.loss
     write_predictions(directory, data, plain)
     write_model(directory, evaluator.model, network, data)
     run_directory.write_json(
@@ -57,6 +62,16 @@ def write_results(
             **facts,
         },
     )
+
+
+def clean_part(data: Data) -> Split:
+    """Training images to judge without augmentation, for the gap to validation.
+
+    As many as there are for validation, or all; the same ones in every run.
+    """
+    count = len(data.train.labels)
+    chosen = np.random.default_rng(0).permutation(count)
+    return data.train.take(np.sort(chosen[: len(data.validation.labels)]))
 
 
 def write_predictions(

@@ -156,7 +156,8 @@ class Learner:
         if self.config.enforce_rules:
             epochs = self.plan.epochs(len(self.data.train.labels))
             size = self.config.final_size
-            audit.enforce(audit.audit(self.model, epochs, size))
+            ids = self.data.train.ids
+            audit.enforce(audit.audit(self.model, epochs, size, ids))
 
     # Training and evaluating
 

@@ -7,6 +7,8 @@ NAMES = {
     "val_top5": "Top-5 accuracy",
     "val_loss": "Validation loss",
     "tta_accuracy": "Accuracy with test-time augmentation",
+    "clean_train_accuracy": "Accuracy on training images, not augmented",
+    "clean_train_loss": "Loss on training images, not augmented",
     "gflops": "Cost",
     "train_seconds": "Training time",
     "wall_seconds": "Time with validation",

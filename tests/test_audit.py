@@ -310,7 +310,7 @@ def test_a_run_is_audited_from_its_config_and_data():
         class_counts=np.array([10, 10, 20]),
         mean=MEAN,
         variance=VARIANCE,
-        train=types.SimpleNamespace(labels=np.zeros(40)),
+        train=types.SimpleNamespace(labels=np.zeros(40), ids=("a.png",) * 40),
     )
     config = Config(
         model="lenet5",
@@ -329,3 +329,30 @@ def test_every_network_can_be_audited():
     for name in MODELS:
         rules = list(findings(build(name, 3, width=4, depth=1)))
         assert len(rules) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "passed"),
+    [
+        ("train/n01443537/images/n01443537_0.JPEG", True),
+        ("a/contest/latest_1.png", True),
+        ("cifar10-train.array_record-00000-of-00001__7", True),
+        ("test/images/test_17.JPEG", False),
+        ("cifar10-test.array_record-00000-of-00001__7", False),
+    ],
+)
+def test_an_image_of_a_test_split_is_named(name, passed):
+    found = audit.audit(make(conv()), 1, 32, ["train/a.png", name])
+    (rule,) = [f for f in found if f.rule == "no test images"]
+    assert rule.passed == passed
+    assert rule.detail == ("none" if passed else name)
+
+
+def test_a_convolution_after_the_global_pooling_is_a_dense_layer():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True)(image)
+    x = keras.layers.Conv2D(2, 1, name="head")(x)
+    model = keras.Model(image, x)
+    found = {f.rule: f for f in audit.audit(model, 1, 32)}
+    assert found["no dense layer"].passed is False
+    assert "head" in found["no dense layer"].detail

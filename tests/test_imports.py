@@ -153,7 +153,11 @@ def test_no_module_imports_itself_around_corners():
         "run_directory",
         "run_reader",
         "plots",
+        "page",
         "report",
+        "compare",
+        "compare.report",
+        "compare.runner",
     ],
 )
 def test_what_answers_at_once_imports_nothing_slow(module):
@@ -268,7 +272,7 @@ def test_a_mistake_is_told_without_anything_slow(tmp_path):
     assert not found & SLOW
 
 
-@pytest.mark.parametrize("module", ["report", "run_directory"])
+@pytest.mark.parametrize("module", ["report", "run_directory", "compare"])
 def test_reading_a_run_imports_nothing_slow(tmp_path, module):
     found, _ = loaded_by(f"import smartgrowth.{module}", tmp_path)
     assert f"smartgrowth.{module}" in found

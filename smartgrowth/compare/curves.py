@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+ROUNDING = 1e-6  # log.csv holds six digits; a run must reach its own end
+
 
 def cost_to_reach(
     costs: Sequence[float], accuracies: Sequence[float], target: float
@@ -17,14 +19,14 @@ def cost_to_reach(
     costs, accuracies: (evaluations,), the costs rising.
     """
     costs, accuracies = np.asarray(costs), np.asarray(accuracies)
-    reached = np.flatnonzero(accuracies >= target)
+    reached = np.flatnonzero(accuracies >= target - ROUNDING)
     if not reached.size:
         return math.nan
     index = reached[0]
     if index == 0 or math.isnan(accuracies[index - 1]):
         return float(costs[index])
     low, high = accuracies[index - 1 : index + 1]
-    part = (target - low) / (high - low)
+    part = min((target - low) / (high - low), 1.0)
     before, after = costs[index - 1 : index + 1]
     return float(before + part * (after - before))
 

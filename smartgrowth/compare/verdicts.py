@@ -49,8 +49,10 @@ def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
             word = HELPS if pair.mean > 0 else HURTS
         sentence = _sentence(word, arm, baseline, pair, p, visible)
         if 1 < pair.count < ENOUGH:
-            sentence = f"Exploratory, {pair.count} seeds: {sentence}"
-        verdicts[arm] = Verdict(word, sentence, pair, float(p), visible)
+            sentence = f"exploratory, {pair.count} seeds: {sentence}"
+        if not sentence.startswith(arm):  # which is spelt as it is
+            sentence = sentence[0].upper() + sentence[1:]
+        verdicts[arm] = Verdict(word, f"{sentence}.", pair, float(p), visible)
     return verdicts
 
 
@@ -82,18 +84,23 @@ def _sentence(word, arm, baseline, pair, p, visible) -> str:
             "so nothing can be claimed: add seeds"
         )
     figures = (
-        f"{change} against {baseline}, interval {points(pair.low)} to "
-        f"{points(pair.high)}, corrected p {p_value(p)}"
+        f"interval {points(pair.low)} to {points(pair.high)}, corrected p "
+        f"{p_value(p)}"
     )
     if word != UNSEEN:
-        return f"{arm} {word}: {figures}"
+        return f"{arm} {word}: {change} against {baseline}, {figures}"
     if pair.deviation < EQUAL:
         return (
             f"no difference seen between {arm} and {baseline}: their "
             f"accuracies are equal in all {pair.count} seeds"
         )
+    seen = (
+        f"a true one of {100 * visible:.2f} points would have been seen by 4 "
+        "of 5 such comparisons"
+    )
+    if visible > 1:
+        seen = "at this spread and so few seeds, none would have been seen"
     return (
-        f"no difference seen between {arm} and {baseline}: {figures}; a true "
-        f"one of {100 * visible:.2f} points would have been seen by 4 of 5 "
-        "such comparisons"
+        f"no difference seen between {arm} and {baseline}: {change}, "
+        f"{figures}; {seen}"
     )

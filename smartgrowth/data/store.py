@@ -90,6 +90,15 @@ class Split:
         # writable memory without a copy.
         return np.load(path, mmap_mode="c")
 
+    def take(self, images: np.ndarray) -> "Split":
+        """Some of its images, by index, int64 (K,)."""
+        return dataclasses.replace(
+            self,
+            labels=self.labels[images],
+            ids=tuple(self.ids[index] for index in images),
+            rows=self.rows[images],
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:

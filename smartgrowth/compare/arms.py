@@ -1,0 +1,297 @@
+"""What a comparison consists of: arms, and a trial for each seed and budget.
+
+An arm is a flagfile, trained here, or a folder of finished runs. Nothing here
+trains or reads results.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from smartgrowth import UserError, data, plan, run_directory
+from smartgrowth.config import Comparison, Config, from_flag_lines
+from smartgrowth.run_reader import malformed, read_json
+
+# Flags that belong to the comparison, or to each trial alone.
+OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
+# What plan.json's identity must agree on, and its name in words.
+SAME = {
+    "num_classes": "number of classes",
+    "content": "data (classes, images or labels, of training or validation)",
+    "test_size": "image size of the validation",
+    "model": "model",
+    "width": "width",
+    "depth": "depth",
+    "dropout": "dropout",
+}
+CALIBRATION = "calibration"  # an arm's folder of its timing run
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One side of a comparison.
+
+    config: what its flagfile says, with the flags for all; None if its runs
+      are finished. runs: their directories.
+    """
+
+    name: str
+    config: Config | None = None
+    runs: tuple[pathlib.Path, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One run of a comparison.
+
+    budget: share of the whole budget, 0 to 1.
+    description: what plan.json holds, or will hold.
+    config: to train it with; None if it only has to be read.
+    """
+
+    arm: str
+    seed: int
+    budget: float
+    directory: pathlib.Path
+    description: dict
+    config: Config | None = None
+
+    @property
+    def name(self) -> str:
+        at = "" if self.budget == 1 else f" at {self.budget:g} of the budget"
+        return f"{self.arm} seed {self.seed}{at}"
+
+    @property
+    def gflops(self) -> float:
+        return self.description["gflops"]
+
+    @property
+    def finished(self) -> bool:
+        return run_directory.is_finished(self.directory)
+
+
+def read_arms(entries: Sequence[str], common: Sequence[str]) -> list[Arm]:
+    """The arms that `--arms` names, the baseline first.
+
+    common: flag lines that hold for every flagfile.
+
+    Raises:
+      UserError: an entry is neither a flagfile nor holds a finished run, or a
+        flag in it is wrong.
+    """
+    lines = [
+        line
+        for line in common
+        if line.removeprefix("--").partition("=")[0] not in OWN
+    ]
+    arms, names = [], set()
+    for entry in entries:
+        path = pathlib.Path(entry).expanduser()
+        name = base = _name(path)
+        number = 2
+        while name in names:
+            name, number = f"{base}_{number}", number + 1
+        names.add(name)
+        if path.is_dir():
+            arms.append(Arm(name, runs=_finished_runs(path)))
+            continue
+        if not path.is_file():
+            raise UserError(
+                f"--arms: {entry} is neither a flagfile nor a folder of "
+                "finished runs"
+            )
+        try:
+            config = from_flag_lines([f"--flagfile={path}", *lines])
+        except UserError as error:
+            raise UserError(f"--arms: {entry}: {error}") from None
+        arms.append(Arm(name, config))
+    return arms
+
+
+def open_stores(arms: Sequence[Arm]) -> dict[str, data.store.Data]:
+    """The data of every arm that is to be trained, by its name.
+
+    A dataset's images are decoded once, at the sizes of all arms.
+    """
+    groups: dict[tuple, list[Config]] = {}
+    for arm in arms:
+        if arm.config:
+            groups.setdefault(_source(arm.config), []).append(arm.config)
+    opened = {}
+    for source, configs in groups.items():
+        for config in configs:
+            plan.check_sizes(config)
+        sizes = {size for config in configs for size in config.grow_size}
+        sizes |= {config.final_size for config in configs}
+        dataset, data_dir, cache_dir, classes = source
+        # lenet5's and mlp's strides take every size that an arm may have.
+        everything = Config(
+            dataset=dataset,
+            data_dir=data_dir,
+            cache_dir=cache_dir,
+            classes=classes,
+            grow_size=tuple(sorted(sizes)),
+            model="mlp",
+        )
+        opened[source] = data.open_data(everything)
+    return {arm.name: opened[_source(arm.config)] for arm in arms if arm.config}
+
+
+def plan_trials(
+    arms: Sequence[Arm],
+    opened: Mapping[str, data.store.Data],
+    settings: Comparison,
+    common: Config,
+    gflops: Mapping[tuple[str, float], float],
+) -> list[Trial]:
+    """All trials, in the order to train them: every arm's first seed first.
+
+    Args:
+      opened: data by arm. common: its `seed` is the first one, its `workdir`
+        the comparison's, and `restart` begins runs of another plan anew.
+      gflops: what each arm may cost at each budget.
+
+    Raises:
+      UserError: they cannot be compared, or a folder holds another plan's run.
+    """
+    trials = [trial for arm in arms for trial in _read_trials(arm)]
+    for seed in range(common.seed, common.seed + settings.seeds):
+        for budget in sorted(set(settings.budgets), reverse=True):
+            for arm in arms:
+                if not arm.config:
+                    continue
+                directory = folder_of(common, arm) / f"seed{seed}"
+                if budget < 1:
+                    directory /= f"budget{budget:g}"
+                config = dataclasses.replace(
+                    trial_config(arm, directory),
+                    seed=seed,
+                    budget_gflops=gflops[arm.name, budget],
+                )
+                trials.append(
+                    make_trial(
+                        arm, config, budget, opened[arm.name], common.restart
+                    )
+                )
+    _check_comparable(trials, arms[0].name)
+    return trials
+
+
+def make_trial(
+    arm: Arm, config: Config, budget: float, opened, restart: bool
+) -> Trial:
+    """The trial that `config` describes, checked against its folder.
+
+    restart: let a run of another plan be deleted.
+    """
+    try:
+        steps, _, _ = plan.plan_run(config, opened)
+        description = run_directory.describe(
+            steps, run_directory.identify(config, opened)
+        )
+        try:
+            run_directory.check(config, description)
+        except UserError:
+            if not restart:
+                raise
+            config = dataclasses.replace(config, restart=True)
+    except UserError as error:
+        raise UserError(f"{arm.name}: {error}") from None
+    directory = pathlib.Path(config.workdir)
+    return Trial(arm.name, config.seed, budget, directory, description, config)
+
+
+def trial_config(arm: Arm, directory: pathlib.Path) -> Config:
+    """The arm's settings, for a run in `directory`."""
+    return dataclasses.replace(
+        arm.config,
+        mode="train",
+        workdir=str(directory),
+        restart=False,
+        images=None,
+    )
+
+
+def folder_of(common: Config, arm: Arm) -> pathlib.Path:
+    """Where the comparison keeps the runs of an arm."""
+    return pathlib.Path(common.workdir).expanduser() / arm.name
+
+
+def _name(path: pathlib.Path) -> str:
+    """What a person calls it: a run's own flagfile goes by the run's name."""
+    path = path.resolve()
+    if path.name == run_directory.FLAGS:
+        path = path.parent
+    return path.name if path.is_dir() else path.stem
+
+
+def _source(config: Config) -> tuple:
+    return config.dataset, config.data_dir, config.cache_dir, config.classes
+
+
+def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    found = sorted(
+        path.parent
+        for path in folder.rglob(run_directory.PLAN)
+        if path.parent.name != CALIBRATION
+    )
+    runs = tuple(path for path in found if run_directory.is_finished(path))
+    if not runs:
+        what = "no run" if not found else "no run that is finished"
+        raise UserError(
+            f"--arms: {folder} holds {what}; name a flagfile, or the --workdir "
+            "of a finished run"
+        )
+    return runs
+
+
+def _read_trials(arm: Arm) -> list[Trial]:
+    """Those of finished runs; the dearest ones are the whole budget."""
+    trials = []
+    for directory in arm.runs:
+        path = directory / run_directory.PLAN
+        description = read_json(path)
+        try:
+            seed = int(description["identity"]["seed"])
+            float(description["gflops"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise malformed(path, f"no {error} in it") from error
+        trials.append(Trial(arm.name, seed, 1.0, directory, description))
+    most = max((trial.gflops for trial in trials), default=0)
+    trials = [
+        dataclasses.replace(trial, budget=round(trial.gflops / most, 2))
+        for trial in trials
+    ]
+    seen = {}
+    for trial in trials:
+        twin = seen.setdefault((trial.seed, trial.budget), trial)
+        if twin is not trial:
+            raise UserError(
+                f"--arms: {twin.directory} and {trial.directory} are both "
+                f"{trial.name}; leave one out"
+            )
+    return trials
+
+
+def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
+    """Raises `UserError` where two runs did not do the same task."""
+    first = next(trial for trial in trials if trial.arm == baseline)
+    for trial in trials:
+        ours, theirs = (each.description["identity"] for each in (first, trial))
+        different = [
+            f"{words} {_short(ours.get(name))} against "
+            f"{_short(theirs.get(name))}"
+            for name, words in SAME.items()
+            if ours.get(name) != theirs.get(name)
+        ]
+        if different:
+            raise UserError(
+                f"{first.name} ({first.directory}) and {trial.name} "
+                f"({trial.directory}) cannot be compared: "
+                f"{'; '.join(different)}"
+            )
+
+
+def _short(value) -> str:
+    """Enough of a digest to tell two apart."""
+    return str(value)[:12]

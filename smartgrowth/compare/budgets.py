@@ -1,0 +1,175 @@
+"""What every arm may cost: as many GFLOPs, images or seconds as the baseline.
+
+Whatever is to be equal, the answer is given in GFLOPs, since that is what a
+plan is cut or stretched by.
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+
+from smartgrowth import UserError, plan, run_directory
+from smartgrowth.compare.arms import (
+    CALIBRATION,
+    Arm,
+    Trial,
+    folder_of,
+    make_trial,
+    trial_config,
+)
+from smartgrowth.config import Comparison, Config
+from smartgrowth.run_reader import read_json
+
+CALIBRATION_STEPS = 50  # of every stage, the first of which is not timed
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How long an arm takes here: `fixed` seconds, and some a GFLOP."""
+
+    fixed: float
+    a_gflop: float
+
+    def seconds(self, gflops: float) -> float:
+        return self.fixed + gflops * self.a_gflop
+
+    def gflops(self, seconds: float) -> float:
+        """What can be trained in that time; 0 or less if nothing can."""
+        return (seconds - self.fixed) / self.a_gflop
+
+
+def plan_calibrations(
+    arms: Sequence[Arm], opened: Mapping, common: Config
+) -> list[Trial]:
+    """A short run of every arm that is to be trained, to time its stages."""
+    trials = []
+    for arm in arms:
+        if arm.config:
+            config = dataclasses.replace(
+                trial_config(arm, folder_of(common, arm) / CALIBRATION),
+                stage_steps=(CALIBRATION_STEPS,),
+                stage_epochs=(),
+                budget_gflops=None,
+                evals=1,
+                seed=common.seed,
+            )
+            trials.append(
+                make_trial(arm, config, 1.0, opened[arm.name], common.restart)
+            )
+    return trials
+
+
+def measure_speeds(
+    arms: Sequence[Arm], opened: Mapping, calibrations: Sequence[Trial]
+) -> dict[str, Speed]:
+    """The speed of every arm, from its finished calibration."""
+    speeds = {}
+    configs = {arm.name: arm.config for arm in arms}
+    for trial in calibrations:
+        times = read_json(trial.directory / run_directory.METRICS)
+        whole, _, _ = plan.plan_run(configs[trial.arm], opened[trial.arm])
+        seconds = 0.0
+        for stage, measured, spent, first in zip(
+            whole.stages,
+            trial.description["stages"],
+            times["stage_seconds"],
+            times["boundary_seconds"],
+            strict=True,
+        ):
+            # A stage's first batch waits for the compiler: that is fixed.
+            timed = measured["gflops"] * (1 - 1 / measured["steps"])
+            seconds += whole.gflops_of(stage) * (spent - first) / timed
+        speeds[trial.arm] = Speed(
+            sum(times["boundary_seconds"]), seconds / whole.gflops()
+        )
+    return speeds
+
+
+def equal_budgets(
+    arms: Sequence[Arm],
+    opened: Mapping,
+    settings: Comparison,
+    total: float | None,
+    speeds: Mapping[str, Speed],
+) -> dict[tuple[str, float], float]:
+    """GFLOPs by arm and share of the budget, for all arms to be trained.
+
+    Args:
+      opened: data by arm. total: the baseline's GFLOPs, unless its own.
+      speeds: by arm, if seconds are to be equal.
+
+    Raises:
+      UserError: a budget is too small for an arm.
+    """
+    trained = [arm for arm in arms if arm.config]
+    exchange = {
+        "gflops": lambda arm, gflops: gflops,
+        "images": lambda arm, images: _gflops_for_images(arm, opened, images),
+        "seconds": lambda arm, seconds: speeds[arm.name].gflops(seconds),
+    }[settings.equal]
+    budgets = {}
+    for share in settings.budgets:
+        spent = _baseline(arms[0], opened, share, total, speeds)
+        for arm in trained:
+            gflops = spent["gflops"]
+            if arm is not arms[0]:
+                gflops = exchange(arm, spent[settings.equal])
+            if gflops <= 0:
+                raise UserError(
+                    f"{arm.name}: compiling alone takes longer than the "
+                    f"baseline's {spent['seconds']:.1f} s; raise "
+                    "--budget_gflops"
+                )
+            budgets[arm.name, share] = gflops
+    return budgets
+
+
+def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
+    """What the baseline spends on a share of its budget, in each currency."""
+    if arm.config:
+        if total is None:
+            total = plan.plan_run(arm.config, opened[arm.name])[0].gflops()
+        spent = {
+            "gflops": share * total,
+            "images": _images(arm, opened, share * total),
+        }
+        if speeds:
+            spent["seconds"] = speeds[arm.name].seconds(share * total)
+        return spent
+    runs = [read_json(run / run_directory.METRICS) for run in arm.runs]
+    most = max(run["gflops"] for run in runs)
+    runs = [run for run in runs if run["gflops"] > 0.99 * most]
+    part = share * (total or most) / most
+    names = {
+        "gflops": "gflops",
+        "images": "images_seen",
+        "seconds": "train_seconds",
+    }
+    return {
+        name: part * statistics.fmean(run[key] for run in runs)
+        for name, key in names.items()
+    }
+
+
+def _images(arm: Arm, opened: Mapping, gflops: float) -> int:
+    config = dataclasses.replace(arm.config, budget_gflops=gflops)
+    try:
+        whole, _, _ = plan.plan_run(config, opened[arm.name])
+    except UserError as error:
+        raise UserError(f"{arm.name}: {error}") from None
+    return whole.images_seen(whole.steps)
+
+
+def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
+    """The budget at which the arm sees that many images, to half a batch or so.
+
+    In proportion; again, since no stage has less than a step.
+    """
+    whole, _, _ = plan.plan_run(arm.config, opened[arm.name])
+    gflops = whole.gflops() * images / whole.images_seen(whole.steps)
+    for _ in range(10):
+        seen = _images(arm, opened, gflops)
+        if abs(seen - images) <= max(arm.config.batch_size) / 2:
+            break
+        gflops *= images / seen
+    return gflops

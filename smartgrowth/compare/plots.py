@@ -1,0 +1,288 @@
+"""The plots of a comparison: functions of a figure and the `Figures`.
+
+Each draws and returns a text that says the same. An arm has one colour
+everywhere; the baseline has the ink's. Bands are for the eye only.
+"""
+
+import math
+
+import numpy as np
+
+from smartgrowth.compare.figures import Figures
+from smartgrowth.compare.statistics import bootstrap_band
+from smartgrowth.plots import STROKES
+from smartgrowth.wording import show
+
+BAND = 0.18  # opacity
+AXES = {
+    "gflops": "training cost, GFLOPs",
+    "train_seconds": "training time, seconds",
+}
+
+
+def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
+    """Mean accuracy over the seeds against cost, at the largest budget.
+
+    cost, column: of log.csv.
+    """
+    axis, trends = figure.subplots(), []
+    for place, arm in enumerate(figures.arms):
+        found = figures.curve(arm, cost, column)
+        if found is None:
+            continue
+        costs, values = found
+        if cost == "train_seconds":
+            # Seeds take different times: their mean, evaluation by evaluation.
+            costs, values = _by_evaluation(figures, arm, column)
+        mean = values.mean(axis=0)
+        color = _color(place)
+        axis.plot(
+            costs,
+            mean,
+            _stroke(place) if len(costs) < 40 else "-",
+            color=color,
+            markersize=3.5,
+            linewidth=2.2 if place == 0 else 1.5,
+            label=arm,
+            clip_on=False,
+            zorder=3 if place else 2.5,
+        )
+        axis.fill_between(
+            costs, *bootstrap_band(values), color=color, alpha=BAND, lw=0
+        )
+        first, last = (show("accuracy", mean[end]) for end in (0, -1))
+        trends.append(f"{arm} from {first} to {last}")
+    axis.set(xlabel=AXES[cost], xlim=(0, None), ylim=(0, None))
+    _percent(axis)
+    _legend(figure, axis)
+    return "; ".join(trends)
+
+
+def draw_budgets(figure, figures: Figures) -> str:
+    """The accuracy that each budget buys when trained to its own end."""
+    axis, said = figure.subplots(), []
+    for place, arm in enumerate(figures.arms):
+        rows = figures.table[figures.table["arm"] == arm]
+        if rows.empty:
+            continue
+        costs, means, lows, highs = [], [], [], []
+        for _, part in rows.groupby("budget"):
+            costs.append(part["gflops"].mean())
+            means.append(part["accuracy"].mean())
+            low, high = bootstrap_band(part[["accuracy"]].to_numpy())
+            lows.append(low[0])
+            highs.append(high[0])
+        color = _color(place)
+        axis.plot(
+            costs,
+            means,
+            _stroke(place),
+            color=color,
+            markersize=5,
+            linewidth=2.2 if place == 0 else 1.5,
+            label=arm,
+            clip_on=False,
+        )
+        axis.fill_between(costs, lows, highs, color=color, alpha=BAND, lw=0)
+        said.append(f"{arm} {', '.join(show('accuracy', m) for m in means)}")
+    axis.set_xscale("log")
+    dearest = figures.table.groupby("budget")["gflops"].mean()
+    axis.set_xticks(dearest, [show("", cost) for cost in dearest])
+    axis.minorticks_off()
+    axis.set_xlabel("cost of the whole run, GFLOPs")
+    _percent(axis)
+    _legend(figure, axis)
+    return "; ".join(said)
+
+
+def draw_differences(figure, figures: Figures) -> str:
+    """Paired differences of each arm, their mean and its interval."""
+    from matplotlib import rcParams
+
+    arms = list(figures.verdicts)
+    figure.set_figheight(1.1 + 0.42 * len(arms))
+    axis, said = figure.subplots(), []
+    axis.axvline(0, color=rcParams["text.color"], linewidth=1.2)
+    by_seed = figures.whole.pivot(
+        index="seed", columns="arm", values="accuracy"
+    )
+    for row, arm in enumerate(arms):
+        pair = figures.verdicts[arm].paired
+        color = _color(figures.arms.index(arm))
+        if not math.isnan(pair.low):
+            axis.plot(
+                [100 * pair.low, 100 * pair.high],
+                [row, row],
+                color=color,
+                linewidth=3,
+                alpha=0.55,
+                solid_capstyle="round",
+            )
+        seeds = 100 * (by_seed[arm] - by_seed[figures.baseline]).dropna()
+        axis.plot(
+            seeds,
+            [row + 0.22] * len(seeds),
+            "o",
+            color=color,
+            markerfacecolor="none",
+            markersize=4,
+        )
+        axis.plot(100 * pair.mean, row, "D", color=color, markersize=7)
+        said.append(f"{arm} {100 * pair.mean:+.1f} points")
+    axis.set_yticks(range(len(arms)), map(_wrap, arms))
+    axis.set_ylim(len(arms) - 0.5, -0.5)
+    axis.set_xlabel("points of accuracy")
+    return "; ".join(said)
+
+
+def draw_target(figure, figures: Figures) -> str:
+    """Cost, and time where it was measured, until the target is reached."""
+    panels = {"gflops_to_target": "GFLOPs"}
+    if not figures.untimed:
+        panels["seconds_to_target"] = "seconds"
+    rows = len(figures.arms)
+    figure.set_figheight(len(panels) * (0.9 + 0.42 * rows))
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    said = []
+    for axis, (column, unit) in zip(axes, panels.items(), strict=True):
+        for row, arm in enumerate(figures.arms):
+            part = figures.whole[figures.whole["arm"] == arm]
+            final, at_size = part[column], part[f"{column}_at_size"]
+            color = _color(row)
+            for offset, costs, opacity in (
+                (-0.19, final, 0.9),
+                (0.19, at_size, 0.4),
+            ):
+                known = costs.dropna()
+                if known.empty:
+                    axis.text(
+                        0, row + offset, " not reached", va="center", fontsize=8
+                    )
+                    continue
+                axis.barh(
+                    row + offset,
+                    known.mean(),
+                    height=0.34,
+                    color=color,
+                    alpha=opacity,
+                )
+                axis.plot(
+                    known,
+                    [row + offset] * len(known),
+                    "|",
+                    color=_color(0),
+                    markersize=7,
+                )
+                if len(known) < len(costs):
+                    axis.text(
+                        known.max(),
+                        row + offset,
+                        f"  in {len(known)} of {len(costs)} seeds",
+                        va="center",
+                        fontsize=8,
+                    )
+            known = final.dropna()
+            what = f"{known.mean():,.3g} {unit}" if len(known) else "never"
+            said.append(f"{arm} {what}")
+        axis.set_yticks(range(rows), map(_wrap, figures.arms))
+        axis.set_ylim(rows - 0.5, -0.5)
+        axis.set_xlim(0, axis.get_xlim()[1] * 1.02)
+        axis.set_xlabel(unit)
+    return "; ".join(said)
+
+
+def _by_evaluation(figures: Figures, arm: str, column: str):
+    """Mean seconds (points,) and values (seeds, points), row by row."""
+    logs = [
+        run.log
+        for (name, budget, _), run in figures.runs.items()
+        if name == arm and budget == figures.budgets[-1] and len(run.log)
+    ]
+    length = min(len(log) for log in logs)
+    seconds = [log["train_seconds"].to_numpy()[:length] for log in logs]
+    values = [log[column].to_numpy()[:length] for log in logs]
+    return np.mean(seconds, axis=0), np.array(values)
+
+
+def _wrap(name: str) -> str:
+    """An arm's name in lines that leave room for the plot."""
+    return "\n".join(name[at : at + 16] for at in range(0, len(name), 16))
+
+
+def _color(place: int) -> str:
+    from matplotlib import rcParams
+
+    return f"C{(place - 1) % 7}" if place else rcParams["text.color"]
+
+
+def _stroke(place: int) -> str:
+    return STROKES[(place - 1) % len(STROKES)] if place else "o--"
+
+
+def _percent(axis) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_ylabel("validation accuracy")
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+
+
+def _legend(figure, axis) -> None:
+    lines = axis.get_legend_handles_labels()
+    longest = max(map(len, lines[1]), default=0)
+    figure.legend(
+        *lines,
+        loc="outside upper left",
+        ncols=max(min(len(lines[1]), 76 // (longest + 5)), 1),
+        columnspacing=1.4,
+    )
+
+
+def plots(figures: Figures) -> dict[str, tuple]:
+    """File name without suffix -> (title, note, function of a figure)."""
+    chosen = {
+        "accuracy_cost": (
+            "Accuracy against training cost",
+            f"at the final image size of {_size(figures)} px",
+            lambda figure: draw_accuracy(
+                figure, figures, "gflops", "val_accuracy"
+            ),
+        ),
+        "accuracy_at_size_cost": (
+            "Accuracy at the size of the moment",
+            "at the image size that each stage trains with",
+            lambda figure: draw_accuracy(
+                figure, figures, "gflops", "val_accuracy_at_size"
+            ),
+        ),
+    }
+    if not figures.untimed:
+        chosen["accuracy_seconds"] = (
+            "Accuracy against training time",
+            f"at the final image size of {_size(figures)} px",
+            lambda figure: draw_accuracy(
+                figure, figures, "train_seconds", "val_accuracy"
+            ),
+        )
+    if len(figures.budgets) > 1:
+        chosen["accuracy_budget"] = (
+            "Accuracy that a budget buys",
+            "every point a run of its own, trained to its end",
+            lambda figure: draw_budgets(figure, figures),
+        )
+    if figures.verdicts:
+        chosen["differences"] = (
+            "Difference to the baseline",
+            "circles: seeds; diamond: their mean; bar: its 95% t interval",
+            lambda figure: draw_differences(figure, figures),
+        )
+    chosen["time_to_target"] = (
+        "Cost until the target accuracy is reached",
+        "full colour: at the final image size; pale: at the size of the "
+        "moment; ticks: seeds",
+        lambda figure: draw_target(figure, figures),
+    )
+    return chosen
+
+
+def _size(figures: Figures) -> int:
+    return next(iter(figures.runs.values())).size

@@ -1,0 +1,289 @@
+"""Training trials in processes of their own, one after another or some at once.
+
+A process holds a lock on its trial's output file for as long as it lives, so a
+trial whose comparison was killed is waited for and never trained twice at once.
+"""
+
+import collections
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two comparisons are not told apart
+    fcntl = None
+
+from smartgrowth import run_directory
+from smartgrowth.compare.arms import Trial
+from smartgrowth.run_reader import read_json
+from smartgrowth.wording import show
+
+OUTPUT = "output.txt"  # what the trial's process printed
+# There if the trial shared the machine, so that its seconds mean nothing.
+SHARED = "shared_the_machine.txt"
+TAIL_LINES = 8
+POLL_SECONDS = 0.2
+
+
+def train_command(trial: Trial) -> list[str]:
+    """Its settings in full: a flagfile edited meanwhile changes none."""
+    program = [sys.executable, "-m", "smartgrowth.main"]
+    return program + trial.config.flag_lines()
+
+
+def train_all(
+    trials: Sequence[Trial],
+    jobs: int,
+    forecast: "Forecast",
+    command: Callable[[Trial], list[str]] = train_command,
+) -> list[Trial]:
+    """Trains the trials that are not finished; prints how far it has come.
+
+    Returns:
+      The ones that failed. The others go on nevertheless.
+
+    Raises:
+      KeyboardInterrupt: asked to stop, after the trials have saved.
+    """
+    total = len(trials)
+    waiting = collections.deque(t for t in trials if not t.finished)
+    running, failed = [], []
+    status = _Status()
+    with _stop_signal():
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    job = _Job(waiting.popleft(), jobs, command)
+                    running.append(job)
+                    job.number = total - len(waiting)
+                time.sleep(POLL_SECONDS)
+                for job in list(running):
+                    code = job.poll(status)
+                    if code is None:
+                        continue
+                    running.remove(job)
+                    if not job.trial.finished:
+                        failed.append(job.trial)
+                        status.say(_failure(job, code))
+                        continue
+                    forecast.learn(job.trial, job.whole_seconds)
+                    left = [*waiting, *(job.trial for job in running)]
+                    status.say(_success(job, total, left, jobs, forecast))
+                status.show(running, total, waiting, jobs, forecast)
+        except BaseException:
+            status.say("stopping: what is being trained is saved first")
+            for job in running:
+                job.stop()
+            raise
+        finally:
+            for job in running:
+                job.wait()
+    return failed
+
+
+class Forecast:
+    """How long trials will take, from those that have ended."""
+
+    def __init__(self, finished: Sequence[Trial] = ()):
+        self.spent = {}  # arm -> [GFLOPs, seconds]
+        self.extra = []  # seconds of a process outside its run
+        for trial in finished:
+            self.learn(trial)
+
+    def learn(self, trial: Trial, whole_seconds: float | None = None) -> None:
+        """whole_seconds: of its process, if that made the whole run."""
+        metrics = read_json(trial.directory / run_directory.METRICS)
+        seconds = metrics.get("wall_seconds")
+        if seconds is None:
+            return
+        pair = self.spent.setdefault(trial.arm, [0.0, 0.0])
+        pair[0] += trial.gflops
+        pair[1] += seconds
+        if whole_seconds:
+            self.extra.append(max(whole_seconds - seconds, 0.0))
+
+    def seconds(self, trials: Sequence[Trial]) -> float | None:
+        """Of the trials, one after another; None if nothing was measured."""
+        if not self.spent:
+            return None
+        gflops, seconds = map(sum, zip(*self.spent.values(), strict=True))
+        extra = sum(self.extra) / len(self.extra) if self.extra else 0.0
+        total = 0.0
+        for trial in trials:
+            # An arm that is still unknown is taken for the average one.
+            cost, took = self.spent.get(trial.arm, (gflops, seconds))
+            total += trial.gflops * took / cost + extra
+        return total
+
+    def say(self, trials: Sequence[Trial], jobs: int, spent: float = 0) -> str:
+        """For a person; `spent`: seconds that went into them already."""
+        seconds = self.seconds(trials)
+        if seconds is None:
+            return "time unknown yet"
+        return f"about {show('seconds', max(seconds - spent, 0) / jobs)}"
+
+
+class _Job:
+    """A trial's process, or the wait for one that is there already."""
+
+    def __init__(self, trial: Trial, jobs: int, command):
+        self.trial, self.jobs, self.command = trial, jobs, command
+        self.process, self.told, self.number = None, False, 0
+        self.fresh = not (trial.directory / run_directory.PLAN).exists()
+        self.began = time.monotonic()
+
+    @property
+    def output(self) -> pathlib.Path:
+        return self.trial.directory / OUTPUT
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def whole_seconds(self) -> float | None:
+        return self.seconds if self.fresh and self.process else None
+
+    def poll(self, status) -> int | None:
+        """The exit status once it has ended."""
+        if self.process:
+            return self.process.poll()
+        self.trial.directory.mkdir(parents=True, exist_ok=True)
+        with self.output.open("ab") as file:
+            if not _lock(file):
+                if not self.told:
+                    status.say(
+                        f"{self.trial.name} is being trained by a process that "
+                        "outlived its comparison: waiting for it"
+                    )
+                self.told = True
+                return None
+            if self.trial.finished:
+                return 0
+            shared = self.trial.directory / SHARED
+            if self.jobs > 1:
+                shared.write_text(f"trained with --jobs={self.jobs}\n")
+            elif self.fresh or self.trial.config.restart:
+                shared.unlink(missing_ok=True)
+            # A group of its own: a terminal's Ctrl-C is for the comparison,
+            # which asks once. The file is the process' from here on.
+            self.process = subprocess.Popen(
+                self.command(self.trial),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )
+        return None
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self) -> None:
+        if self.process:
+            self.process.wait()
+
+    def tail(self) -> list[str]:
+        """The last lines that it printed."""
+        with self.output.open("rb") as file:
+            file.seek(max(self.output.stat().st_size - 8192, 0))
+            text = file.read().decode("utf-8", "replace")
+        return [line for line in text.splitlines() if line.strip()][
+            -TAIL_LINES:
+        ]
+
+
+class _Status:
+    """Lines for a person; the last one is written over on a terminal."""
+
+    def __init__(self, stream=None):
+        self.stream = stream or sys.stdout
+        self.rewrites = self.stream.isatty()
+        self.every = 1.0 if self.rewrites else 60.0
+        self.shown = time.monotonic()
+
+    def say(self, text: str) -> None:
+        clear = "\r\033[K" if self.rewrites else ""
+        print(f"{clear}{text}", file=self.stream, flush=True)
+
+    def show(self, running, total, waiting, jobs, forecast) -> None:
+        """What each process printed last, and how long all will take."""
+        started = [job for job in running if job.process]
+        if time.monotonic() - self.shown < self.every or not started:
+            return
+        self.shown = time.monotonic()
+        left = [*waiting, *(job.trial for job in running)]
+        spent = sum(job.seconds for job in started)
+        said = " | ".join(
+            f"run {job.number} of {total}, {job.trial.name}: "
+            f"{(job.tail() or ['starting'])[-1]}"
+            for job in started
+        )
+        text = f"all: {forecast.say(left, jobs, spent)} left | {said}"
+        if self.rewrites:
+            width = shutil.get_terminal_size().columns - 1
+            self.stream.write(f"\r\033[K{text[:width]}")
+            self.stream.flush()
+        else:
+            self.say(text)
+
+
+def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:
+    metrics = read_json(job.trial.directory / run_directory.METRICS)
+    text = (
+        f"run {job.number} of {total}, {job.trial.name}: accuracy "
+        f"{show('accuracy', metrics.get('val_accuracy'))}"
+    )
+    if left:
+        text += f"; {len(left)} left, {forecast.say(left, jobs)}"
+    return text
+
+
+def _failure(job: _Job, code: int) -> str:
+    lines = "\n".join(f"    {line}" for line in job.tail())
+    return (
+        f"{job.trial.name} failed (exit status {code}); the others go on. "
+        f"The last lines of {job.output}:\n{lines}"
+    )
+
+
+def _lock(file) -> bool:
+    """Whether nobody else holds the file; true where nobody can tell."""
+    if fcntl:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # a file system without locks
+    return True
+
+
+@contextlib.contextmanager
+def _stop_signal():
+    """While entered, SIGTERM and SIGHUP stop as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        numbers.append(signal.SIGHUP)
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
