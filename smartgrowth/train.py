@@ -4,8 +4,6 @@ What a run is stands in its plan; how far it has come, in `Progress`. Both
 outlive the process, so the same command again goes on where it stopped.
 """
 
-import contextlib
-import dataclasses
 import pathlib
 import time
 
@@ -17,7 +15,6 @@ from smartgrowth import (
     UserError,
     audit,
     callbacks,
-    checkpoint,
     curriculum,
     devices,
     evaluate,
@@ -33,26 +30,7 @@ from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.models import Network
 from smartgrowth.plan import Plan, Stage, plan_run, table
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far a run has come: what a checkpoint holds beside the arrays.
-
-    rows: of log.csv. stage_seconds, boundary_seconds: one value a stage.
-    """
-
-    stage_seconds: list[float]
-    boundary_seconds: list[float]
-    step: int = 0
-    rows: list[dict] = dataclasses.field(default_factory=list)
-    wall_seconds: float = 0.0
-    best_accuracy: float = -1.0
-
-    @property
-    def train_seconds(self) -> float:
-        """Without validation and checkpoints, with boundaries."""
-        return sum(self.stage_seconds)
+from smartgrowth.progress import Keeper, Progress
 
 
 def train(config: Config, data: Data) -> pathlib.Path:
@@ -103,8 +81,7 @@ class Learner:
         directory: pathlib.Path,
         plan_hash: str,
     ):
-        self.config, self.data = config, data
-        self.plan, self.plan_hash = plan, plan_hash
+        self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
         self.variants = augment.choose_variants(config.augment)
         self.samples = curriculum.sample_order(
@@ -139,14 +116,19 @@ class Learner:
             jit_compile=machine.kind != "cpu",
             auto_scale_loss=False,
         )
-        self.variables = self._variable_groups()
         self.evaluator = evaluate.Evaluator(self.model, data)
+        self.line = callbacks.ProgressLine(plan)
+        self.keeper = Keeper(
+            directory,
+            plan_hash,
+            self.model,
+            self.accuracy,
+            devices.describe_numerics() | {"policy": self.policy},
+            self.line.say,
+        )
         zeros = [0.0] * len(plan.stages)
         self.progress = Progress(zeros, list(zeros))
-        self.line = callbacks.ProgressLine(plan)
-        self.began = time.monotonic()
         self.compiled = None  # index of the stage whose shapes are compiled
-        self.interrupted = {}  # metric sums of a segment that was cut off
         print(
             f"{config.model}, {self.model.count_params():,} parameters, on "
             f"{machine.name} in {self.policy} ({why})"
@@ -158,8 +140,6 @@ class Learner:
             size = self.config.final_size
             ids = self.data.train.ids
             audit.enforce(audit.audit(self.model, epochs, size, ids))
-
-    # Training and evaluating
 
     def fit(self, stage: Stage, end: int) -> dict[str, float]:
         """Trains from the present step to `end`, within `stage`.
@@ -187,12 +167,12 @@ class Learner:
             first_step=progress.step,
             last_step=end,
             began=began,
-            restore=self._restore_metrics,
+            restore=self.keeper.restore_metrics,
             show=lambda step, loss: self.line.show(
                 stage, step, loss, self.rate.at(step - 1)["lr"]
             ),
-            save=lambda step, seconds: self._save(
-                self._after(stage, step, seconds), within=True
+            save=lambda step, seconds: self.keeper.save(
+                progress.after(stage, step, seconds), within=True
             ),
             save_seconds=60 * self.config.checkpoint_minutes,
             stop=self.stop,
@@ -204,7 +184,7 @@ class Learner:
             shuffle=False,  # Keras warns of its own default for datasets
             callbacks=[self.rate, clock],
         ).history
-        self.progress = self._after(stage, end, clock.seconds)
+        self.progress = progress.after(stage, end, clock.seconds)
         if entering:
             self.progress.boundary_seconds[stage.index] += clock.first_batch
         loss = callbacks.check_finite(history["loss"][-1], end)
@@ -243,24 +223,21 @@ class Learner:
             "images_seen": self.plan.images_seen(progress.step),
             "gflops": self.plan.gflops(progress.step),
             "train_seconds": progress.train_seconds,
-            "wall_seconds": self._wall_seconds(),
+            "wall_seconds": self.keeper.wall_seconds(progress),
         }
         progress.rows.append(row)
-        with self._tolerate("log row"):
-            run_directory.write_log(self.directory, progress.rows)
+        self.keeper.write_log(progress)
         self.line.say_row(stage, row)
         best = scores.accuracy > progress.best_accuracy
         progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
         if best or progress.step == stage.last_step:
-            self._save(progress, best=best)
-
-    # Stopping and going on
+            self.keeper.save(progress, best=best)
 
     def write_inputs(self) -> None:
         """Writes what is known before the first step, for the report."""
         shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
         rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
-        with self._tolerate("schedule"):
+        with self.keeper.tolerate("schedule", 0):
             run_directory.write_csv(
                 self.directory / run_directory.SCHEDULE,
                 ("step", "lr", "momentum"),
@@ -271,100 +248,16 @@ class Learner:
             )
 
     def resume(self) -> int:
-        """Takes up the newest whole checkpoint, if any; returns its step."""
-        found = checkpoint.load(self.directory / run_directory.CHECKPOINTS)
-        if found:
-            arrays, facts = found
-            if facts["plan"] != self.plan_hash:
-                raise UserError(
-                    f"--workdir={self.directory} holds checkpoints of another "
-                    "plan; name another folder, or give --restart"
-                )
-            checkpoint.restore(self.variables, arrays)
-            self.interrupted = arrays
-            self.progress = Progress(**facts["progress"])
-            # The log as it was then: later rows will be made again.
-            with self._tolerate("log"):
-                run_directory.write_log(self.directory, self.progress.rows)
-            step = self.progress.step
+        """Goes on from the newest checkpoint, if any; returns the step."""
+        self.progress = self.keeper.load(self.progress)
+        step = self.progress.step
+        if step:
             stage = self.plan.stage_at(min(step, self.plan.steps - 1))
             print(
                 f"resuming at step {step} of {self.plan.steps}, stage "
                 f"{stage.index + 1} of {len(self.plan.stages)}"
             )
-        return self.progress.step
-
-    def _after(self, stage: Stage, step: int, seconds: float) -> Progress:
-        """The progress after `seconds` more of training, at `step`."""
-        spent = list(self.progress.stage_seconds)
-        spent[stage.index] += seconds
-        return dataclasses.replace(
-            self.progress, step=step, stage_seconds=spent
-        )
-
-    def _save(self, progress: Progress, best=False, within=False) -> None:
-        """Writes a checkpoint; a disk that will not take it stops nothing.
-
-        within: a segment, whose metric sums then belong to it.
-        """
-        groups = dict(self.variables)
-        if not within:
-            del groups["metrics"]
-        progress = dataclasses.replace(
-            progress, wall_seconds=self._wall_seconds()
-        )
-        with self._tolerate("checkpoint"):
-            checkpoint.save(
-                self.directory / run_directory.CHECKPOINTS,
-                checkpoint.collect(groups),
-                {
-                    "step": progress.step,
-                    "plan": self.plan_hash,
-                    "progress": dataclasses.asdict(progress),
-                    "numerics": self._numerics(),
-                },
-                best=best,
-            )
-
-    @contextlib.contextmanager
-    def _tolerate(self, what: str):
-        """A disk that will not take something now stops no training: the next
-        log and the next checkpoint hold it all.
-        """
-        try:
-            yield
-        except OSError as error:
-            self.line.say(
-                f"warning: no {what} written at step {self.progress.step} "
-                f"({error.strerror or error}); training goes on, make room in "
-                f"{self.directory}"
-            )
-
-    def _restore_metrics(self) -> None:
-        """Keras has just reset them; a segment cut off had sums already."""
-        if any(name.startswith("metrics/") for name in self.interrupted):
-            checkpoint.restore(
-                {"metrics": self.variables["metrics"]}, self.interrupted
-            )
-        self.interrupted = {}
-
-    def _variable_groups(self) -> dict[str, list]:
-        """All that learning changes, by what it belongs to."""
-        optimizer = self.model.optimizer
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        own = {id(variable) for variable in inner.variables}
-        loss = self.model.metrics[0]  # Keras' own mean of the loss
-        return {
-            "model": self.model.variables,
-            "optimizer": inner.variables,
-            "loss_scale": [v for v in optimizer.variables if id(v) not in own],
-            "metrics": [*loss.variables, *self.accuracy.variables],
-        }
-
-    def _wall_seconds(self) -> float:
-        return self.progress.wall_seconds + time.monotonic() - self.began
-
-    # Ending
+        return step
 
     def finish(self) -> None:
         """Writes the trained model, its predictions and the final figures."""
@@ -379,10 +272,10 @@ class Learner:
                 mirrored="flip" in self.variants,
                 facts={
                     "train_seconds": progress.train_seconds,
-                    "wall_seconds": self._wall_seconds(),
+                    "wall_seconds": self.keeper.wall_seconds(progress),
                     "stage_seconds": progress.stage_seconds,
                     "boundary_seconds": progress.boundary_seconds,
-                    "numerics": self._numerics(),
+                    "numerics": self.keeper.numerics,
                     "versions": {
                         "smartgrowth": smartgrowth.__version__,
                         "keras": keras.__version__,
@@ -395,6 +288,3 @@ class Learner:
                 f"({error.strerror or error}); make room and give the command "
                 "again, the training is kept"
             ) from error
-
-    def _numerics(self) -> dict:
-        return devices.describe_numerics() | {"policy": self.policy}

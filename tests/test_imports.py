@@ -25,7 +25,7 @@ ROWS = (
     {"curriculum", "plan", "audit"},
     {"data", "run_directory"},
     {"run_reader", "page", "plots", "report", "compare"},
-    {"lr_finder", "evaluate", "callbacks", "results"},
+    {"lr_finder", "evaluate", "callbacks", "results", "progress"},
     {"predict", "explore", "speed", "train"},
     {"main"},
 )

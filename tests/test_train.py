@@ -15,6 +15,7 @@ import pytest
 from smartgrowth import UserError, checkpoint, run_directory, train
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
+from smartgrowth.progress import Keeper
 
 SECONDS = ("train_seconds", "wall_seconds")
 
@@ -208,7 +209,7 @@ def test_a_resume_that_forgets_its_metric_sums_is_seen(
     with pytest.raises(KeyboardInterrupt):
         train.train(cut, tiny_data)
     stop_after(None)
-    monkeypatch.setattr(train.Learner, "_restore_metrics", lambda learner: None)
+    monkeypatch.setattr(Keeper, "restore_metrics", lambda keeper: None)
     train.train(cut, tiny_data)
     log = [read_log(tmp_path / name) for name in ("whole", "cut")]
     first = [rows[0]["train_loss"] for rows in log]
