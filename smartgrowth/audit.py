@@ -15,8 +15,8 @@ from smartgrowth import UserError, plan
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
-# A folder or a file of a test split, in the ways that datasets name them.
-TEST_IMAGE = re.compile(r"(^|[/_-])test([/._-]|$)", re.IGNORECASE)
+# A path in a test split's folder, or an id of TFDS' own.
+TEST_IMAGE = re.compile(r"^test/|^\w+-test\.")
 # Also of a class whose name does not say so.
 DROPOUT_LAYERS = (
     keras.layers.Dropout,

@@ -51,9 +51,9 @@ class BatchClock(keras.callbacks.Callback):
       restore: called once the metrics are reset, to put back the sums of a
         segment that was cut off.
       show: called with the step and the mean loss so far.
-      save: called with the step and the seconds so far, every `save_seconds`.
-      stop: set when the run is to stop: it saves, then raises
-        KeyboardInterrupt.
+      due: says whether to save now.
+      save: called with the step and the seconds so far.
+      stop: set when the run is to stop: raises KeyboardInterrupt once saved.
     """
 
     def __init__(
@@ -64,16 +64,15 @@ class BatchClock(keras.callbacks.Callback):
         began,
         restore,
         show,
+        due,
         save,
-        save_seconds,
         stop,
     ):
         super().__init__()
         self.stop = stop
         self.first_step, self.last_step = first_step, last_step
-        self.restore, self.show, self.save = restore, show, save
-        self.save_seconds = save_seconds
-        self.began = self.saved = began
+        self.restore, self.show, self.due, self.save = restore, show, due, save
+        self.began = began
         self.idle = 0.0  # spent on checkpoints, not on training
         self.first_batch = None  # seconds until it was learned
         self.seconds = 0.0
@@ -83,6 +82,8 @@ class BatchClock(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         step = self.first_step + batch + 1
+        if step == self.last_step:
+            float(logs["loss"])  # waits for an accelerator to be done
         now = time.monotonic()
         self.seconds = now - self.began - self.idle
         if self.first_batch is None:
@@ -90,10 +91,9 @@ class BatchClock(keras.callbacks.Callback):
         if step == self.last_step:
             return  # the evaluation that follows says more, and saves
         self.show(step, logs["loss"])
-        if self.stop.is_set() or now - self.saved >= self.save_seconds:
+        if self.stop.is_set() or self.due():
             self.save(step, self.seconds)
-            self.saved = time.monotonic()
-            self.idle += self.saved - now
+            self.idle += time.monotonic() - now
         if self.stop.is_set():
             raise KeyboardInterrupt
 
@@ -119,7 +119,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number, frame) -> None:
-        if self.event.is_set():
+        if self.event.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.event.set()
 

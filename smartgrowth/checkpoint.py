@@ -6,6 +6,7 @@ to the local disk first and copied under a name never used before, because a
 mounted drive promises neither atomic writes nor to be there tomorrow.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -113,15 +114,22 @@ def _publish(directory, name, archive, manifest) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     unique = f"{name}_{os.urandom(4).hex()}"
     target = directory / f"{unique}.npz"
-    shutil.copyfile(archive, target)
-    if _hash(target) != manifest["sha256"]:
-        raise OSError(f"{target} reads back differently")
     partial = directory / f"{unique}.json.partial"
-    with partial.open("w") as file:
-        json.dump(manifest | {"archive": target.name}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(directory / f"{unique}.json")
+    try:
+        shutil.copyfile(archive, target)
+        if _hash(target) != manifest["sha256"]:
+            raise OSError(f"{target} reads back differently")
+        with partial.open("w") as file:
+            json.dump(manifest | {"archive": target.name}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(directory / f"{unique}.json")
+    except BaseException:
+        # What did not fit must not take the room of what would.
+        for path in (target, partial):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
     return target.name
 
 

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = config.from_flags(flags.FLAGS, arguments)
         globals()[settings.mode](settings)
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: a disk, say, full
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

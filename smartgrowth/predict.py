@@ -9,7 +9,7 @@ import numpy as np
 
 from smartgrowth import UserError, evaluate, results, run_directory
 from smartgrowth.config import Config
-from smartgrowth.data import decode, open_data
+from smartgrowth.data import decode, open_data, pipeline
 from smartgrowth.data.store import VALIDATION, fit_square
 
 BATCH = 64
@@ -64,6 +64,9 @@ def label_images(config: Config) -> pathlib.Path:
     paths = _find_images(config.images)
     names = _read_classes(directory)
     model = load_model(directory)
+    # As the network was trained: never sharper than its data were.
+    size, metrics = trained.final_size, run_directory.load_metrics(directory)
+    stored = min(size, metrics.get("native_size") or size)
     columns = [f"probability of {name}" for name in names]
     rows = []
     for start in range(0, len(paths), BATCH):
@@ -75,10 +78,11 @@ def label_images(config: Config) -> pathlib.Path:
                 print(f"{path}: passed over, not a readable image ({error})")
                 continue
             readable.append(path)
-            images.append(fit_square(image, trained.final_size))
+            images.append(fit_square(image, stored))
         if not readable:
             continue
-        logits = model.predict(np.stack(images), verbose=0)
+        shown = pipeline.enlarge(np.stack(images), size)
+        logits = model.predict(np.asarray(shown), verbose=0)
         for path, row in zip(readable, evaluate.softmax(logits), strict=True):
             best = np.argsort(-row)[:TOP]
             shown = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)

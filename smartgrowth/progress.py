@@ -43,14 +43,25 @@ class Keeper:
       plan_hash: of its plan; checkpoints of another are refused.
       model: compiled; accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
+      save_seconds: between checkpoints, if nothing else asks for one.
       say: takes a warning.
     """
 
-    def __init__(self, directory, plan_hash, model, accuracy, numerics, say):
+    def __init__(
+        self,
+        directory,
+        plan_hash,
+        model,
+        accuracy,
+        numerics,
+        save_seconds,
+        say,
+    ):
         self.directory: pathlib.Path = directory
         self.plan_hash, self.numerics, self.say = plan_hash, numerics, say
         self.variables = _group_variables(model, accuracy)
-        self.began = time.monotonic()
+        self.save_seconds = save_seconds
+        self.began = self.saved = time.monotonic()
         self.interrupted = {}  # metric sums of a segment that was cut off
 
     def load(self, progress: Progress) -> Progress:
@@ -70,6 +81,10 @@ class Keeper:
         # The log as it was then: later rows will be made again.
         self.write_log(progress)
         return progress
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is `save_seconds` old."""
+        return time.monotonic() - self.saved >= self.save_seconds
 
     def save(self, progress: Progress, best=False, within=False) -> None:
         """Writes a checkpoint.
@@ -95,6 +110,8 @@ class Keeper:
                 facts,
                 best=best,
             )
+        # Also if it failed: not at every batch of a full disk.
+        self.saved = time.monotonic()
 
     def write_log(self, progress: Progress) -> None:
         """Writes log.csv."""

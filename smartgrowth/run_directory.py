@@ -177,6 +177,11 @@ def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
     return directory, from_flag_lines(lines)
 
 
+def load_metrics(directory: pathlib.Path) -> dict:
+    """The final figures of a finished run."""
+    return json.loads((directory / METRICS).read_text("utf-8"))
+
+
 def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
     """Writes log.csv whole: a row an evaluation, the columns fixed.
 

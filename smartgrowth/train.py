@@ -49,7 +49,10 @@ def train(config: Config, data: Data) -> pathlib.Path:
     )
     directory = run_directory.check(config, description)
     if run_directory.is_finished(directory) and not config.restart:
-        print(f"{directory} is finished; its report: {directory}/report.html")
+        page = directory / run_directory.REPORT
+        if not page.exists():  # stopped before the last thing it does
+            report.write_report(directory)
+        print(f"{directory} is finished; its report: {page}")
         return directory
     print(table(plan))
     learner = Learner(
@@ -124,6 +127,7 @@ class Learner:
             self.model,
             self.accuracy,
             devices.describe_numerics() | {"policy": self.policy},
+            60 * config.checkpoint_minutes,
             self.line.say,
         )
         zeros = [0.0] * len(plan.stages)
@@ -171,10 +175,10 @@ class Learner:
             show=lambda step, loss: self.line.show(
                 stage, step, loss, self.rate.at(step - 1)["lr"]
             ),
+            due=self.keeper.due,
             save=lambda step, seconds: self.keeper.save(
                 progress.after(stage, step, seconds), within=True
             ),
-            save_seconds=60 * self.config.checkpoint_minutes,
             stop=self.stop,
         )
         self.line.start(progress.step)
@@ -191,7 +195,10 @@ class Learner:
         return {"loss": loss, "accuracy": history["accuracy"][-1]}
 
     def evaluate(self, stage: Stage, logs: dict[str, float]) -> None:
-        """Adds a row to the log and saves at a stage's end or a new best."""
+        """Adds a row to the log; saves at a stage's end, a new best, or if due.
+
+        Raises KeyboardInterrupt if the run is to stop, once it has saved.
+        """
         progress, labels = self.progress, self.data.validation.labels
         final = evaluate.softmax(
             self.evaluator.logits(VALIDATION, self.config.final_size)
@@ -230,8 +237,12 @@ class Learner:
         self.line.say_row(stage, row)
         best = scores.accuracy > progress.best_accuracy
         progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
-        if best or progress.step == stage.last_step:
+        over = progress.step == stage.last_step
+        stop = self.stop.is_set()
+        if best or over or stop or self.keeper.due():
             self.keeper.save(progress, best=best)
+        if stop:
+            raise KeyboardInterrupt
 
     def write_inputs(self) -> None:
         """Writes what is known before the first step, for the report."""
@@ -271,6 +282,7 @@ class Learner:
                 size=self.config.final_size,
                 mirrored="flip" in self.variants,
                 facts={
+                    "native_size": self.data.native_size,
                     "train_seconds": progress.train_seconds,
                     "wall_seconds": self.keeper.wall_seconds(progress),
                     "stage_seconds": progress.stage_seconds,

@@ -336,6 +336,7 @@ def test_every_network_can_be_audited():
     [
         ("train/n01443537/images/n01443537_0.JPEG", True),
         ("a/contest/latest_1.png", True),
+        ("crash-test/1.jpg", True),
         ("cifar10-train.array_record-00000-of-00001__7", True),
         ("test/images/test_17.JPEG", False),
         ("cifar10-test.array_record-00000-of-00001__7", False),

@@ -1,6 +1,8 @@
 """Checkpoints come back exactly, or not at all."""
 
+import errno
 import json
+import pathlib
 import shutil
 
 import keras
@@ -437,3 +439,18 @@ def test_a_manifest_can_be_read_by_a_person(tmp_path):
     assert manifest["facts"] == {"step": 12}
     assert manifest["best"] is True
     assert len(manifest["sha256"]) == 64
+
+
+def test_what_did_not_fit_gives_its_room_back(tmp_path, monkeypatch):
+    """A try that fills the disk leaves no stub of an archive on it."""
+
+    def copy_half(source, target):
+        data = pathlib.Path(source).read_bytes()
+        pathlib.Path(target).write_bytes(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.shutil, "copyfile", copy_half)
+    monkeypatch.setattr(checkpoint.time, "sleep", lambda seconds: None)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(tmp_path / "c", {"a": np.arange(9)}, {"step": 1})
+    assert list((tmp_path / "c").iterdir()) == []

@@ -90,18 +90,19 @@ def test_a_fifth_of_each_class_is_held_out(pets):
     )
     for class_name in ("cat", "dog"):
         held_out = sum(name.startswith(class_name) for name in validation)
-        # Drawn image by image: 8 expected, give or take 2.5.
-        assert 3 <= held_out <= 13
+        assert held_out == 8
 
 
-def test_the_split_stays_when_images_are_added(pets):
+def test_the_split_moves_little_when_images_are_added(pets):
     before = set(ids(load(pets), VALIDATION))
     for i in range(40, 60):
         write(pets, f"cat/{i}.png")
     after = set(ids(load(pets), VALIDATION))
     added = {f"cat/{i}.png" for i in range(40, 60)}
-    assert after - added == before
-    assert after & added
+    # Those with the lowest draws: added ones take places, none moves back.
+    dogs = {name for name in before if name.startswith("dog")}
+    assert dogs <= after and len(after) == 12 + 8
+    assert len(before - after) <= 4 and after & added
 
 
 def test_the_smallest_class_has_one_image_on_each_side(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -12,7 +13,14 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, checkpoint, run_directory, train
+from smartgrowth import (
+    UserError,
+    checkpoint,
+    evaluate,
+    progress,
+    run_directory,
+    train,
+)
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
 from smartgrowth.progress import Keeper
@@ -300,6 +308,82 @@ def test_sigterm_saves_before_it_stops(image_folder, tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in output and "the same command goes on" in output
+
+
+def test_checkpoints_come_in_time_though_segments_are_short(
+    grown_config, tiny_data, monkeypatch
+):
+    """The clock runs on through evaluations that set no new best."""
+    clock = iter(range(10**6))  # a second every time that it is asked
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        evaluate, "score", lambda *_: evaluate.Scores(1.0, -1.0, 0.5)
+    )
+    saved = []
+
+    def save(directory, arrays, facts, best):
+        saved.append(facts["step"])
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    config = grown_config(
+        grow_size=(16,),
+        grow_classes=(None,),
+        grow_samples=(None,),
+        stage_steps=(40,),
+        evals=20,
+        checkpoint_minutes=20 / 60,
+    )
+    train.train(config, tiny_data)
+    assert len(saved) >= 3 and saved[-1] == 40
+    gaps = np.diff([0, *saved])
+    assert gaps.max() <= 20 and gaps.min() >= 2
+
+
+def test_a_stop_during_an_evaluation_is_heard(
+    grown_config, tiny_data, monkeypatch
+):
+    config = grown_config(checkpoint_minutes=60.0)
+    score = evaluate.score
+
+    def stop_then_score(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score(*args)
+
+    monkeypatch.setattr(evaluate, "score", stop_then_score)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    rows = read_log(pathlib.Path(config.workdir))
+    _, facts = checkpoint.load(pathlib.Path(config.workdir) / "checkpoints")
+    assert len(rows) == 1 and facts["step"] == int(rows[0]["step"])
+
+
+def test_float16_scales_its_loss_and_goes_on_with_the_scale(
+    grown_config, tiny_data, tmp_path, stop_after
+):
+    # No depthwise convolution: their gradients take minutes on a CPU.
+    settings = {"model": "cnn", "precision": "float16"}
+    whole = grown_config(workdir=str(tmp_path / "whole"), **settings)
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"), **settings)
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    kept = last_arrays(tmp_path / "cut")
+    (counted,) = [v for k, v in kept.items() if k.endswith("/counter")]
+    assert counted > 0
+    train.train(cut, tiny_data)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_finished_run_gets_its_report_if_it_lacks_one(
+    grown_config, tiny_data
+):
+    config = grown_config()
+    page = train.train(config, tiny_data) / "report.html"
+    page.unlink()
+    train.train(config, tiny_data)
+    assert page.exists()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):

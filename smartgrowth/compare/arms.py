@@ -123,17 +123,7 @@ def open_stores(arms: Sequence[Arm]) -> dict[str, data.store.Data]:
             plan.check_sizes(config)
         sizes = {size for config in configs for size in config.grow_size}
         sizes |= {config.final_size for config in configs}
-        dataset, data_dir, cache_dir, classes = source
-        # lenet5's and mlp's strides take every size that an arm may have.
-        everything = Config(
-            dataset=dataset,
-            data_dir=data_dir,
-            cache_dir=cache_dir,
-            classes=classes,
-            grow_size=tuple(sorted(sizes)),
-            model="mlp",
-        )
-        opened[source] = data.open_data(everything)
+        opened[source] = data.open_images(configs[0], sizes)
     return {arm.name: opened[_source(arm.config)] for arm in arms if arm.config}
 
 

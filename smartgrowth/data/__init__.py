@@ -8,11 +8,19 @@ from smartgrowth.data import build, registry, store
 
 
 def open_data(config: Config, say=print) -> store.Data:
-    """The data that `config` names, its store made first where missing.
+    """The data that `config` names, at the image sizes of its plan.
 
     say: takes lines of progress.
     """
     plan.check_sizes(config)  # before minutes are spent on a store
+    return open_images(config, {*config.grow_size, config.final_size}, say)
+
+
+def open_images(config: Config, sizes, say=print) -> store.Data:
+    """The data that `config` names at any sizes, its store made where missing.
+
+    sizes: sides in pixels.
+    """
     cache = pathlib.Path(config.cache_dir).expanduser()
     # A folder that was moved is still the same images.
     kind = config.dataset if config.dataset[:7] != "folder:" else "folder"
@@ -22,7 +30,7 @@ def open_data(config: Config, say=print) -> store.Data:
         lambda: registry.load_source(
             config.dataset, config.data_dir, str(cache)
         ),
-        {*config.grow_size, config.final_size},
+        sizes,
         cache,
         say,
     )

@@ -200,8 +200,8 @@ def _split(
                 "too few to train and validate; add images or remove it"
             )
         order = sorted(images, key=_draw)
-        below = sum(_draw(image) < VALIDATION_SHARE for image in images)
-        count = min(max(below, 1), len(images) - 1)
+        count = round(VALIDATION_SHARE * len(images))
+        count = min(max(count, 1), len(images) - 1)
         splits[VALIDATION][class_name] = sorted(order[:count])
         splits[TRAIN][class_name] = sorted(order[count:])
     return splits

@@ -53,7 +53,7 @@ def make_dataset(
         drawn_pass, place = position // count, position % count
         index = _permute(place, count, (seed, stage.index), drawn_pass)
         shown = tf.gather(pictures, tf.gather(rows, index))
-        shown = _enlarge(shown, stage.image_size)
+        shown = enlarge(shown, stage.image_size)
         shown = augment.apply(
             shown,
             augment.sample_parameters(
@@ -88,7 +88,7 @@ def make_validation(
     def make_batch(index):
         position = index * batch + tf.range(batch, dtype=tf.int64)
         position = tf.minimum(position, count - 1)
-        return _enlarge(tf.gather(pictures, tf.gather(rows, position)), size)
+        return enlarge(tf.gather(pictures, tf.gather(rows, position)), size)
 
     return (
         tf.data.Dataset.range(-(-count // batch))
@@ -131,7 +131,7 @@ def _permute(place, count: int, key: tuple[int, int], drawn_pass):
     )
 
 
-def _enlarge(images, size: int):
+def enlarge(images, size: int):
     """Images at `size`; the store keeps none above the originals' size."""
     if images.shape[1] == size:
         return images

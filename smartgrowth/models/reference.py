@@ -1,8 +1,9 @@
 """The published networks that the assignment starts from, for comparison.
 
-He et al. 2015 (1512.03385) and Xie et al. 2016 (1611.05431), as published: with
-1x1 convolutions that widen and a dense head, which the audit refuses. They
-ignore `width` and `depth`.
+He et al. 2015 (1512.03385) and Xie et al. 2016 (1611.05431), with 1x1
+convolutions that widen and a dense head, which the audit refuses. As in most
+implementations since, a bottleneck's stride is in its 3x3 convolution, and each
+block's last gain starts at zero. They ignore `width` and `depth`.
 """
 
 from functools import partial
