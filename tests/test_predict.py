@@ -293,3 +293,24 @@ def test_the_way_out_leads_out(
     assert (run / "log.csv").read_text() == lines
     predict.label_images(config(images=str(folder)))
     assert len(read_labels(run)) == 7
+
+
+def test_enlarged_images_get_what_validation_gave_them(
+    tiny_config, tiny_data, tmp_path
+):
+    """A size above the originals': enlarged as in training, no other way."""
+    from smartgrowth.train import train
+
+    settings = tiny_config(grow_size=(48,), stage_steps=(3,))
+    run = train(settings, tiny_data)
+    image = tiny_data.validation.images(24)[tiny_data.validation.rows[0]]
+    Image.fromarray(image).save(tmp_path / "one.png")
+    predict.label_images(
+        tiny_config(mode="predict", images=str(tmp_path / "one.png"))
+    )
+    [row] = read_labels(run)
+    given = [
+        float(row[f"probability of {name}"]) for name in tiny_data.class_names
+    ]
+    expected = read_predictions(run)["probabilities"][0]
+    np.testing.assert_allclose(given, expected, atol=1e-4)
