@@ -91,8 +91,8 @@ class Config:
     class_order: str = _setting(
         "random",
         "Order in which classes enter; taxonomy: one class of every coarse "
-        "group first, siblings last.",
-        choices=("random", "taxonomy"),
+        "group first, siblings last; siblings_first: its control.",
+        choices=("random", "taxonomy", "siblings_first"),
     )
     stage_steps: tuple[int, ...] = _setting(
         (), "Batches shown in each stage.", each=_integer

@@ -19,22 +19,26 @@ def class_order(
     """Indices into `class_names`, int64 (C,), in the order of entering.
 
     random: seeded. taxonomy: one class of every coarse group first, then the
-    second ones, so that siblings come last; random within that.
+    second ones, so that siblings come last. siblings_first, its control: group
+    after group. Both are random within that.
     """
     order = np.random.default_rng([seed, 1]).permutation(len(class_names))
     if name == "random":
         return order
     if not groups:
         raise UserError(
-            "--class_order=taxonomy needs a dataset with coarse groups, which "
+            f"--class_order={name} needs a dataset with coarse groups, which "
             "this one has not; use --class_order=random"
         )
-    members: dict[str, int] = {}
+    members: dict[str, int] = {}  # how many of each group came so far
     rank = []
     for index in order:
         group = groups[class_names[index]]
         members[group] = members.get(group, 0) + 1
         rank.append(members[group])
+    if name == "siblings_first":
+        place = {group: number for number, group in enumerate(members)}
+        rank = [place[groups[class_names[index]]] for index in order]
     return order[np.argsort(rank, kind="stable")]
 
 

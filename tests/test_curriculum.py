@@ -118,3 +118,16 @@ def test_stages_are_nested():
     for smaller, larger in zip(grown, grown[1:], strict=False):
         assert smaller < larger
     assert grown[-1] == set(range(len(LABELS)))
+
+
+def test_siblings_first_is_group_after_group():
+    names = [f"{group}{number}" for number in range(3) for group in "abcd"]
+    groups = {name: name[0] for name in names}
+    order = class_order("siblings_first", names, groups, seed=3)
+    assert sorted(order) == list(range(12))
+    entering = [groups[names[index]] for index in order]
+    assert [entering[i] for i in (0, 3, 6, 9)] == list(dict.fromkeys(entering))
+    for start in range(0, 12, 3):
+        assert len(set(entering[start : start + 3])) == 1
+    other = class_order("siblings_first", names, groups, seed=4)
+    assert list(order) != list(other)
