@@ -25,7 +25,7 @@ SIZE, BATCH, CLASSES = 32, 64, 10
 STEPS, ROUNDS = 12, 5
 NETWORKS = {
     "default resnet": Network("resnet", CLASSES),
-    "dense resnet": Network("resnet_dense", CLASSES, width=40, depth=1),
+    "dense cnn": Network("cnn", CLASSES, depth=4),
 }
 
 
