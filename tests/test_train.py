@@ -182,17 +182,22 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_a_resume_that_forgets_its_data_position_is_seen(
-    grown_config, tiny_data, tmp_path, stop_after, monkeypatch
-):
-    """The control of the tests above: they would notice."""
-    whole = grown_config(workdir=str(tmp_path / "whole"))
-    train.train(whole, tiny_data)
-    cut = grown_config(workdir=str(tmp_path / "cut"))
+@pytest.fixture
+def cut(grown_config, tiny_data, tmp_path, stop_after) -> Config:
+    """A run that was stopped at step 3; `whole` beside it was not."""
+    train.train(grown_config(workdir=str(tmp_path / "whole")), tiny_data)
+    config = grown_config(workdir=str(tmp_path / "cut"))
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
+        train.train(config, tiny_data)
     stop_after(None)
+    return config
+
+
+def test_a_resume_that_forgets_its_data_position_is_seen(
+    cut, tiny_data, tmp_path, monkeypatch
+):
+    """The control of the tests above: they would notice."""
     make_dataset = pipeline.make_dataset
 
     def from_the_stage_s_beginning(data, stage, *args, **kwargs):
@@ -208,15 +213,8 @@ def test_a_resume_that_forgets_its_data_position_is_seen(
 
 
 def test_a_resume_that_forgets_its_metric_sums_is_seen(
-    grown_config, tiny_data, tmp_path, stop_after, monkeypatch
+    cut, tiny_data, tmp_path, monkeypatch
 ):
-    whole = grown_config(workdir=str(tmp_path / "whole"))
-    train.train(whole, tiny_data)
-    cut = grown_config(workdir=str(tmp_path / "cut"))
-    stop_after(3)
-    with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
-    stop_after(None)
     monkeypatch.setattr(Keeper, "restore_metrics", lambda keeper: None)
     train.train(cut, tiny_data)
     log = [read_log(tmp_path / name) for name in ("whole", "cut")]

@@ -10,8 +10,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization (Ioffe and Szegedy 2015) through TensorFlow's one op.
 
     The stock layer makes moments, casts and a chain of elementwise operators;
-    the op is about twice as fast a training step on CPUs (DESIGN: 226 for 125
-    images/s in float32). Weights mean the same as the stock layer's and stand
+    the op is about twice as fast a training step on CPUs (226 for 125
+    images/s, 2.8 M parameters at 32 px, float32, a Xeon). Weights mean the same
+    as the stock layer's and stand
     in the same order. Input (batch, height, width, channels).
     """
 
