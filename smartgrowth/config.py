@@ -15,7 +15,24 @@ from absl import flags
 
 from smartgrowth import UserError
 
-MODES = ("train", "plan", "evaluate", "predict", "report", "audit", "compare")
+MODES = (
+    "train",
+    "plan",
+    "explore",
+    "evaluate",
+    "predict",
+    "report",
+    "audit",
+    "compare",
+)
+CLASS_ORDERS = (
+    "random",
+    "taxonomy",
+    "siblings_first",
+    "far_first",
+    "near_first",
+)
+SAMPLE_ORDERS = ("random", "first", "iconic")
 ALL = None  # in --grow_samples and --grow_classes
 
 
@@ -85,14 +102,43 @@ class Config:
     )
     sample_order: str = _setting(
         "random",
-        "Order in which a class's images enter.",
-        choices=("random", "first"),
+        "Order in which a class's images enter: random; first, as they are "
+        "stored; iconic: the medoid first, then whatever is worst represented; "
+        "hardest:RUN, by their loss in a finished run; file:PATH, a CSV of "
+        "ids.",
     )
     class_order: str = _setting(
         "random",
-        "Order in which classes enter; taxonomy: one class of every coarse "
-        "group first, siblings last; siblings_first: its control.",
-        choices=("random", "taxonomy", "siblings_first"),
+        "Order in which classes enter: random; taxonomy: one class of every "
+        "coarse group first, siblings last; siblings_first, its control; "
+        "far_first: the next always the one least like those before; "
+        "near_first, its control; file:PATH, a CSV of names.",
+    )
+    taxonomy: str | None = _setting(
+        None, "A CSV of class,group: the coarse groups of the classes."
+    )
+    descriptor: str = _setting(
+        "classical",
+        "What likeness is measured by. classical: colours and edges; learned: "
+        "a small network trained on the same images.",
+        choices=("classical", "learned"),
+    )
+    replay_hard: str | None = _setting(
+        None,
+        "RUN:FRACTION. From the second stage on, that fraction of every batch "
+        "is of training images that a finished run got wrong.",
+    )
+    balance: str = _setting(
+        "none",
+        "oversample: show the images of small classes more often, so that "
+        "every class is shown as often as any.",
+        choices=("none", "oversample"),
+    )
+    size_jitter: tuple[float, ...] = _setting(
+        (1.0,),
+        "Show batches at the stage's size times each of these, as often as "
+        "each is named, in random order.",
+        each=float,
     )
     stage_steps: tuple[int, ...] = _setting(
         (), "Batches shown in each stage.", each=_integer
@@ -159,6 +205,12 @@ class Config:
     augment: tuple[str, ...] = _setting(
         ("basic",), "none, basic, or names such as flip,shift.", each=_name
     )
+    mixup: float = _setting(
+        0.0, "Share of the images that are blended with another, and labels."
+    )
+    cutmix: float = _setting(
+        0.0, "Share of the images that get a patch of another, and labels."
+    )
 
     seed: int = _setting(0, "Of weights, batches, orders, augmentation.")
     precision: str = _setting(
@@ -195,6 +247,14 @@ class Config:
         _check(self, "seed", lambda v: 0 <= v < 2**31, "from 0 to 2147483647")
         for name in ("dropout", "label_smoothing"):
             _check(self, name, lambda v: 0 <= v < 1, "at least 0 and below 1")
+        for name in ("mixup", "cutmix"):
+            _check(self, name, lambda v: 0 <= v <= 1, "0 to 1")
+        if self.mixup + self.cutmix > 1:
+            raise UserError(
+                f"--mixup={self.mixup:g} and --cutmix={self.cutmix:g} are "
+                "shares of the same images; together at most 1"
+            )
+        self._check_orders()
         for field in dataclasses.fields(self):
             if field.metadata["each"] and field.default:
                 _check(self, field.name, bool, "one value or more")
@@ -204,6 +264,7 @@ class Config:
             _check_each(self, name, lambda v: v > 0, "above 0")
         _check_each(self, "stage_epochs", lambda v: 0 < v < 1e6, "above 0")
         _check_each(self, "grow_augment", lambda v: 0 <= v <= 1, "0 to 1")
+        _check_each(self, "size_jitter", lambda v: 0 < v <= 8, "above 0, to 8")
         if not self.stage_steps and not self.stage_epochs:
             object.__setattr__(self, "stage_steps", (1000,))
         elif self.stage_steps and self.stage_epochs:
@@ -212,6 +273,36 @@ class Config:
                 "are; give one and set the other to nothing (--stage_steps=)"
             )
         self.num_stages  # noqa: B018 - checks the lists' lengths
+
+    def _check_orders(self) -> None:
+        for name, known, prefixes in (
+            ("class_order", CLASS_ORDERS, ("file",)),
+            ("sample_order", SAMPLE_ORDERS, ("hardest", "file")),
+        ):
+            value = getattr(self, name)
+            kind, _, rest = value.partition(":")
+            if value not in known and not (kind in prefixes and rest):
+                forms = ", ".join((*known, *(f"{p}:..." for p in prefixes)))
+                raise UserError(f"--{name}={value}: must be one of {forms}")
+        if self.replay_hard is not None:
+            self.replay  # noqa: B018 - checks it
+
+    @property
+    def replay(self) -> tuple[str, float] | None:
+        """The run and the fraction of `--replay_hard`, or None."""
+        if self.replay_hard is None:
+            return None
+        run, _, text = self.replay_hard.rpartition(":")
+        try:
+            fraction = float(text)
+        except ValueError:
+            fraction = 0.0
+        if not run or not 0 < fraction <= 1:
+            raise UserError(
+                f"--replay_hard={self.replay_hard}: must be RUN:FRACTION, a "
+                "finished run's folder and a number above 0, up to 1"
+            )
+        return run, fraction
 
     @property
     def num_stages(self) -> int:

@@ -75,7 +75,8 @@ def identify(config: Config, data) -> dict:
     names = (
         "dataset model width depth dropout optimizer lr schedule "
         "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
-        "augment sample_order class_order seed evals"
+        "augment mixup cutmix sample_order class_order descriptor balance "
+        "size_jitter replay_hard seed evals"
     )
     values = {name: getattr(config, name) for name in names.split()}
     if config.dataset.startswith("folder:"):
