@@ -1,0 +1,467 @@
+"""Likeness of images: what describes them, and where it is kept."""
+
+import dataclasses
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import smartgrowth
+from smartgrowth import descriptors
+from smartgrowth.data import build, store
+from smartgrowth.data.store import Example, Source
+
+KINDS = tuple(descriptors.DESCRIPTORS)
+
+
+class Unread(store.Split):
+    """A split whose images nobody may open."""
+
+    def images(self, size):
+        raise AssertionError(f"{self.name} images were opened")
+
+
+@pytest.fixture
+def own_data(tiny_data, tiny_store, tmp_path):
+    """The tiny data in a store of this test's own, validation locked away."""
+    for path in tiny_store.iterdir():
+        if path.suffix in (".npy", ".json", ".txt"):
+            (tmp_path / path.name).symlink_to(path)
+    data = store.open_data(tmp_path)
+    locked = {
+        field.name: getattr(data.validation, field.name)
+        for field in dataclasses.fields(store.Split)
+    }
+    return dataclasses.replace(data, validation=Unread(**locked))
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Makes the descriptors' network a matter of seconds."""
+    from smartgrowth import descriptor_network
+
+    monkeypatch.setattr(descriptor_network, "STEPS", 12)
+    monkeypatch.setattr(descriptor_network, "BATCH", 16)
+    monkeypatch.setattr(descriptor_network, "WIDTH", 8)
+
+
+def quiet(line):
+    pass
+
+
+def distances(described):
+    """Between all rows, float (N, N), infinite to themselves."""
+    squares = np.square(described[:, None] - described[None]).sum(axis=-1)
+    np.fill_diagonal(squares, np.inf)
+    return np.sqrt(squares)
+
+
+def nearest_accuracy(described, labels):
+    return np.mean(labels[distances(described).argmin(axis=1)] == labels)
+
+
+# Pure helpers
+
+
+def test_whitened_features_have_unit_covariance():
+    generator = np.random.default_rng(3)
+    mixed = generator.normal(size=(4000, 6)) @ generator.normal(size=(6, 6))
+    white = descriptors.whiten(np.float32(50 + mixed))
+    assert white.shape == (4000, 6) and white.dtype == np.float32
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(white.T), np.eye(6), atol=2e-3)
+
+
+def test_whitening_leaves_its_argument_alone():
+    features = np.random.default_rng(0).random((40, 3), np.float32)
+    before = features.copy()
+    descriptors.whiten(features)
+    np.testing.assert_array_equal(features, before)
+
+
+def test_whitening_does_not_blow_up_what_hardly_varies():
+    generator = np.random.default_rng(4)
+    spreads = np.array([100, 10, 0.1])
+    features = np.float32(generator.normal(size=(1000, 3)) * spreads)
+    white = descriptors.whiten(features)
+    # The floor's spread is a hundredth of the largest one: 1.
+    assert descriptors.FLOOR == 1e-4
+    expected = (1, 1, 0.1)
+    np.testing.assert_allclose(white.std(axis=0), expected, rtol=0.1)
+
+
+def test_whitening_keeps_the_components_of_the_largest_variance():
+    generator = np.random.default_rng(5)
+    features = generator.normal(size=(800, 5)) * (1, 9, 2, 8, 3)
+    white = descriptors.whiten(np.float32(features), components=2)
+    related = np.abs(np.corrcoef(white.T, features.T)[:2, 2:])
+    assert white.shape == (800, 2)
+    assert related[0, 1] > 0.95 and related[1, 3] > 0.95
+
+
+def test_few_images_get_few_components():
+    """With one for each image, all would be equally far from each other."""
+    features = np.random.default_rng(6).random((40, 100), np.float32)
+    assert descriptors.whiten(features).shape == (40, 5)
+    assert descriptors.whiten(features[:3]).shape == (3, 1)
+
+
+def test_equal_images_are_described_by_finite_numbers():
+    white = descriptors.whiten(np.ones((20, 4), np.float32))
+    np.testing.assert_array_equal(white, np.zeros((20, 2)))
+
+
+@pytest.mark.parametrize("side", [4, 7, 24])
+def test_grid_means_are_those_of_the_cells(side):
+    values = np.random.default_rng(side).random((2, side, side, 3), np.float32)
+    found = descriptors.grid_means(values, 4)
+    cells = np.arange(side) * 4 // side
+    for row, column in ((0, 0), (1, 3), (3, 2)):
+        cell = values[:, cells == row][:, :, cells == column]
+        np.testing.assert_allclose(
+            found[:, row, column], cell.mean(axis=(1, 2)), rtol=1e-5
+        )
+
+
+def test_an_image_below_the_grid_is_described_too():
+    images = np.random.default_rng(0).random((3, 2, 2, 3), np.float32)
+    assert np.isfinite(descriptors.grid_colours(images)).all()
+    assert np.isfinite(descriptors.gradient_histogram(images)).all()
+
+
+def test_grid_colours_are_means_and_spreads_of_opponent_colours():
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    images[0] = (0.9, 0.3, 0.6)
+    images[1, ::2] = 1.0  # stripes of black and white
+    found = descriptors.grid_colours(images).reshape(2, 2, 4, 4, 3)
+    np.testing.assert_allclose(found[0, 0, 2, 1], (0.6, 0.3, 0), atol=1e-6)
+    np.testing.assert_allclose(found[0, 1], 0, atol=1e-3)
+    np.testing.assert_allclose(found[1, 0, 0, 0], (0.5, 0, 0), atol=1e-6)
+    np.testing.assert_allclose(found[1, 1, 3, 3], (0.5, 0, 0), atol=1e-6)
+
+
+def test_the_colour_histogram_counts_pixels():
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    images[1, 0] = (255, 64, 0)  # a quarter of it
+    found = descriptors.colour_histogram(images)
+    assert found.shape == (2, descriptors.LEVELS**3)
+    expected = np.zeros_like(found)
+    expected[0, 0] = 1
+    expected[1, 0] = np.sqrt(0.75)
+    expected[1, 3 * 16 + 1 * 4 + 0] = 0.5
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def stripes(degrees, contrast=1.0):
+    """A wave whose gradient points to `degrees` from the horizontal."""
+    y, x = np.mgrid[:32, :32] * 0.8
+    angle = np.deg2rad(degrees)
+    wave = 0.5 + 0.4 * contrast * np.sin(x * np.cos(angle) + y * np.sin(angle))
+    return np.repeat(np.float32(wave)[None, ..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("bin", range(descriptors.ORIENTATIONS))
+def test_a_gradient_is_counted_at_its_orientation(bin):
+    degrees = 180 / descriptors.ORIENTATIONS * bin
+    found = descriptors.gradient_histogram(stripes(degrees))
+    votes = found.reshape(-1, descriptors.ORIENTATIONS).sum(axis=0)
+    assert votes.argmax() == bin
+    # Whether it brightens or darkens: the other way round is the same.
+    opposite = descriptors.gradient_histogram(stripes(degrees + 180))
+    votes = opposite.reshape(-1, descriptors.ORIENTATIONS).sum(axis=0)
+    assert votes.argmax() == bin
+
+
+def test_gradients_between_two_orientations_are_shared():
+    half = 180 / descriptors.ORIENTATIONS / 2
+    found = descriptors.gradient_histogram(stripes(half))
+    votes = found.reshape(-1, descriptors.ORIENTATIONS).sum(axis=0)
+    np.testing.assert_allclose(votes[0], votes[1], rtol=0.1)
+    assert votes[:2].min() > 5 * votes[3:7].max()
+
+
+def test_contrast_hardly_changes_the_gradient_histogram():
+    found, faint, other = (
+        descriptors.gradient_histogram(images)
+        for images in (stripes(30), stripes(30, contrast=0.6), stripes(120))
+    )
+    change = np.linalg.norm(found - faint)
+    assert change < 0.1 * np.linalg.norm(found - other)
+
+
+def test_a_flat_image_has_no_orientation():
+    flat = np.full((1, 32, 32, 3), 0.7, np.float32)
+    np.testing.assert_array_equal(descriptors.gradient_histogram(flat), 0)
+
+
+# All descriptors
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_training_image_gets_a_finite_row(
+    tiny_config, own_data, few_steps, kind
+):
+    """And no validation image is opened: they are locked away."""
+    described = descriptors.describe(
+        tiny_config(descriptor=kind), own_data, quiet
+    )
+    count = len(own_data.train.labels)
+    assert described.shape == (count, count // 8)
+    assert described.dtype == np.float32
+    assert np.isfinite(described).all()
+    covariance = described.T @ described / count
+    np.testing.assert_allclose(covariance, np.eye(count // 8), atol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_of_a_class_are_nearer_than_chance_has_it(
+    tiny_config, own_data, few_steps, kind
+):
+    described = descriptors.describe(
+        tiny_config(descriptor=kind), own_data, quiet
+    )
+    found = nearest_accuracy(described, own_data.train.labels)
+    assert found > 0.5  # chance is a quarter
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_descriptions_are_the_same_each_time(
+    tiny_config, own_data, few_steps, kind
+):
+    """And with another seed: all seeds of a comparison share an order."""
+    config = tiny_config(descriptor=kind)
+    first = descriptors.describe(config, own_data, quiet)
+    descriptors.cache_path(kind, own_data).unlink()
+    np.random.seed(11)
+    again = descriptors.describe(
+        dataclasses.replace(config, seed=5), own_data, quiet
+    )
+    np.testing.assert_allclose(first, again, atol=1e-4)
+
+
+def test_an_unknown_descriptor_is_refused(tiny_config, own_data):
+    config = dataclasses.replace(tiny_config())
+    object.__setattr__(config, "descriptor", "guessed")
+    with pytest.raises(ValueError, match="classical, learned.*'guessed'"):
+        descriptors.describe(config, own_data)
+
+
+def test_almost_equal_images_are_nearest_to_each_other(tiny_config, tmp_path):
+    """Pairs: a picture, and itself brighter, with noise."""
+    generator = np.random.default_rng(1)
+    pictures = []
+    for _ in range(40):
+        coarse = generator.integers(30, 220, (5, 5, 3)).astype(np.uint8)
+        picture = store.fit_square(coarse, 32).astype(np.float64)
+        noise = generator.normal(6, 3, picture.shape)
+        pictures += [picture, picture + noise]
+    pictures = [np.uint8(np.clip(picture, 0, 255)) for picture in pictures]
+    data = make_data(tmp_path, pictures)
+    described = descriptors.describe(tiny_config(), data, quiet)
+    twin = np.arange(80) ^ 1
+    assert np.mean(distances(described).argmin(axis=1) == twin) > 0.9
+
+
+def make_data(folder, pictures) -> store.Data:
+    """Two classes, in turn, of these uint8 (32, 32, 3) pictures."""
+
+    def examples():
+        for index, picture in enumerate(pictures):
+            for split in (store.TRAIN, store.VALIDATION):
+                id = f"{split}/{index}"
+                yield Example(id, split, index % 2, picture)
+
+    source = Source("pairs", "1", ("even", "odd"), 32, examples)
+    directory = build.ensure_store("pairs", lambda: source, {32}, folder, quiet)
+    return store.open_data(directory)
+
+
+def test_chunks_do_not_show(tiny_config, own_data, monkeypatch):
+    whole = descriptors.describe(tiny_config(), own_data, quiet)
+    descriptors.cache_path("classical", own_data).unlink()
+    monkeypatch.setattr(descriptors, "CHUNK", 7)
+    parts = descriptors.describe(tiny_config(), own_data, quiet)
+    np.testing.assert_allclose(whole, parts, atol=1e-4)
+
+
+def test_rows_stand_in_the_order_of_the_training_images(tiny_config, own_data):
+    count = len(own_data.train.labels)
+    turned = dataclasses.replace(
+        own_data,
+        train=own_data.train.take(np.arange(count)[::-1]),
+        content="turned",
+    )
+    forward = descriptors.describe(tiny_config(), own_data, quiet)
+    backward = descriptors.describe(tiny_config(), turned, quiet)
+    np.testing.assert_allclose(
+        distances(forward), distances(backward[::-1]), atol=1e-3
+    )
+
+
+# The cache
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Forbids to describe images, from when it is called."""
+
+    def compute(config, data, say):
+        pytest.fail("described once more")
+
+    return lambda: [
+        monkeypatch.setitem(descriptors.DESCRIPTORS, kind, compute)
+        for kind in KINDS
+    ]
+
+
+def test_the_second_time_they_are_read(tiny_config, own_data, forbid):
+    lines = []
+    first = descriptors.describe(tiny_config(), own_data, lines.append)
+    assert "46 training images (classical)" in lines[0]
+    assert "described in" in lines[-1]
+    forbid()
+    again = descriptors.describe(tiny_config(), own_data, pytest.fail)
+    np.testing.assert_array_equal(first, again)
+    assert not list(own_data.train.directory.glob("*.partial"))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def wrong_length(path):
+    np.save(path, np.load(path)[:-1])
+
+
+def wrong_dtype(path):
+    np.save(path, np.load(path).astype(np.float64))
+
+
+def not_finite(path):
+    np.save(path, np.load(path) * np.float32(np.nan))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        cut,
+        wrong_length,
+        wrong_dtype,
+        not_finite,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"PK\3\4 not an array"),
+        lambda path: np.save(path, np.array([{}]), allow_pickle=True),
+    ],
+)
+def test_an_unusable_cache_is_made_again(tiny_config, own_data, forbid, harm):
+    first = descriptors.describe(tiny_config(), own_data, quiet)
+    harm(descriptors.cache_path("classical", own_data))
+    again = descriptors.describe(tiny_config(), own_data, quiet)
+    np.testing.assert_array_equal(first, again)
+    forbid()  # it was mended, too
+    descriptors.describe(tiny_config(), own_data, pytest.fail)
+
+
+def test_other_classes_are_described_by_themselves(tiny_config, own_data):
+    directory = own_data.train.directory
+    some = store.open_data(directory, ("rook", "sun"))
+    everything = descriptors.describe(tiny_config(), own_data, quiet)
+    described = descriptors.describe(tiny_config(), some, quiet)
+    assert len(everything) == 46 and len(described) == 13 + 11
+    assert len(list(directory.glob("descriptors_*.npy"))) == 2
+
+
+def test_each_descriptor_has_a_cache_of_its_own(own_data):
+    paths = {descriptors.cache_path(kind, own_data) for kind in KINDS}
+    assert len(paths) == len(KINDS)
+
+
+def test_a_store_that_takes_no_file_is_a_warning(
+    tiny_config, own_data, monkeypatch
+):
+    def refuse(file, array):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    expected = descriptors.describe(tiny_config(), own_data, quiet)
+    descriptors.cache_path("classical", own_data).unlink()
+    monkeypatch.setattr(np.lib.format, "write_array", refuse)
+    lines = []
+    described = descriptors.describe(tiny_config(), own_data, lines.append)
+    np.testing.assert_array_equal(described, expected)
+    assert "warning" in lines[-1] and "No space left" in lines[-1]
+    assert not list(own_data.train.directory.glob("descriptors_*"))
+
+
+def test_progress_is_told(tiny_config, own_data, few_steps, monkeypatch):
+    monkeypatch.setattr(descriptors, "SAY_SECONDS", 0.0)
+    monkeypatch.setattr(descriptors, "CHUNK", 20)
+    lines = []
+    descriptors.describe(tiny_config(), own_data, lines.append)
+    assert "described 40 of 46, left: " in lines[2]
+    lines.clear()
+    config = tiny_config(descriptor="learned")
+    descriptors.describe(config, own_data, lines.append)
+    assert "step 11 of 12, left: " in lines[11]
+
+
+# Beside a run
+
+
+def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
+    tiny_config, own_data, few_steps
+):
+    from smartgrowth.plan import plan_run
+    from smartgrowth.train import Learner
+
+    config = tiny_config(descriptor="learned")
+
+    def initial():
+        random.seed(1)  # Keras draws the weights' seeds from it
+        descriptors.describe(config, own_data, quiet)
+        left.append(random.getstate())
+        plan, network, classes = plan_run(config, own_data)
+        learner = Learner(
+            config,
+            own_data,
+            plan,
+            network,
+            classes,
+            pathlib.Path(config.workdir),
+            "hash",
+        )
+        return learner.model.get_weights()
+
+    left = []
+    learned, cached = initial(), initial()
+    assert left[0] != left[1]  # the weights could differ
+    for one, other in zip(learned, cached, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+CLASSICAL = """
+import pathlib, sys
+from smartgrowth import config, descriptors
+from smartgrowth.data import store
+
+data = store.open_data(pathlib.Path(sys.argv[1]))
+descriptors.describe(config.Config(), data)
+assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+
+
+def test_colours_and_edges_need_nothing_slow(own_data):
+    done = subprocess.run(
+        [sys.executable, "-c", CLASSICAL, own_data.train.directory],
+        env=os.environ
+        | {"PYTHONPATH": str(pathlib.Path(smartgrowth.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "46 training images (classical)" in done.stdout
