@@ -107,6 +107,23 @@ def test_without_a_native_size_every_size_is_stored(tmp_path):
     assert data.train.images(40).shape == (4, 40, 40, 3)
 
 
+def test_the_sizes_of_the_originals_are_kept(tmp_path):
+    examples = [
+        Example("wide", TRAIN, 0, picture(1, 20, 31)),
+        Example("other", TRAIN, 1, picture(2, 9, 9)),
+        Example("tall", TRAIN, 0, picture(3, 26, 21)),
+        Example("seen", VALIDATION, 0, picture(4, 12, 40)),
+    ]
+    source = make_source(examples, ("a", "b"))
+    data = open_store(tmp_path, source, (8,))
+    sizes = data.train.original_sizes()
+    assert sizes.dtype == np.int32
+    assert sizes.tolist() == [[20, 31], [9, 9], [26, 21]]
+    assert data.validation.original_sizes().tolist() == [[12, 40]]
+    some = data.train.take(np.array([2, 0]))
+    assert some.original_sizes().tolist() == [[26, 21], [20, 31]]
+
+
 # Made once
 
 
@@ -156,7 +173,13 @@ def test_a_later_size_is_made_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lost", ["images_train_8.npy", "labels_validation.npy", "ids_train.txt"]
+    "lost",
+    [
+        "images_train_8.npy",
+        "labels_validation.npy",
+        "ids_train.txt",
+        "sizes_validation.npy",  # stores were made without, once
+    ],
 )
 def test_a_file_that_a_cleaner_took_is_made_again(tmp_path, lost):
     source = make_source(one_of_each())

@@ -78,6 +78,7 @@ def _load_facts(directory: pathlib.Path) -> dict:
     for split in (TRAIN, VALIDATION):
         paths.append(store.labels_path(directory, split))
         paths.append(store.ids_path(directory, split))
+        paths.append(store.sizes_path(directory, split))
     if not all(path.exists() for path in paths):
         return {"sizes": []}
     facts["sizes"] = [
@@ -120,6 +121,10 @@ def _build(source, directory, sizes, facts, say) -> None:
     if "content" not in facts:  # else they stand there already, the same
         for name, split in census.splits.items():
             np.save(store.labels_path(directory, name), split.labels)
+            np.save(
+                store.sizes_path(directory, name),
+                np.asarray(split.sizes, np.int32).reshape(-1, 2),
+            )
             store.ids_path(directory, name).write_text(
                 "\n".join(split.ids) + "\n", "utf-8"
             )
@@ -178,10 +183,11 @@ def _read(source: Source):
 
 @dataclasses.dataclass
 class _Members:
-    """Labels and ids of one split, as far as they have come."""
+    """Labels, ids and sizes of one split, as far as they have come."""
 
     labels: list[int] = dataclasses.field(default_factory=list)
     ids: list[str] = dataclasses.field(default_factory=list)
+    sizes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
 
 
 class _Census:
@@ -209,6 +215,7 @@ class _Census:
         split = self.splits[example.split]
         split.labels.append(example.label)
         split.ids.append(example.id)
+        split.sizes.append(example.image.shape[:2])
         if example.note:
             self.repaired[example.id] = example.note
         self._doubt(example)

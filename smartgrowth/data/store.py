@@ -90,6 +90,10 @@ class Split:
         # writable memory without a copy.
         return np.load(path, mmap_mode="c")
 
+    def original_sizes(self) -> np.ndarray:
+        """Heights and widths before any cut or resize, int32 (N, 2)."""
+        return np.load(sizes_path(self.directory, self.name))[self.rows]
+
     def take(self, images: np.ndarray) -> "Split":
         """Some of its images, by index, int64 (K,)."""
         return dataclasses.replace(
@@ -224,6 +228,10 @@ def images_path(directory: pathlib.Path, split: str, size: int):
 
 def labels_path(directory: pathlib.Path, split: str):
     return directory / f"labels_{split}.npy"
+
+
+def sizes_path(directory: pathlib.Path, split: str):
+    return directory / f"sizes_{split}.npy"
 
 
 def ids_path(directory: pathlib.Path, split: str):
