@@ -27,8 +27,9 @@ def class_order(
         return order
     if not groups:
         raise UserError(
-            f"--class_order={name} needs a dataset with coarse groups, which "
-            "this one has not; use --class_order=random"
+            f"--class_order={name} needs the coarse groups of the classes, "
+            "which this dataset has not; give them as a CSV of class,group "
+            "with --taxonomy=PATH, or use --class_order=random"
         )
     members: dict[str, int] = {}  # how many of each group came so far
     rank = []

@@ -216,7 +216,8 @@ def _name(path: pathlib.Path) -> str:
 
 
 def _source(config: Config) -> tuple:
-    return config.dataset, config.data_dir, config.cache_dir, config.classes
+    images = config.dataset, config.data_dir, config.cache_dir, config.classes
+    return *images, config.taxonomy
 
 
 def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:

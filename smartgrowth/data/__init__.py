@@ -1,10 +1,11 @@
 """Where images come from: sources, the store on disk, and tf.data batches."""
 
+import dataclasses
 import pathlib
 
 from smartgrowth import plan
 from smartgrowth.config import Config
-from smartgrowth.data import build, registry, store
+from smartgrowth.data import build, registry, store, taxonomy
 
 
 def open_data(config: Config, say=print) -> store.Data:
@@ -34,4 +35,7 @@ def open_images(config: Config, sizes, say=print) -> store.Data:
         cache,
         say,
     )
-    return store.open_data(directory, config.classes)
+    data = store.open_data(directory, config.classes)
+    # Not kept in the store: a taxonomy is changed without making it again.
+    groups = taxonomy.find_groups(data.class_names, config.taxonomy, say)
+    return dataclasses.replace(data, groups=groups or data.groups)

@@ -254,13 +254,7 @@ def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
         raise UserError("--classes= names no class; leave it out to use all")
     chosen = set()
     for wanted in classes:
-        found = [
-            index
-            for index, name in enumerate(names)
-            if wanted in name.split(" ", 1)
-        ]
-        if wanted in names:  # a whole name wins
-            found = [names.index(wanted)]
+        found = find_classes(wanted, names)
         if len(found) != 1:
             near = difflib.get_close_matches(wanted, names, 3) or names[:3]
             what = "is more than one class" if found else "is not a class"
@@ -271,3 +265,17 @@ def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
             )
         chosen.add(found[0])
     return sorted(chosen)
+
+
+def find_classes(wanted: str, names: Sequence[str]) -> list[int]:
+    """Indices of the classes that a person may mean by `wanted`.
+
+    A whole name, or else the part before or after its first blank.
+    """
+    if wanted in names:
+        return [names.index(wanted)]
+    return [
+        index
+        for index, name in enumerate(names)
+        if wanted in name.split(" ", 1)
+    ]

@@ -1,0 +1,146 @@
+"""The coarse group of each class: from a user's table, or from WordNet.
+
+A group is what a person would call the class in a word: dog, vehicle, food. It
+is found when data is opened, and is no part of the store.
+"""
+
+import csv
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+from smartgrowth import UserError
+from smartgrowth.data import store
+
+# The groups of the 1,000 ImageNet classes; its head says whence.
+WORDNET_GROUPS = pathlib.Path(__file__).with_name("wordnet_groups.csv")
+OTHER = "other"
+COLUMNS = ("class", "group")
+
+
+def find_groups(
+    class_names: Sequence[str],
+    path: str | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, str] | None:
+    """Class name -> coarse group; None if nothing tells the groups.
+
+    Args:
+      class_names: of the classes that are wanted.
+      path: of a table as `read_groups` takes it; without one, WordNet tells if
+        every name begins with a wnid ("n02123045 tabby", "n02123045").
+      say: takes a line about names in the table that are of no class.
+
+    Raises:
+      UserError: as `read_groups`.
+    """
+    if path:
+        return read_groups(path, class_names, say)
+    return wordnet_groups(class_names)
+
+
+def wordnet_groups(class_names: Sequence[str]) -> dict[str, str] | None:
+    """The groups of classes whose names begin with a wnid, or None.
+
+    A wnid that is none of ImageNet's thousand is in the group "other"; if all
+    are, nothing is known and the result is None.
+    """
+    wnids = [name.split(" ", 1)[0] for name in class_names]
+    if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids):
+        return None
+    known = read_wordnet()
+    if not known.keys() & set(wnids):
+        return None
+    return {
+        name: known.get(wnid, OTHER)
+        for name, wnid in zip(class_names, wnids, strict=True)
+    }
+
+
+def read_wordnet() -> dict[str, str]:
+    """wnid -> group, of the 1,000 classes of ILSVRC 2012."""
+    with WORDNET_GROUPS.open(encoding="utf-8") as file:
+        rows = csv.DictReader(line for line in file if line[0] != "#")
+        return {row["wnid"]: row["group"] for row in rows}
+
+
+def read_groups(
+    path: str, class_names: Sequence[str], say: Callable[[str], None] = print
+) -> dict[str, str]:
+    """Class name -> group, from a CSV with the columns class and group.
+
+    A class is named as in --classes: whole, or by the part before or after the
+    first blank.
+
+    Raises:
+      UserError: no such file, not such a table, a name that fits two classes,
+        a class with two groups, or with none.
+    """
+    groups: dict[str, str] = {}
+    unknown = []
+    for line, name, group in _read_rows(path):
+        found = store.find_classes(name, class_names)
+        if len(found) > 1:
+            several = ", ".join(class_names[index] for index in found)
+            raise UserError(
+                f"--taxonomy={path}: line {line}: {name!r} is more than one "
+                f"class: {several}; write the whole name"
+            )
+        if not found:
+            unknown.append(name)
+            continue
+        known = groups.setdefault(class_names[found[0]], group)
+        if known != group:
+            raise UserError(
+                f"--taxonomy={path}: line {line}: {name!r} is in {group!r} "
+                f"here and in {known!r} above; keep one of the two lines"
+            )
+    missing = [name for name in class_names if name not in groups]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(
+            f"--taxonomy={path}: no group for class {missing[0]!r}{more}; add "
+            "a line class,group for every class"
+        )
+    if unknown:
+        say(
+            f"--taxonomy={path}: passed over {len(unknown)} of its names, "
+            f"which are of no class here: {', '.join(unknown[:3])}"
+            + ", …"
+            * (len(unknown) > 3)
+        )
+    return groups
+
+
+def _read_rows(path: str) -> list[tuple[int, str, str]]:
+    """Line, class and group of every row that is not blank."""
+    try:
+        # As Excel writes it, too: with a byte order mark.
+        text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(
+            f"--taxonomy={path}: cannot be read ({error.strerror or error}); "
+            "pass --taxonomy=PATH of a CSV of class,group"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"--taxonomy={path}: is not UTF-8 text; save it as a CSV in UTF-8"
+        ) from error
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        raise UserError(
+            f"--taxonomy={path}: its first line is "
+            f"{','.join(reader.fieldnames or ())[:60]!r}; it should be "
+            f"{','.join(COLUMNS)!r}"
+        )
+    rows = []
+    for row in reader:
+        name, group = ((row[column] or "").strip() for column in COLUMNS)
+        if not name or not group:
+            lacking = "class" if group else "group"
+            raise UserError(
+                f"--taxonomy={path}: line {reader.line_num} has no {lacking} "
+                f"({name or group!r}); a name with a comma in it wants quotes"
+            )
+        rows.append((reader.line_num, name, group))
+    return rows
