@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import keras
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, prepare
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
@@ -100,7 +100,7 @@ def audit(
 
 def audit_run(config, data) -> list[Finding]:
     """`audit` of the network and plan that `config` describes on `data`."""
-    run, network, _ = plan.plan_run(config, data)
+    run, network, _ = prepare.plan_run(config, data)
     model = network.build(data.mean, data.variance)
     epochs = run.epochs(len(data.train.labels))
     return audit(model, epochs, config.final_size, data.train.ids)

@@ -288,6 +288,14 @@ class Config:
             self.replay  # noqa: B018 - checks it
 
     @property
+    def needs_descriptor(self) -> bool:
+        """Whether an order asks how alike images are."""
+        return self.sample_order == "iconic" or self.class_order in (
+            "far_first",
+            "near_first",
+        )
+
+    @property
     def replay(self) -> tuple[str, float] | None:
         """The run and the fraction of `--replay_hard`, or None."""
         if self.replay_hard is None:

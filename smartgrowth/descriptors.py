@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from smartgrowth import image_features
+from smartgrowth import image_features, quiet
 from smartgrowth.config import Config
+from smartgrowth.data import DESCRIPTOR_SIZE
 from smartgrowth.data.store import Data
 from smartgrowth.wording import show
 
-SIZE = 32  # pixels a side; the store must have it
 VERSION = 1  # of the cache: another one is not read
 # On 100 classes of Tiny-ImageNet, 50,000 images, the next class centroid and
 # the next image were of the same class for: 21.1% and 13.3% with 64
@@ -39,7 +39,7 @@ def describe(
     Args:
       config: `descriptor` names one of `DESCRIPTORS`. The seed plays no part,
         so that runs that differ in it alone share their descriptions.
-      data: its store has the images at `SIZE` pixels.
+      data: its store has the images at `DESCRIPTOR_SIZE`.
       say: takes lines of progress.
     """
     if config.descriptor not in DESCRIPTORS:
@@ -92,7 +92,7 @@ def whiten(features: np.ndarray, components: int = COMPONENTS) -> np.ndarray:
 
 def _classical(config: Config, data: Data, say) -> np.ndarray:
     """Colours and edges over a coarse grid, float32 (N, F), NumPy alone."""
-    pictures = data.train.images(data.stored_size(SIZE))
+    pictures = data.train.images(data.stored_size(DESCRIPTOR_SIZE))
     rows, tell, parts = data.train.rows, _teller(say), []
     for start in range(0, len(rows), CHUNK):
         stored = pictures[rows[start : start + CHUNK]]
@@ -112,10 +112,11 @@ def _classical(config: Config, data: Data, say) -> np.ndarray:
 
 def _learned(config: Config, data: Data, say) -> np.ndarray:
     """What a small network trained on these images makes of them."""
+    quiet.import_backend()
     from smartgrowth import descriptor_network
 
     features = descriptor_network.learn_features(
-        data, SIZE, _teller(say), deterministic=config.deterministic
+        data, DESCRIPTOR_SIZE, _teller(say), deterministic=config.deterministic
     )
     return image_features.normalise(features, 1e-6)
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from smartgrowth.data import pipeline
-from smartgrowth.data.store import Data, Split
+from smartgrowth.data.store import Data
 
 BATCH = 128
 
@@ -28,14 +28,12 @@ class Evaluator:
         self.model, self.data = model, data
         self.functions = {}
 
-    def logits(
-        self, split: str | Split, size: int, flip: bool = False
-    ) -> np.ndarray:
+    def logits(self, split: str, size: int, flip: bool = False) -> np.ndarray:
         """Of all images of a split, float32 (images, classes).
 
         flip: of their mirror images.
         """
-        part = self.data.split(split) if isinstance(split, str) else split
+        part = self.data.split(split)
         batches = pipeline.make_validation(self.data, part, size, BATCH)
         if flip:
             batches = batches.map(lambda images: images[:, :, ::-1])

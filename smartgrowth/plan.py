@@ -6,11 +6,10 @@ is the run's only clock; stage, images and cost all derive from it.
 
 import bisect
 import dataclasses
+import statistics
 from collections.abc import Sequence
 
-import numpy as np
-
-from smartgrowth import UserError, curriculum
+from smartgrowth import UserError
 from smartgrowth.config import ALL, Config
 from smartgrowth.models import Network
 from smartgrowth.wording import shares
@@ -24,7 +23,9 @@ class Stage:
     steps: batches shown. batch_size: images in each.
     image_size: pixels a side. samples_per_class: at most, None for all.
     num_classes: how many have entered. num_images: distinct training images.
-    augmentation: strength, 0 to 1.
+    augmentation: strength, 0 to 1. replay: share of every batch that is of hard
+    images. jitter_sizes: those of its batches, each as often as it is named, if
+    there are several.
     """
 
     index: int
@@ -36,6 +37,13 @@ class Stage:
     num_classes: int = 0
     num_images: int = 0
     augmentation: float = 1.0
+    replay: float = 0.0
+    jitter_sizes: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Image sizes of its batches, in pixels; often just one."""
+        return self.jitter_sizes or (self.image_size,)
 
     @property
     def last_step(self) -> int:
@@ -62,7 +70,7 @@ class Plan:
         return self.stages[bisect.bisect_right(ends, step)]
 
     def gflops_of(self, stage: Stage) -> float:
-        """Training cost of a whole stage."""
+        """Training cost of a whole stage; of several sizes, their mean's."""
         images = stage.steps * stage.batch_size
         return images * self.flops_per_image[stage.index] / 1e9
 
@@ -160,13 +168,24 @@ def make_plan(
         ],
     )
     check_sizes(config)
+    stages = _set(
+        stages,
+        "jitter_sizes",
+        [_jitter(config, stage.image_size, network) for stage in stages],
+    )
+    if config.replay:  # later stages; the only one if there are none
+        later = [stage.index > 0 or len(stages) == 1 for stage in stages]
+        stages = _set(stages, "replay", [x * config.replay[1] for x in later])
     for stage in stages:
         if stage.num_classes < 2:
             raise UserError(
                 "a stage with one class has nothing to tell apart; give "
                 "--grow_classes and --classes at least 2"
             )
-    flops = tuple(3 * network.flops_per_image(s.image_size) for s in stages)
+    flops = tuple(
+        statistics.mean(3 * network.flops_per_image(size) for size in s.sizes)
+        for s in stages
+    )
     steps = _steps(config, stages)
     if config.budget_gflops:
         prices = [s.batch_size * f for s, f in zip(stages, flops, strict=True)]
@@ -183,21 +202,16 @@ def make_network(config: Config, num_classes: int) -> Network:
     )
 
 
-def check_sizes(config: Config) -> None:
-    """Raises `UserError` for an image size that the network cannot take."""
+def check_sizes(config: Config) -> set[int]:
+    """Every image size that the run needs, in pixels.
+
+    Raises `UserError` for one that the network cannot take.
+    """
     network = make_network(config, num_classes=2)
-    for size in (*config.grow_size, config.final_size):
+    sizes = {*config.grow_size, config.final_size}
+    for size in sizes:
         network.check_size(size)
-
-
-def plan_run(config: Config, data) -> tuple[Plan, Network, np.ndarray]:
-    """The plan of `config` on `data`, its network, and its class order."""
-    network = make_network(config, len(data.class_names))
-    classes = curriculum.class_order(
-        config.class_order, data.class_names, data.groups, config.seed
-    )
-    counts = data.class_counts[classes].tolist()
-    return make_plan(config, counts, network), network, classes
+    return sizes.union(*(_jitter(config, size, network) for size in sizes))
 
 
 def table(plan: Plan) -> str:
@@ -227,6 +241,19 @@ def _set(stages, name, values) -> list[Stage]:
         dataclasses.replace(stage, **{name: value})
         for stage, value in zip(stages, values, strict=True)
     ]
+
+
+def _jitter(config: Config, size: int, network: Network) -> tuple[int, ...]:
+    """The sizes that --size_jitter makes of one, those that the network takes.
+
+    None if they are all the same.
+    """
+    stride = network.stride
+    sizes = tuple(
+        max(round(size * factor / stride), 1) * stride
+        for factor in config.size_jitter
+    )
+    return sizes if set(sizes) != {size} else ()
 
 
 def _count(stage: Stage, class_counts: Sequence[int]) -> int:

@@ -156,6 +156,3 @@ def _find_images(images: str | None) -> list[pathlib.Path]:
             f"({', '.join(decode.SUFFIXES)})"
         )
     return found
-
-
-MODES = {"evaluate": evaluate_run, "predict": label_images}

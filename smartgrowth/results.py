@@ -5,8 +5,8 @@ import pathlib
 import keras
 import numpy as np
 
-from smartgrowth import checkpoint, evaluate, run_directory
-from smartgrowth.data.store import VALIDATION, Data, Split
+from smartgrowth import checkpoint, evaluate, hardest, run_directory
+from smartgrowth.data.store import TRAIN, VALIDATION, Data
 from smartgrowth.models import Network
 
 
@@ -43,11 +43,15 @@ def write_results(
         other = evaluator.logits(VALIDATION, size, flip=True)
         both = (plain + evaluate.softmax(other)) / 2
         figures["tta_accuracy"] = evaluate.score(both, labels).accuracy
+    clean = evaluate.softmax(evaluator.logits(TRAIN, size))
     shown = clean_part(data)
-    clean = evaluate.softmax(evaluator.logits(shown, size))
-    scores = evaluate.score(clean, shown.labels)
+    scores = evaluate.score(clean[shown], data.train.labels[shown])
     figures["clean_train_accuracy"] = scores.accuracy
     figures["clean_train_loss"] = scores.loss
+    for split, probabilities in ((TRAIN, clean), (VALIDATION, plain)):
+        hardest.write_hardest(
+            directory, data, data.split(split), probabilities, size
+        )
     write_predictions(directory, data, plain)
     write_model(directory, evaluator.model, network, data)
     run_directory.write_json(
@@ -64,14 +68,14 @@ def write_results(
     )
 
 
-def clean_part(data: Data) -> Split:
+def clean_part(data: Data) -> np.ndarray:
     """Training images to judge without augmentation, for the gap to validation.
 
     As many as there are for validation, or all; the same ones in every run.
     """
     count = len(data.train.labels)
     chosen = np.random.default_rng(0).permutation(count)
-    return data.train.take(np.sort(chosen[: len(data.validation.labels)]))
+    return np.sort(chosen[: len(data.validation.labels)])
 
 
 def write_predictions(
@@ -83,15 +87,12 @@ def write_predictions(
     """
     names = "\n".join(data.class_names) + "\n"
     run_directory.write_text(directory / run_directory.CLASSES, names)
-    path = directory / run_directory.PREDICTIONS
-    partial = path.with_name(f"partial_{path.name}")
-    np.savez(
-        partial,
+    run_directory.write_npz(
+        directory / run_directory.PREDICTIONS,
         labels=data.validation.labels,
         probabilities=probabilities.astype(np.float32),
         ids=np.array(data.validation.ids),
     )
-    partial.replace(path)
 
 
 def write_model(

@@ -13,6 +13,8 @@ import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from smartgrowth import UserError
 from smartgrowth.config import Config, from_flag_lines
 
@@ -20,6 +22,12 @@ FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
+# What a run got wrong, by split: as a table and as pictures.
+HARD = {
+    "train": ("hard_train.csv", "hard_train.png"),
+    "validation": ("hard_validation.csv", "hard_validation.png"),
+}
+TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 REPORT = "report.html"
 PLOTS = ("loss.png", "accuracy.png", "loss_by_size.png", "learning_rate.png")
@@ -53,7 +61,10 @@ def describe(plan, identity: dict) -> dict:
 
     identity: whatever else decides the run's result (data, network, rates).
     """
-    stages = [dataclasses.asdict(stage) for stage in plan.stages]
+    # As the file will give it back: lists where there are tuples.
+    stages, identity = json.loads(
+        json.dumps([[dataclasses.asdict(s) for s in plan.stages], identity])
+    )
     text = json.dumps([stages, identity], sort_keys=True)
     return {
         "hash": hashlib.sha256(text.encode()).hexdigest(),
@@ -62,8 +73,7 @@ def describe(plan, identity: dict) -> dict:
             values | {"gflops": plan.gflops_of(stage)}
             for values, stage in zip(stages, plan.stages, strict=True)
         ],
-        # As the file will give it back: lists where there are tuples.
-        "identity": json.loads(json.dumps(identity)),
+        "identity": identity,
     }
 
 
@@ -81,11 +91,48 @@ def identify(config: Config, data) -> dict:
     values = {name: getattr(config, name) for name in names.split()}
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # wherever it is
+    # Files that decide the orders: by what is in them, wherever they are.
+    inputs = {}
+    for name, path in _input_files(config).items():
+        values[name] = values.get(name, "file").partition(":")[0]
+        try:
+            inputs[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(
+                f"--{name}: {path} cannot be read ({error.strerror or error})"
+            ) from None
+    if config.replay:
+        values["replay_hard"] = config.replay[1]
     return {
         "num_classes": len(data.class_names),
         "content": data.content,
         "test_size": config.final_size,
+        "inputs": inputs,
         **values,
+    }
+
+
+def hash_identity(config: Config, data) -> str:
+    """A digest of `identify`."""
+    text = json.dumps(identify(config, data), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _input_files(config: Config) -> dict[str, pathlib.Path]:
+    """Files that flags name and that a run's result hangs on."""
+    files = {"taxonomy": config.taxonomy}
+    for name in ("class_order", "sample_order"):
+        kind, _, rest = getattr(config, name).partition(":")
+        if kind == "file":
+            files[name] = rest
+        elif kind == "hardest":
+            files[name] = f"{rest}/{TRAIN_PREDICTIONS}"
+    if config.replay:
+        files["replay_hard"] = f"{config.replay[0]}/{TRAIN_PREDICTIONS}"
+    return {
+        name: pathlib.Path(path).expanduser()
+        for name, path in files.items()
+        if path
     }
 
 
@@ -213,6 +260,12 @@ def write_json(path: pathlib.Path, value) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def write_npz(path: pathlib.Path, **arrays) -> None:
+    partial = path.with_name(f"partial_{path.name}")
+    np.savez(partial, **arrays)
+    partial.replace(path)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces the file at once: a reader sees the old text or the new one."""
     partial = path.with_name(path.name + ".partial")
@@ -257,5 +310,6 @@ def _clear(directory: pathlib.Path) -> None:
     """
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
-    for name in (*results, REPORT, *PLOTS, DATA_REPORT, FLAGS, PLAN):
+    hard = (*HARD["train"], *HARD["validation"], TRAIN_PREDICTIONS, ORDERS)
+    for name in (*results, *hard, REPORT, *PLOTS, DATA_REPORT, FLAGS, PLAN):
         (directory / name).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from smartgrowth import (
     evaluate,
     losses,
     optimizers,
+    prepare,
     report,
     results,
     run_directory,
@@ -29,7 +30,7 @@ from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.models import Network
-from smartgrowth.plan import Plan, Stage, plan_run, table
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.progress import Keeper, Progress
 
 
@@ -43,7 +44,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
       UserError: of a setting, a directory or a loss that leads nowhere.
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
-    plan, network, classes = plan_run(config, data)
+    plan, network, classes = prepare.plan_run(config, data)
     description = run_directory.describe(
         plan, run_directory.identify(config, data)
     )
@@ -54,7 +55,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
             report.write_report(directory)
         print(f"{directory} is finished; its report: {page}")
         return directory
-    print(table(plan))
+    print(prepare.overview(config, plan, data))
     learner = Learner(
         config, data, plan, network, classes, directory, description["hash"]
     )
@@ -87,9 +88,8 @@ class Learner:
         self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
         self.variants = augment.choose_variants(config.augment)
-        self.samples = curriculum.sample_order(
-            config.sample_order, data.train.labels, config.seed
-        )
+        self.samples = prepare.sample_order(config, data)
+        self.hard = prepare.hard_images(config, data)
         machine = devices.find_machine()
         self.policy, why = devices.choose_precision(config.precision, machine)
         devices.prepare(config.seed, config.deterministic)
@@ -155,17 +155,24 @@ class Learner:
         if entering:
             # Compiled anew, once: kept, its shapes would relax to unknown.
             self.model.make_train_function(force=True)
+            if len(set(stage.sizes)) > 1:
+                devices.compile_each_shape(self.model)
             self.compiled = stage.index
+        images = curriculum.stage_images(stage, self.classes, self.samples)
+        drawn = images
+        if self.config.balance == "oversample":
+            drawn = curriculum.oversample(images, self.data.train.labels)
         batches = pipeline.make_dataset(
             self.data,
             stage,
-            curriculum.stage_images(stage, self.classes, self.samples),
+            drawn,
             self.classes[: stage.num_classes],
             first_step=progress.step,
             last_step=end,
             seed=self.config.seed,
             variants=self.variants,
             label_smoothing=self.config.label_smoothing,
+            hard=np.intersect1d(self.hard, images),
         )
         clock = callbacks.BatchClock(
             first_step=progress.step,
@@ -256,6 +263,9 @@ class Learner:
             )
             run_directory.write_json(
                 self.directory / run_directory.DATA_REPORT, self.data.report()
+            )
+            prepare.write_orders(
+                self.config, self.data, self.classes, self.samples
             )
 
     def resume(self) -> int:

@@ -36,7 +36,7 @@ from smartgrowth.config import from_flag_lines
 config = from_flag_lines(sys.argv[1:])
 directory = pathlib.Path(config.workdir)
 opened = data.open_data(config)
-whole, _, _ = plan.plan_run(config, opened)
+whole, _, _ = prepare.plan_run(config, opened)
 run_directory.claim(
     config,
     run_directory.describe(whole, run_directory.identify(config, opened)),

@@ -22,12 +22,14 @@ ROWS = (
     {"smartgrowth"},
     {"config", "schedules", "wording", "checkpoint", "devices"},
     {"quiet", "optimizers", "losses", "models"},
-    {"curriculum", "plan", "audit", "image_features"},
+    {"curriculum", "plan", "image_features"},
     {"data", "run_directory"},
-    {"descriptors", "descriptor_network", "prepare"},
-    {"run_reader", "page", "plots", "report", "compare"},
-    {"lr_finder", "evaluate", "callbacks", "results", "progress"},
+    {"run_reader", "page", "plots", "pictures", "report"},
+    {"descriptors", "descriptor_network", "hardest", "prepare"},
+    {"compare"},
+    {"audit", "lr_finder", "evaluate", "callbacks", "results", "progress"},
     {"predict", "explore", "speed", "train"},
+    {"modes"},
     {"main"},
 )
 SLOW = {"tensorflow", "keras", "tensorflow_datasets", "keras_cv", "jax"}
@@ -139,6 +141,7 @@ def test_no_module_imports_itself_around_corners():
     "module",
     [
         "main",
+        "modes",
         "config",
         "quiet",
         "schedules",

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from smartgrowth import curriculum
 from smartgrowth.data import pipeline, store
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.plan import Stage
@@ -218,6 +219,114 @@ def test_the_store_s_bytes_are_what_is_shown(tiny_data, tiny_source):
     np.testing.assert_array_equal(
         images, np.stack(originals)[identify(tiny_data, images)]
     )
+
+
+# Several sizes in turn
+
+
+@pytest.fixture(scope="module")
+def jittered():
+    """A quarter of the batches at 16 px, three at 24 and 40."""
+    sizes = (16, 24, 24, 40)
+    return Stage(1, 30, 40, BATCH, 24, None, 4, 46, jitter_sizes=sizes)
+
+
+def batches_of(data, stage, first, last):
+    dataset = pipeline.make_dataset(
+        data,
+        stage,
+        np.arange(46),
+        ALL_CLASSES,
+        first_step=first,
+        last_step=last,
+        seed=3,
+    )
+    assert dataset.cardinality() == last - first
+    return list(dataset.as_numpy_iterator())
+
+
+def sizes_shown(data, stage, first, last):
+    return [len(x[0]) for x, _ in batches_of(data, stage, first, last)]
+
+
+def test_sizes_have_the_shares_that_were_asked_for(tiny_data, jittered):
+    shown = sizes_shown(tiny_data, jittered, 30, 70)
+    assert {size: shown.count(size) for size in set(shown)} == {
+        16: 10,
+        24: 20,
+        40: 10,
+    }
+    # Drawn, not in a fixed round.
+    rounds = {tuple(shown[i : i + 4]) for i in range(0, 40, 4)}
+    assert len(rounds) > 3
+    assert shown == pipeline.sizes_of(jittered, 3, np.arange(30, 70)).tolist()
+
+
+def test_a_size_is_a_function_of_seed_and_step(tiny_data, jittered):
+    whole = sizes_shown(tiny_data, jittered, 30, 70)
+    assert sizes_shown(tiny_data, jittered, 41, 63) == whole[11:33]
+    steps = np.arange(30, 70)
+    assert pipeline.sizes_of(jittered, 4, steps).tolist() != whole
+
+
+def test_jitter_does_not_change_which_images_are_shown(tiny_data, jittered):
+    plain = Stage(1, 30, 40, BATCH, 24, None, 4, 46)
+    labels, others = (
+        [targets for _, targets in batches_of(tiny_data, stage, 30, 70)]
+        for stage in (plain, jittered)
+    )
+    np.testing.assert_array_equal(labels, others)
+
+
+# Hard images, balance
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 1.0])
+def test_hard_images_have_the_share_that_was_asked_for(tiny_data, fraction):
+    stage = Stage(1, 10, 60, BATCH, 24, None, 4, 46, replay=fraction)
+    hard = np.array([2, 3, 11, 40])
+    easy = np.setdiff1d(np.arange(46), hard)
+    images, targets = show(tiny_data, stage, images=easy, hard=hard)
+    shown = np.array(identify(tiny_data, images))
+    count = np.isin(shown, hard).sum()
+    assert count == int(60 * BATCH * fraction)
+    by_batch = np.isin(shown, hard).reshape(60, BATCH).sum(axis=1)
+    low, high = np.floor(BATCH * fraction), np.ceil(BATCH * fraction)
+    assert low <= by_batch.min() <= by_batch.max() <= high
+    np.testing.assert_array_equal(
+        targets.argmax(axis=1), tiny_data.train.labels[shown]
+    )
+    # Both are shown in whole passes.
+    for part in (hard, easy):
+        seen = [index for index in shown if index in part]
+        passes = len(seen) // len(part)
+        copies = np.bincount(seen[: passes * len(part)], minlength=46)[part]
+        assert (copies == passes).all()
+
+
+def test_a_stage_without_replay_shows_no_hard_image(tiny_data, few):
+    stage = Stage(0, 0, 20, BATCH, 24, None, 4, 10)
+    images, _ = show(tiny_data, stage, images=few, hard=np.array([45]))
+    assert set(identify(tiny_data, images)) == set(few.tolist())
+
+
+def test_replay_goes_on_where_it_was(tiny_data, few):
+    stage = Stage(0, 0, 20, BATCH, 24, None, 4, 10, replay=0.4)
+    hard = np.array([44, 45])
+    whole, _ = show(tiny_data, stage, images=few, hard=hard)
+    tail, _ = show(tiny_data, stage, first=9, images=few, hard=hard)
+    np.testing.assert_array_equal(tail, whole[9 * BATCH :])
+
+
+def test_an_image_named_twice_is_shown_twice_as_often(tiny_data):
+    labels = tiny_data.train.labels
+    images = np.flatnonzero(labels < 2)[2:]
+    drawn = curriculum.oversample(images, labels)
+    stage = Stage(0, 0, 3 * len(drawn), 5, 24, None, 2, len(images))
+    shown, targets = show(tiny_data, stage, images=drawn, classes=[0, 1])
+    counts = np.bincount(targets.argmax(axis=1)[: 3 * len(drawn)])
+    assert counts[0] == counts[1]
+    assert set(identify(tiny_data, shown)) == set(images)
 
 
 # Targets

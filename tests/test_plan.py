@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import json
-import types
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from smartgrowth.plan import (
     Plan,
     Stage,
     make_plan,
-    plan_run,
 )
 from smartgrowth.run_directory import describe, differences
 
@@ -321,7 +319,8 @@ def test_a_plan_describes_itself():
     )
     for stage, values in zip(run.stages, described["stages"], strict=True):
         assert values == dataclasses.asdict(stage) | {
-            "gflops": run.gflops_of(stage)
+            "jitter_sizes": list(stage.jitter_sizes),
+            "gflops": run.gflops_of(stage),
         }
     assert json.loads(json.dumps(described)) == described
 
@@ -427,30 +426,43 @@ def test_differences_say_more_than_the_hash_only_where_it_differs():
         assert same_hash == (not settings)
 
 
-# From a config and data
+# Sizes in turn
 
 
-def test_a_run_is_planned_from_its_data():
-    data = types.SimpleNamespace(
-        class_names=("a", "b", "c", "d", "e"),
-        groups={"a": "x", "b": "x", "c": "x", "d": "y", "e": "z"},
-        class_counts=np.array(COUNTS),
+def test_jittered_sizes_are_those_that_the_network_takes():
+    run = make(
+        grow_size=(16, 32), size_jitter=(0.75, 1.0, 1.5), stage_steps=(9,)
     )
-    config = Config(
-        class_order="taxonomy",
-        grow_classes=(3, None),
-        model="cnn",
-        width=8,
-        depth=1,
-        dropout=0.5,
+    assert column(run, "sizes") == [(16, 16, 24), (24, 32, 48)]
+    assert column(run, "image_size") == [16, 32]
+    network = Network("resnet", 5)
+    for stage, price in zip(run.stages, run.flops_per_image, strict=True):
+        each = [3 * network.flops_per_image(size) for size in stage.sizes]
+        assert price == pytest.approx(np.mean(each))
+    assert plan.check_sizes(
+        Config(grow_size=(16, 32), size_jitter=(0.75, 1.0, 1.5))
+    ) == {16, 24, 32, 48}
+
+
+def test_without_jitter_a_stage_has_its_one_size():
+    for jitter in ((1.0,), (1.0, 1.0), (0.95, 1.05)):  # to the nearest 8
+        run = make(grow_size=(16, 32), size_jitter=jitter)
+        assert column(run, "jitter_sizes") == [(), ()]
+        assert column(run, "sizes") == [(16,), (32,)]
+
+
+def test_a_budget_is_kept_with_jitter_too():
+    run = make(
+        size_jitter=(0.5, 1.5), stage_steps=(100, 100), budget_gflops=5000.0
     )
-    run, network, classes = plan_run(config, data)
-    assert network == Network("cnn", 5, width=8, depth=1, dropout=0.5)
-    assert sorted(classes) == [0, 1, 2, 3, 4]
-    # Counted are the images of the classes that have entered.
-    first = [COUNTS[label] for label in classes[:3]]
-    assert column(run, "num_images") == [sum(first), 145]
-    assert run.flops_per_image == (3 * network.flops_per_image(32),) * 2
+    assert run.gflops() == pytest.approx(5000, rel=0.02)
+
+
+def test_hard_images_come_back_in_later_stages():
+    grown = make(replay_hard="runs/a:0.25", grow_size=(16, 24, 32))
+    assert column(grown, "replay") == [0.0, 0.25, 0.25]
+    assert column(make(replay_hard="runs/a:0.25"), "replay") == [0.25]
+    assert column(make(grow_size=(16, 32)), "replay") == [0.0, 0.0]
 
 
 def test_the_table_shows_every_stage_and_the_total():

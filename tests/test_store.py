@@ -120,8 +120,6 @@ def test_the_sizes_of_the_originals_are_kept(tmp_path):
     assert sizes.dtype == np.int32
     assert sizes.tolist() == [[20, 31], [9, 9], [26, 21]]
     assert data.validation.original_sizes().tolist() == [[12, 40]]
-    some = data.train.take(np.array([2, 0]))
-    assert some.original_sizes().tolist() == [[26, 21], [20, 31]]
 
 
 # Made once

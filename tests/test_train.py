@@ -16,7 +16,9 @@ import pytest
 from smartgrowth import (
     UserError,
     checkpoint,
+    descriptors,
     evaluate,
+    prepare,
     progress,
     run_directory,
     train,
@@ -154,7 +156,7 @@ def test_the_first_stage_learns_nothing_about_absent_classes(
         train.train(config, tiny_data)
     trained = last_arrays(pathlib.Path(config.workdir))
     (bias,) = [v for k, v in trained.items() if k.endswith("/bias")]
-    entered = train.plan_run(config, tiny_data)[2][:2]
+    entered = prepare.plan_run(config, tiny_data)[2][:2]
     absent = np.setdiff1d(np.arange(len(bias)), entered)
     assert np.all(bias[entered] != 0)
     assert np.all(bias[absent] == 0)
@@ -180,6 +182,82 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
         in capsys.readouterr().out
     )
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
+    grown_config, tiny_data, tmp_path, stop_after
+):
+    paths = [tmp_path / "whole", tmp_path / "cut"]
+    whole, cut = (
+        grown_config(workdir=str(path), size_jitter=(1.0, 1.5))
+        for path in paths
+    )
+    train.train(whole, tiny_data)
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    train.train(cut, tiny_data)
+    assert_equal_runs(*paths)
+
+
+def test_a_resumed_run_keeps_the_orders_that_it_had(
+    grown_config, tiny_data, stop_after, monkeypatch
+):
+    """Also where the descriptions, made anew, come out otherwise."""
+    config = grown_config(sample_order="iconic", class_order="far_first")
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    stop_after(None)
+    monkeypatch.setattr(descriptors, "describe", None)
+    directory = train.train(config, tiny_data)
+    assert read_log(directory)[-1]["step"] == "17"
+
+
+def test_hard_images_of_a_run_are_shown_in_the_next(
+    grown_config, tiny_data, tmp_path, monkeypatch
+):
+    first = train.train(grown_config(), tiny_data)
+    wrong = prepare.hard_images(
+        grown_config(replay_hard=f"{first}:0.5"), tiny_data
+    )
+    shown = {}
+    make = pipeline.make_dataset
+
+    def look(data, stage, images, classes, **settings):
+        shown[stage.index] = (stage.replay, settings["hard"], images)
+        return make(data, stage, images, classes, **settings)
+
+    monkeypatch.setattr(pipeline, "make_dataset", look)
+    train.train(
+        grown_config(
+            workdir=str(tmp_path / "second"), replay_hard=f"{first}:0.5"
+        ),
+        tiny_data,
+    )
+    assert [shown[index][0] for index in (0, 1)] == [0.0, 0.5]
+    for _, hard, images in shown.values():
+        # No image enters before its stage.
+        assert set(hard) == set(wrong) & set(images)
+
+
+def test_one_model_trains_on_several_shapes_compiled_once_each(
+    grown_config, tiny_data, monkeypatch
+):
+    """Each shape is traced as it is: none is relaxed to an unknown one."""
+    traced = []
+    step = keras.Model.train_step
+
+    def look(self, data):
+        traced.append(tuple(data[0].shape))
+        return step(self, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", look)
+    train.train(grown_config(size_jitter=(1.0, 1.0, 1.5)), tiny_data)
+    sizes = [shape[1] for shape in traced]
+    # 16 and 24 px, then 24 and 36, the nearest that the network takes: 32.
+    assert sorted(sizes) == [16, 24, 24, 32]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, data, plan, run_directory
+from smartgrowth import UserError, data, plan, prepare, run_directory
 from smartgrowth.config import Comparison, Config, from_flag_lines
 from smartgrowth.run_reader import malformed, read_json
 
@@ -175,7 +175,7 @@ def make_trial(
     restart: let a run of another plan be deleted.
     """
     try:
-        steps, _, _ = plan.plan_run(config, opened)
+        steps, _, _ = prepare.plan_run(config, opened)
         description = run_directory.describe(
             steps, run_directory.identify(config, opened)
         )

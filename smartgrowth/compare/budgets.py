@@ -8,7 +8,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, plan, run_directory
+from smartgrowth import UserError, prepare, run_directory
 from smartgrowth.compare.arms import (
     CALIBRATION,
     Arm,
@@ -67,7 +67,7 @@ def measure_speeds(
     configs = {arm.name: arm.config for arm in arms}
     for trial in calibrations:
         times = read_json(trial.directory / run_directory.METRICS)
-        whole, _, _ = plan.plan_run(configs[trial.arm], opened[trial.arm])
+        whole, _, _ = prepare.plan_run(configs[trial.arm], opened[trial.arm])
         seconds = 0.0
         for stage, measured, spent, first in zip(
             whole.stages,
@@ -128,7 +128,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
     """What the baseline spends on a share of its budget, in each currency."""
     if arm.config:
         if total is None:
-            total = plan.plan_run(arm.config, opened[arm.name])[0].gflops()
+            total = prepare.plan_run(arm.config, opened[arm.name])[0].gflops()
         spent = {
             "gflops": share * total,
             "images": _images(arm, opened, share * total),
@@ -154,7 +154,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
 def _images(arm: Arm, opened: Mapping, gflops: float) -> int:
     config = dataclasses.replace(arm.config, budget_gflops=gflops)
     try:
-        whole, _, _ = plan.plan_run(config, opened[arm.name])
+        whole, _, _ = prepare.plan_run(config, opened[arm.name])
     except UserError as error:
         raise UserError(f"{arm.name}: {error}") from None
     return whole.images_seen(whole.steps)
@@ -165,7 +165,7 @@ def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
 
     In proportion; again, since no stage has less than a step.
     """
-    whole, _, _ = plan.plan_run(arm.config, opened[arm.name])
+    whole, _, _ = prepare.plan_run(arm.config, opened[arm.name])
     gflops = whole.gflops() * images / whole.images_seen(whole.steps)
     for _ in range(10):
         seen = _images(arm, opened, gflops)

@@ -7,14 +7,18 @@ from smartgrowth import plan
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
 
+DESCRIPTOR_SIZE = 32  # px, of the images whose likeness is measured
+
 
 def open_data(config: Config, say=print) -> store.Data:
     """The data that `config` names, at the image sizes of its plan.
 
     say: takes lines of progress.
     """
-    plan.check_sizes(config)  # before minutes are spent on a store
-    return open_images(config, {*config.grow_size, config.final_size}, say)
+    sizes = plan.check_sizes(config)  # before minutes are spent on a store
+    if config.needs_descriptor:
+        sizes.add(DESCRIPTOR_SIZE)
+    return open_images(config, sizes, say)
 
 
 def open_images(config: Config, sizes, say=print) -> store.Data:

@@ -23,54 +23,102 @@ def make_dataset(
     seed: int,
     variants: tuple[str, ...] = (),
     label_smoothing: float = 0.0,
+    hard: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """The training batches of steps first_step..last_step - 1 of a stage.
 
     Args:
-      images: indices into `data.train`, (stage.num_images,): what the stage
-        shows, once in every pass, in an order of that pass's own.
+      images: indices into `data.train`: what the stage shows, each as often
+        as it is named in every pass, in an order of that pass's own.
       classes: labels that have entered.
       first_step, last_step: steps of the run, within the stage.
       variants: augmentation, at the stage's strength.
       label_smoothing: share of a label spread over the entered classes.
+      hard: indices of images from which `stage.replay` of every batch is
+        drawn instead, in passes of their own.
 
     Yields:
-      Images uint8 (batch, size, size, 3); targets float32 (batch, classes),
-      a distribution over the classes that have entered, -1 for the others.
+      Images uint8 (batch, size, size, 3), of one of the stage's sizes; targets
+      float32 (batch, classes), a distribution over the classes that have
+      entered, -1 for the others.
     """
-    count, batch = len(images), stage.batch_size
-    stored = data.stored_size(stage.image_size)
-    pictures = _borrow(data.train.images(stored))
-    rows = tf.constant(data.train.rows[images], tf.int64)
-    labels = tf.constant(data.train.labels[images], tf.int32)
+    batch, sizes = stage.batch_size, sorted(set(stage.sizes))
+    rows = tf.constant(data.train.rows, tf.int64)
+    labels = tf.constant(data.train.labels, tf.int32)
     targets = tf.constant(
         make_targets(len(data.class_names), classes, label_smoothing)
     )
-    offset = tf.range(batch, dtype=tf.int64)
 
-    def make_batch(step):
-        position = (step - stage.first_step) * batch + offset
-        drawn_pass, place = position // count, position % count
-        index = _permute(place, count, (seed, stage.index), drawn_pass)
-        shown = tf.gather(pictures, tf.gather(rows, index))
-        shown = enlarge(shown, stage.image_size)
-        shown = augment.apply(
-            shown,
-            augment.sample_parameters(
-                variants,
-                stage.augmentation,
-                stage.image_size,
-                batch,
-                tf.stack([tf.constant(seed, tf.int64), step]),
-            ),
+    def draw(step):
+        """Which images the batch shows, int64 (batch,)."""
+        step -= stage.first_step
+        place = tf.range(batch, dtype=tf.int64)
+        key = (seed, stage.index)
+        if hard is None or not len(hard) or not stage.replay:
+            return _draw(images, step * batch + place, key)
+        before = _share(step, batch, stage.replay)
+        count = _share(step + 1, batch, stage.replay) - before
+        others = step * batch - before + place - count
+        return tf.where(
+            place < count,
+            _draw(hard, before + place, key, apart=True),
+            _draw(images, tf.maximum(others, 0), key),
         )
-        return shown, tf.gather(targets, tf.gather(labels, index))
 
-    return (
-        tf.data.Dataset.range(first_step, last_step)
-        .map(make_batch, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(2)
-    )
+    def make_batches(size, steps):
+        pictures = _borrow(data.train.images(data.stored_size(size)))
+
+        def make_batch(step):
+            index = draw(step)
+            shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), size)
+            shown = augment.apply(
+                shown,
+                augment.sample_parameters(
+                    variants,
+                    stage.augmentation,
+                    size,
+                    batch,
+                    tf.stack([tf.constant(seed, tf.int64), step]),
+                ),
+            )
+            return shown, tf.gather(targets, tf.gather(labels, index))
+
+        return tf.data.Dataset.from_tensor_slices(steps).map(
+            make_batch, num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    steps = np.arange(first_step, last_step)
+    shown_sizes = sizes_of(stage, seed, steps)
+    # A dataset a size, so that the shapes of each are static.
+    datasets = [
+        make_batches(size, steps[shown_sizes == size]) for size in sizes
+    ]
+    if len(datasets) == 1:
+        return datasets[0].prefetch(2)
+    turns = np.searchsorted(sizes, shown_sizes)
+    turns = tf.data.Dataset.from_tensor_slices(turns)
+    mixed = tf.data.Dataset.choose_from_datasets(datasets, turns)
+    count = tf.data.experimental.assert_cardinality(len(steps))
+    return mixed.apply(count).prefetch(2)
+
+
+def sizes_of(stage: Stage, seed: int, steps: np.ndarray) -> np.ndarray:
+    """The image size of each batch, by the run's steps, in pixels.
+
+    Within every len(stage.sizes) steps each comes once, in a random order, so
+    that the shares and the cost are exact.
+    """
+    sizes = np.array(stage.sizes)
+    if len(set(stage.sizes)) == 1:
+        return np.full(len(steps), sizes[0])
+    block, place = np.divmod(steps - stage.first_step, len(sizes))
+    orders = {
+        number: np.random.default_rng(
+            [seed, 3, stage.index, number]
+        ).permutation(sizes)
+        for number in np.unique(block)
+    }
+    return np.array([orders[b][p] for b, p in zip(block, place, strict=True)])
 
 
 def make_validation(
@@ -115,6 +163,26 @@ def _borrow(array: np.ndarray) -> tf.Tensor:
     one: pages come in as they are read.
     """
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+def _draw(images: np.ndarray, position, key, apart: bool = False):
+    """Images at positions of an endless stream: pass after pass, each pass in
+    an order of its own. apart: in orders independent of another stream's.
+    """
+    count = len(images)
+    drawn_pass = position // count
+    if apart:
+        drawn_pass = -1 - drawn_pass
+    index = _permute(position % count, count, key, drawn_pass)
+    return tf.gather(tf.constant(images, tf.int64), index)
+
+
+def _share(step, batch: int, fraction: float):
+    """How many of the images of the first `step` batches are a fraction of
+    them, whole ones: no batch is further off than one image.
+    """
+    parts = 1_000_000
+    return step * batch * round(fraction * parts) // parts
 
 
 def _permute(place, count: int, key: tuple[int, int], drawn_pass):

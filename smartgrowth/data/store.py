@@ -94,15 +94,6 @@ class Split:
         """Heights and widths before any cut or resize, int32 (N, 2)."""
         return np.load(sizes_path(self.directory, self.name))[self.rows]
 
-    def take(self, images: np.ndarray) -> "Split":
-        """Some of its images, by index, int64 (K,)."""
-        return dataclasses.replace(
-            self,
-            labels=self.labels[images],
-            ids=tuple(self.ids[index] for index in images),
-            rows=self.rows[images],
-        )
-
 
 @dataclasses.dataclass(frozen=True)
 class Data:

@@ -67,13 +67,18 @@ class Network:
         """
         return self._count(size).flops
 
+    @property
+    def stride(self) -> int:
+        """Image sizes must be multiples of it."""
+        return MODELS[self.name].stride
+
     def count_parameters(self) -> int:
         """Trainable parameters."""
-        return self._count(MODELS[self.name].stride * 4).parameters
+        return self._count(self.stride * 4).parameters
 
     def check_size(self, size: int) -> None:
         """Raises `UserError` for an image size that the stride cannot take."""
-        stride = MODELS[self.name].stride
+        stride = self.stride
         if size >= stride and size % stride == 0:
             return
         below = max(size // stride, 1) * stride

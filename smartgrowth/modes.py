@@ -1,0 +1,72 @@
+"""What each `--mode` does. Each imports what it needs: Keras takes seconds."""
+
+from absl import flags
+
+from smartgrowth import config, quiet
+from smartgrowth.config import Config
+
+
+def train(settings: Config) -> None:
+    from smartgrowth import data
+
+    opened = data.open_data(settings)
+    quiet.import_backend()
+    from smartgrowth import train
+
+    train.train(settings, opened)
+
+
+def plan(settings: Config) -> None:
+    from smartgrowth import data, prepare
+
+    opened = data.open_data(settings)
+    planned, _, _ = prepare.plan_run(settings, opened)
+    print(prepare.overview(settings, planned, opened))
+
+
+def evaluate(settings: Config) -> None:
+    quiet.import_backend()
+    from smartgrowth import predict
+
+    predict.evaluate_run(settings)
+
+
+def predict(settings: Config) -> None:
+    quiet.import_backend()
+    from smartgrowth import predict
+
+    predict.label_images(settings)
+
+
+def report(settings: Config) -> None:
+    from smartgrowth import report
+
+    print(report.write_report(settings.workdir))
+
+
+def audit(settings: Config) -> None:
+    from smartgrowth import data
+
+    opened = data.open_data(settings)
+    quiet.import_backend()
+    from smartgrowth import audit
+
+    print(audit.table(audit.audit_run(settings, opened)))
+
+
+def compare(settings: Config, values: flags.FlagValues) -> None:
+    """values: parsed flags; which of them were given matters to the arms."""
+    from smartgrowth import compare
+
+    compare.compare(settings, *config.comparison_from_flags(values))
+
+
+# --mode -> function of the settings; `compare` takes the flags besides.
+MODES = {
+    "train": train,
+    "plan": plan,
+    "evaluate": evaluate,
+    "predict": predict,
+    "report": report,
+    "audit": audit,
+}

@@ -1,0 +1,217 @@
+"""From settings and data to what a run trains on: plan, orders, hard images.
+
+Whatever an order needs (descriptions, lists, an earlier run) is found here.
+"""
+
+import csv
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from smartgrowth import (
+    UserError,
+    curriculum,
+    descriptors,
+    hardest,
+    run_directory,
+)
+from smartgrowth.config import Config
+from smartgrowth.data.store import Data, find_classes
+from smartgrowth.models import Network
+from smartgrowth.plan import Plan, make_network, make_plan, table
+
+
+def plan_run(config: Config, data: Data) -> tuple[Plan, Network, np.ndarray]:
+    """The plan of `config` on `data`, its network, and its class order."""
+    network = make_network(config, len(data.class_names))
+    classes = class_order(config, data)
+    counts = data.class_counts[classes].tolist()
+    return make_plan(config, counts, network), network, classes
+
+
+def class_order(config: Config, data: Data) -> np.ndarray:
+    """The order that `--class_order` means, int64 (C,).
+
+    Raises:
+      UserError: there are no groups, or a file that cannot be used.
+    """
+    name, names = config.class_order, data.class_names
+    kept = read_orders(config, data)
+    if kept:
+        return kept[0]
+    if name == "random":
+        return curriculum.random_classes(len(names), config.seed)
+    if name in ("taxonomy", "siblings_first"):
+        return curriculum.grouped_classes(name, names, data.groups, config.seed)
+    if name.startswith("file:"):
+        return _listed_classes(name.removeprefix("file:"), names)
+    features = descriptors.describe(config, data)
+    centroids = curriculum.centroids(features, data.train.labels)
+    order = {
+        "far_first": curriculum.far_first,
+        "near_first": curriculum.near_first,
+    }[name]
+    return order(centroids)
+
+
+def sample_order(config: Config, data: Data) -> list[np.ndarray]:
+    """The order that `--sample_order` means: for each class its images.
+
+    Raises:
+      UserError: a file or a run that cannot be used.
+    """
+    name, labels, seed = config.sample_order, data.train.labels, config.seed
+    kept = read_orders(config, data)
+    if kept:
+        return kept[1]
+    kind, _, rest = name.partition(":")
+    if kind == "hardest":
+        losses = hardest.read_losses("--sample_order", rest, data)
+        return curriculum.hardest_images(labels, losses)
+    if kind == "file":
+        listed = _listed_images(rest, data.train.ids)
+        return curriculum.listed_images(labels, listed, seed)
+    if name == "iconic":
+        features = descriptors.describe(config, data)
+        return curriculum.iconic_images(features, labels, seed)
+    if name == "first":
+        return curriculum.images_of_classes(labels)
+    return curriculum.random_images(labels, seed)
+
+
+def write_orders(
+    config: Config, data: Data, classes: np.ndarray, samples: list[np.ndarray]
+) -> None:
+    """Keeps orders by likeness in `--workdir`, for a run that goes on.
+
+    On another machine the descriptions, made anew, may differ in a last digit.
+    """
+    if config.needs_descriptor:
+        run_directory.write_npz(
+            _orders_path(config),
+            key=run_directory.hash_identity(config, data),
+            classes=classes,
+            samples=np.concatenate(samples),
+        )
+
+
+def read_orders(
+    config: Config, data: Data
+) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """What `write_orders` kept for these very settings and data, if any."""
+    if not config.needs_descriptor or not _orders_path(config).exists():
+        return None
+    try:
+        with np.load(_orders_path(config)) as file:
+            if str(file["key"]) != run_directory.hash_identity(config, data):
+                return None
+            ends = np.cumsum(data.class_counts)[:-1]
+            return file["classes"], np.split(file["samples"], ends)
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile):
+        return None
+
+
+def _orders_path(config: Config) -> pathlib.Path:
+    return pathlib.Path(config.workdir).expanduser() / run_directory.ORDERS
+
+
+def hard_images(config: Config, data: Data) -> np.ndarray:
+    """The training images that `--replay_hard` means, int64 (K,); none if off.
+
+    Raises:
+      UserError: a run that cannot be used.
+    """
+    if not config.replay:
+        return np.zeros(0, np.int64)
+    return hardest.read_wrong("--replay_hard", config.replay[0], data)
+
+
+def overview(config: Config, plan: Plan, data: Data) -> str:
+    """A plan's table, and below it what its columns cannot say."""
+    lines = [table(plan)]
+    for stage in plan.stages:
+        if len(set(stage.sizes)) > 1:
+            sizes = ", ".join(map(str, stage.sizes))
+            lines.append(
+                f"stage {stage.index + 1}: batches at {sizes} px in turn, at "
+                "random"
+            )
+    if config.balance == "oversample":
+        counts = data.class_counts
+        lines.append(
+            f"classes of {counts.min():,} to {counts.max():,} training images, "
+            "each shown as often as the largest that has entered"
+        )
+    if config.replay:
+        run, fraction = config.replay
+        count = len(hard_images(config, data))
+        lines.append(
+            f"{fraction:.0%} of every batch from the second stage on: of the "
+            f"{count:,} training images that {run} got wrong"
+        )
+    return "\n".join(lines)
+
+
+def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
+    order = []
+    for wanted in _read_column(path, "--class_order", "class"):
+        found = find_classes(wanted, names)
+        if len(found) != 1:
+            what = "means several classes" if found else "is no class"
+            raise UserError(
+                f"--class_order=file:{path}: {wanted!r} {what} of this "
+                f"dataset; its classes are {_some(names)}"
+            )
+        order += found
+    left_out = [names[i] for i in sorted({*range(len(names))} - {*order})]
+    if left_out or len(order) > len(names):
+        what = f"{_some(left_out)} left out" if left_out else "a class twice"
+        raise UserError(
+            f"--class_order=file:{path}: {what}; name every class once"
+        )
+    return np.array(order, np.int64)
+
+
+def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
+    place = {id: index for index, id in enumerate(ids)}
+    wanted = dict.fromkeys(_read_column(path, "--sample_order", "image"))
+    listed = [place[id] for id in wanted if id in place]
+    if not listed:
+        raise UserError(
+            f"--sample_order=file:{path}: none of its {len(wanted):,} images "
+            f"is among the training images, such as {ids[0]!r}"
+        )
+    if len(listed) < len(wanted):
+        print(
+            f"--sample_order=file:{path}: {len(wanted) - len(listed):,} of its "
+            f"{len(wanted):,} images are not among the training images"
+        )
+    return np.array(listed, np.int64)
+
+
+def _read_column(path: str, flag: str, column: str) -> list[str]:
+    """A column of a CSV file, by its header."""
+    try:
+        with (
+            pathlib.Path(path)
+            .expanduser()
+            .open(encoding="utf-8", newline="") as file
+        ):
+            reader = csv.DictReader(file)
+            if column not in (reader.fieldnames or ()):
+                raise UserError(
+                    f"{flag}=file:{path}: there is no column {column!r}; the "
+                    f"first line must name it"
+                )
+            return [row[column].strip() for row in reader if row[column]]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{flag}=file:{path} cannot be read ({reason})"
+        ) from None
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
