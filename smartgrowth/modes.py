@@ -24,6 +24,12 @@ def plan(settings: Config) -> None:
     print(prepare.overview(settings, planned, opened))
 
 
+def explore(settings: Config) -> None:
+    from smartgrowth import explore
+
+    print(explore.explore(settings, explore.open_data(settings)))
+
+
 def evaluate(settings: Config) -> None:
     quiet.import_backend()
     from smartgrowth import predict
@@ -65,6 +71,7 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
 MODES = {
     "train": train,
     "plan": plan,
+    "explore": explore,
     "evaluate": evaluate,
     "predict": predict,
     "report": report,

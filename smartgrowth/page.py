@@ -4,6 +4,7 @@ The look that reports and comparisons share, and nothing of what they say.
 """
 
 import base64
+import re
 import string
 from collections.abc import Iterable
 from html import escape
@@ -39,6 +40,25 @@ def figure(
         alt=escape(alt),
         note=f"<figcaption>{escape(note)}</figcaption>\n" if note else "",
     )
+
+
+def gallery(
+    pictures: Iterable[tuple[Iterable[tuple[str, str]], str]], kind: str = ""
+) -> str:
+    """Pictures in as many columns as the screen is wide, as HTML.
+
+    pictures: each one or more of (data URI, plain text that says the same),
+    side by side, and a caption as plain text. kind: a CSS class more.
+    """
+    figures = ""
+    for images, caption in pictures:
+        words = re.sub("([/_])", r"\1<wbr>", escape(caption))
+        words = words and f"<figcaption>{words}</figcaption>"
+        shown = "".join(
+            f'<img src="{uri}" alt="{escape(alt)}">' for uri, alt in images
+        )
+        figures += f"<figure><div>{shown}</div>{words}</figure>\n"
+    return f'<div class="{f"gallery {kind}".strip()}">\n{figures}</div>\n'
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -92,6 +112,16 @@ main > div { overflow-x: auto; }
 .plots { display: grid; gap: 2rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; }
+.gallery { display: grid; gap: .75rem .6rem; margin-bottom: 1.25rem;
+  grid-template-columns: repeat(auto-fill,
+  minmax(clamp(4.6rem, 8vw, 6.2rem), 1fr)); }
+.gallery.row { grid-template-columns: repeat(auto-fill,
+  minmax(clamp(3.6rem, 8vw, 6.2rem), 1fr)); }
+.gallery.pairs { gap: 1.25rem; grid-template-columns:
+  repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
+.gallery div { display: flex; gap: .3rem; }
+.gallery img { border-radius: .25rem; flex: 1; min-width: 0; }
+.gallery figcaption { font-size: .8rem; line-height: 1.3; margin-top: .25rem; }
 figcaption { color: var(--soft); font-size: .875rem; margin: 0 0 .4rem; }
 img { display: block; height: auto; width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -53,7 +53,9 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
         stages=_stage_table(run),
         figures=_final_figures(run),
         confusions=_confusions(run),
-        data_report=_data_report(run),
+        data_report=data_section(
+            read_json(directory / run_directory.DATA_REPORT)
+        ),
         flags=escape("\n".join(read_lines(directory / run_directory.FLAGS))),
     )
     files[run_directory.REPORT] = document(
@@ -165,12 +167,10 @@ def _confusions(run):
     return f"<h2>Most frequent confusions</h2>\n<ol>\n{lines}</ol>"
 
 
-def _data_report(run):
-    """Lists what the store refused or repaired: counts and the first five."""
+def data_section(report: dict) -> str:
+    """A store's `Data.report` as HTML: counts and the first five of each."""
     lines = ""
-    for name, found in read_json(
-        run.directory / run_directory.DATA_REPORT
-    ).items():
+    for name, found in report.items():
         if isinstance(found, dict) and not any(
             isinstance(value, (int, float)) for value in found.values()
         ):

@@ -160,6 +160,8 @@ def test_no_module_imports_itself_around_corners():
         "run_reader",
         "plots",
         "page",
+        "pictures",
+        "explore",
         "report",
         "compare",
         "compare.report",

@@ -1,0 +1,113 @@
+"""Validation images that training shows too, or nearly: the same photograph.
+
+Compared are thumbnails without their mean and contrast, so that a copy that was
+resized, compressed again or brightened is found; a mirrored or cut one is not.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from smartgrowth.data.store import Split
+
+SIDE = 16  # pixels of a thumbnail
+# A thumbnail of less contrast (deviation, of 255) is of nothing: two blank
+# ones would be alike.
+MIN_CONTRAST = 4.0
+CHUNK = 1024  # training images at a time
+CELLS = 2**24  # similarities at a time: 64 MB
+# Of 1,000 images of Tiny ImageNet it finds 99% as JPEG of quality 30, 95%
+# brightened by 1.3 and all that were shrunk from 64 to 40 px. Of its 5,000 to
+# validate, against 50,000, the likest that are not one photograph had 0.968.
+THRESHOLD = 0.975
+
+
+@dataclasses.dataclass(frozen=True)
+class Nearest:
+    """The most similar training image of every validation image.
+
+    similarity: float32 (V,), the cosine, up to 1. index: int64 (V,), the
+    training image. pairs: how many pairs reach the threshold.
+    """
+
+    similarity: np.ndarray
+    index: np.ndarray
+    pairs: int
+
+    def found(self, threshold: float = THRESHOLD) -> np.ndarray:
+        """Validation images with a near-duplicate, the nearest first."""
+        order = np.argsort(-self.similarity, kind="stable")
+        return order[self.similarity[order] >= threshold]
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """Vectors whose product is the likeness, float32 (N, 768), of length 1.
+
+    images: uint8 (N, size, size, 3). What is nearly blank gives zeros.
+    """
+    small = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(image).resize(
+                    (SIDE, SIDE), Image.Resampling.BOX
+                ),
+                np.float32,
+            )
+            for image in images
+        ]
+    )
+    # Of each channel: else any two images with one strong cast are alike.
+    small -= small.mean(axis=(1, 2), keepdims=True)
+    small = small.reshape(len(images), -1)
+    length = np.linalg.norm(small, axis=1, keepdims=True)
+    blank = length < MIN_CONTRAST * np.sqrt(small.shape[1])
+    return np.where(blank, 0, small / np.maximum(length, 1e-6))
+
+
+def find_nearest(
+    train: Split,
+    validation: Split,
+    size: int,
+    threshold: float = THRESHOLD,
+    say: Callable[[str], None] = print,
+) -> Nearest:
+    """Compares every validation image with every training image.
+
+    Args:
+      size: of the stored images to take, in pixels.
+      threshold: the cosine from which a pair counts.
+      say: takes a line of progress.
+
+    The memory is that of the validation images' thumbnails, 3 kB each.
+    """
+    count = len(validation.labels)
+    say(
+        f"comparing {count:,} validation images with "
+        f"{len(train.labels):,} training images"
+    )
+    wanted = _read(validation, size, np.arange(count))
+    best = np.full(count, -1, np.float32)
+    index = np.zeros(count, np.int64)
+    pairs = 0
+    chunk = max(min(CHUNK, CELLS // count), 1)
+    for start in range(0, len(train.labels), chunk):
+        places = np.arange(start, min(start + chunk, len(train.labels)))
+        likeness = _read(train, size, places) @ wanted.T
+        pairs += int(np.count_nonzero(likeness >= threshold))
+        nearest = likeness.argmax(axis=0)
+        value = likeness[nearest, np.arange(count)]
+        better = value > best
+        best[better] = value[better]
+        index[better] = start + nearest[better]
+    return Nearest(best, index, pairs)
+
+
+def _read(split: Split, size: int, places: np.ndarray) -> np.ndarray:
+    stored = split.images(size)
+    parts = [
+        thumbnails(stored[split.rows[places[start : start + CHUNK]]])
+        for start in range(0, len(places), CHUNK)
+    ]
+    return np.concatenate(parts)
