@@ -330,12 +330,6 @@ def test_a_class_enters_with_the_first_stage_that_has_it():
     ]
 
 
-def test_centroids_are_the_means_of_the_classes():
-    features = np.array([[1.0, 0], [3, 2], [10, 10]], np.float32)
-    means = classes.centroids(features, np.array([1, 1, 0]), 2)
-    np.testing.assert_array_equal(means, [[10, 10], [2, 1]])
-
-
 def test_the_leaves_of_the_tree_carry_the_stage(page):
     (alt,) = (
         image["alt"]
