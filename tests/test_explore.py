@@ -14,7 +14,7 @@ from conftest import COLOURS, TRAIN_COUNTS, VALIDATION_COUNT
 from PIL import Image, ImageEnhance
 
 import smartgrowth
-from smartgrowth import UserError, explore, main, plan
+from smartgrowth import UserError, explore, modes, plan
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 from smartgrowth.explore import (
@@ -582,7 +582,7 @@ def test_the_mode_prints_where_the_page_is(
 ):
     workdir = tmp_path / "new" / "folder"
     config = tiny_config(cache_dir=tiny_dataset, workdir=str(workdir))
-    main.explore(config)
+    modes.explore(config)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == str(workdir / "explore.html")
     assert "comparing 20 validation images with 46 training images" in lines

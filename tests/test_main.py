@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from absl import flags
 
-from smartgrowth import config, main
+from smartgrowth import config, main, modes
 
 ROOT = pathlib.Path(main.__file__).parents[1]
 TINY = ("--dataset=tiny", "--grow_size=16,24", "--batch_size=8")
@@ -348,13 +348,13 @@ def test_an_interrupt_is_no_error(tiny, monkeypatch):
     def interrupt(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "train", interrupt)
+    monkeypatch.setitem(modes.MODES, "train", interrupt)
     status, _, errors = tiny()
     assert status == 130
     assert errors == "\nstopped; the same command goes on\n"
 
 
 def test_a_mistake_of_the_program_is_not_hidden(tiny, monkeypatch):
-    monkeypatch.setattr(main, "train", lambda settings: 1 / 0)
+    monkeypatch.setitem(modes.MODES, "train", lambda settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny()

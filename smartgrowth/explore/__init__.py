@@ -26,7 +26,9 @@ dl.entering dt { font-weight: 700; margin-top: .5rem; }
 def open_data(config: Config, say: Callable[[str], None] = print) -> Data:
     """The data that `config` names, at the sizes that the page needs."""
     plan.check_sizes(config)  # before minutes are spent on a store
-    return data.open_images(config, {DESCRIPTOR_SIZE, _picture_size(config)}, say)
+    return data.open_images(
+        config, {DESCRIPTOR_SIZE, _picture_size(config)}, say
+    )
 
 
 def explore(
