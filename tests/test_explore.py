@@ -1,6 +1,7 @@
 """The page shows what is in the store, to anyone, offline."""
 
 import base64
+import dataclasses
 import html.parser
 import io
 import pathlib
@@ -157,6 +158,28 @@ def test_the_bars_say_their_counts_to_the_blind(page):
     alt = " ".join(image["alt"] for image in page().images)
     for name, count in (("rook", 13), ("rock crystal", 12), ("moon", 10)):
         assert f"{name} {count} and 5" in alt
+
+
+def test_the_bars_of_many_classes_have_no_names():
+    counts = np.arange(5, 85)
+    _, text = render(
+        lambda figure: drawing.draw_counts(
+            figure, [f"class {k}" for k in range(80)], counts, counts, counts
+        ),
+        "dark",
+    )
+    assert text == "5 to 84 training images a class"
+
+
+def test_equal_counts_are_a_sentence(planted):
+    made = Page(sections.counts(planted, [""] * 2, np.arange(2), False))
+    assert "Images of each class" in made.text
+    two = planted.validation.take(np.array([0, 1]))
+    two = dataclasses.replace(two, labels=np.array([0, 1]))
+    equal = dataclasses.replace(planted, validation=two)
+    made = Page(sections.counts(equal, [""] * 2, np.arange(2), False))
+    assert "Every class has 20 training and 1 validation images." in made.text
+    assert not made.images
 
 
 def test_the_refused_and_repaired_are_counted_and_named(tmp_path):

@@ -16,7 +16,8 @@ from smartgrowth.page import document
 from smartgrowth.report import data_section
 
 PAGE = "explore.html"
-STYLE = """details summary { margin-top: 1rem; font-size: 1rem; }
+STYLE = """details > div { overflow-x: auto; }
+details summary { margin-top: 1rem; font-size: 1rem; }
 .plots > figure { max-width: 38rem; }
 .entering { align-content: start; grid-template-columns: 1fr; }
 dl.entering dt { font-weight: 700; margin-top: .5rem; }

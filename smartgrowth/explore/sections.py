@@ -103,8 +103,8 @@ def counts(
     if size > TABLE_ROWS:
         title = f"The first {TABLE_ROWS:,} of {size:,} classes to enter"
     return (
-        f"<h2>Classes</h2>\n{drawn}\n<details>"
-        f"<summary>{title}</summary>\n<div>{table(head, rows)}</div></details>"
+        f"<h2>Classes</h2>\n{drawn}\n<details><summary>{title}</summary>\n"
+        f'<div class="stages" tabindex="0">{table(head, rows)}</div></details>'
     )
 
 
