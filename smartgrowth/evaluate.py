@@ -1,5 +1,6 @@
 """Predictions over a whole split, and the figures read off them."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -37,11 +38,24 @@ class Evaluator:
         batches = pipeline.make_validation(self.data, part, size, BATCH)
         if flip:
             batches = batches.map(lambda images: images[:, :, ::-1])
+        with self._function_of(size):
+            logits = self.model.predict(batches, verbose=0)
+        return logits[: len(part.labels)]
+
+    def forward(self, images: np.ndarray) -> np.ndarray:
+        """Logits of a single batch, float32 (images, classes).
+
+        images: uint8 (images, size, size, 3).
+        """
+        with self._function_of(images.shape[1]):
+            return self.model.predict_on_batch(images)
+
+    @contextlib.contextmanager
+    def _function_of(self, size: int):
         # Keras keeps one predict function, whose shapes would relax.
         self.model.predict_function = self.functions.get(size)
-        logits = self.model.predict(batches, verbose=0)
+        yield
         self.functions[size] = self.model.predict_function
-        return logits[: len(part.labels)]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

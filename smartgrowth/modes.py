@@ -32,9 +32,9 @@ def explore(settings: Config) -> None:
 
 def evaluate(settings: Config) -> None:
     quiet.import_backend()
-    from smartgrowth import predict
+    from smartgrowth import evaluation
 
-    predict.evaluate_run(settings)
+    evaluation.evaluate_run(settings)
 
 
 def predict(settings: Config) -> None:

@@ -1,57 +1,18 @@
-"""What a finished run is asked: its figures again, or the user's own images."""
+"""A finished run labels the user's own images."""
 
-import dataclasses
 import pathlib
 import zipfile
 
 import keras
 import numpy as np
 
-from smartgrowth import UserError, evaluate, results, run_directory
+from smartgrowth import UserError, evaluate, run_directory
 from smartgrowth.config import Config
-from smartgrowth.data import decode, open_data, pipeline
-from smartgrowth.data.store import VALIDATION, fit_square
+from smartgrowth.data import decode, pipeline
+from smartgrowth.data.store import fit_square
 
 BATCH = 64
 TOP = 3
-
-
-def evaluate_run(config: Config) -> evaluate.Scores:
-    """Validates the `final.keras` of `--workdir` and prints the figures.
-
-    The data is that of the run; `--cache_dir` and `--data_dir` say where it is
-    on this machine.
-    """
-    directory, trained = run_directory.load_config(config.workdir)
-    here = {"cache_dir": config.cache_dir}
-    if config.data_dir:
-        here["data_dir"] = config.data_dir
-    trained = dataclasses.replace(trained, **here)
-    data = open_data(trained)
-    _check_classes(directory, data.class_names)
-    evaluator = evaluate.Evaluator(load_model(directory), data)
-    probabilities = evaluate.softmax(
-        evaluator.logits(VALIDATION, trained.final_size)
-    )
-    labels = data.validation.labels
-    scores = evaluate.score(probabilities, labels)
-    results.write_predictions(directory, data, probabilities)
-    print(
-        f"{len(labels):,} validation images at {trained.final_size} px: "
-        f"accuracy {scores.accuracy:.2%}, top-5 {scores.top5:.2%}, "
-        f"loss {scores.loss:.4f}"
-    )
-    hits = probabilities.argmax(axis=1) == labels
-    by_class = [
-        (hits[labels == label].mean(), name)
-        for label, name in enumerate(data.class_names)
-        if (labels == label).any()
-    ]
-    worst = ", ".join(
-        f"{name} {share:.0%}" for share, name in sorted(by_class)[:5]
-    )
-    print(f"least accurate: {worst}")
-    return scores
 
 
 def label_images(config: Config) -> pathlib.Path:
@@ -62,7 +23,7 @@ def label_images(config: Config) -> pathlib.Path:
     """
     directory, trained = run_directory.load_config(config.workdir)
     paths = _find_images(config.images)
-    names = _read_classes(directory)
+    names = read_classes(directory)
     model = load_model(directory)
     # As the network was trained: never sharper than its data were.
     size, metrics = trained.final_size, run_directory.load_metrics(directory)
@@ -114,12 +75,22 @@ def load_model(directory: pathlib.Path) -> keras.Model:
         raise _unreadable(path, error) from error
 
 
-def _read_classes(directory) -> list[str]:
+def read_classes(directory: pathlib.Path) -> list[str]:
+    """Of a run directory, in the order of the logits."""
     path = directory / run_directory.CLASSES
     try:
         return path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
+
+
+def check_classes(directory: pathlib.Path, class_names: tuple) -> None:
+    """Raises `UserError` if a run's classes are others than these."""
+    if tuple(read_classes(directory)) != class_names:
+        raise UserError(
+            f"{directory / run_directory.CLASSES} names other classes than the "
+            "dataset has now; give the --data_dir that the run was trained on"
+        )
 
 
 def _unreadable(path, error) -> UserError:
@@ -129,14 +100,6 @@ def _unreadable(path, error) -> UserError:
         "beside it and give the training command again, which writes both "
         "anew from the last checkpoint"
     )
-
-
-def _check_classes(directory, class_names) -> None:
-    if tuple(_read_classes(directory)) != class_names:
-        raise UserError(
-            f"{directory / run_directory.CLASSES} names other classes than the "
-            "dataset has now; give the --data_dir that the run was trained on"
-        )
 
 
 def _find_images(images: str | None) -> list[pathlib.Path]:

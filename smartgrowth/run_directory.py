@@ -10,10 +10,9 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.config import Config, from_flag_lines
@@ -29,8 +28,18 @@ HARD = {
 }
 TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
+EVALUATION, AUDIT = "evaluation.json", "audit.json"
+AUGMENTATION = "augmentation.png"
 REPORT = "report.html"
-PLOTS = ("loss.png", "accuracy.png", "loss_by_size.png", "learning_rate.png")
+PLOTS = (
+    "loss.png",
+    "accuracy.png",
+    "loss_by_size.png",
+    "learning_rate.png",
+    "confusion.png",
+    "class_accuracy.png",
+    "reliability.png",
+)
 
 LOG_COLUMNS = (
     "step",
@@ -257,10 +266,20 @@ def write_csv(path: pathlib.Path, columns, rows) -> None:
 
 
 def write_json(path: pathlib.Path, value) -> None:
-    write_text(path, json.dumps(value, indent=1) + "\n")
+    """Indented, but a list of plain values is one line."""
+    text = json.dumps(value, indent=1)
+    # JSON has no line breaks within strings, so these brackets are lists'.
+    text = re.sub(
+        r"\[\n *([^\[\]{}]*?)\n *\]",
+        lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]",
+        text,
+    )
+    write_text(path, text + "\n")
 
 
 def write_npz(path: pathlib.Path, **arrays) -> None:
+    import numpy as np  # reports are to be imported without it
+
     partial = path.with_name(f"partial_{path.name}")
     np.savez(partial, **arrays)
     partial.replace(path)
@@ -311,5 +330,6 @@ def _clear(directory: pathlib.Path) -> None:
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
     hard = (*HARD["train"], *HARD["validation"], TRAIN_PREDICTIONS, ORDERS)
-    for name in (*results, *hard, REPORT, *PLOTS, DATA_REPORT, FLAGS, PLAN):
+    asked = (EVALUATION, AUDIT, AUGMENTATION, REPORT, *PLOTS)
+    for name in (*results, *hard, *asked, DATA_REPORT, FLAGS, PLAN):
         (directory / name).unlink(missing_ok=True)

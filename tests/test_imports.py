@@ -21,6 +21,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 ROWS = (
     {"smartgrowth"},
     {"config", "schedules", "wording", "checkpoint", "devices"},
+    {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},
     {"curriculum", "plan", "image_features"},
     {"data", "run_directory"},
@@ -28,7 +29,8 @@ ROWS = (
     {"descriptors", "descriptor_network", "hardest", "prepare"},
     {"compare"},
     {"audit", "lr_finder", "evaluate", "callbacks", "results", "progress"},
-    {"predict", "explore", "speed", "train"},
+    {"predict", "tta", "explore", "speed", "train"},
+    {"evaluation"},
     {"modes"},
     {"main"},
 )
