@@ -8,13 +8,14 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from smartgrowth.plots import THEMES
 
 GAP = 12  # pixels between the cells of a contact sheet
 FONT_SIZE = 14
 CAPTION_LINES = 3
+CELLS = "smartgrowth cells"  # of a sheet's own text chunks
 
 
 def grid(
@@ -25,6 +26,8 @@ def grid(
     theme: str = "light",
 ) -> bytes:
     """A captioned contact sheet as the bytes of a PNG, row after row.
+
+    The file says where its pictures lie, for `cut`.
 
     Args:
       images: uint8 (N, height, width, 3), N at least 1.
@@ -60,9 +63,35 @@ def grid(
         for number, words in enumerate(text):
             place = (left, top + picture.height + 4 + number * line)
             draw.text(place, words, fill=ink, font=font)
+    places = PngImagePlugin.PngInfo()
+    cells = (len(pictures), columns, side + GAP, height + GAP)
+    places.add_text(CELLS, " ".join(map(str, (*cells, *pictures[0].size))))
     with io.BytesIO() as file:
-        sheet.save(file, "PNG")
+        sheet.save(file, "PNG", pnginfo=places)
         return file.getvalue()
+
+
+def cut(sheet: bytes) -> list[np.ndarray]:
+    """The pictures of a `grid`, as large as they are in it, uint8.
+
+    None of a picture that is no such sheet. Raises `ValueError` if it is no
+    picture at all.
+    """
+    try:
+        with Image.open(io.BytesIO(sheet)) as picture:
+            cells = picture.info.get(CELLS)
+            pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"no picture: {error}") from error
+    if not cells:
+        return []
+    count, columns, across, down, width, height = map(int, cells.split())
+    found = []
+    for index in range(count):
+        left = GAP + index % columns * across
+        top = GAP + index // columns * down
+        found.append(pixels[top : top + height, left : left + width])
+    return found
 
 
 def data_uri(image: np.ndarray, size: int) -> str:
@@ -70,7 +99,26 @@ def data_uri(image: np.ndarray, size: int) -> str:
 
     image: uint8 (height, width, 3). size: pixels of the longer side at most.
     """
-    picture = _fit(image, size, enlarge=False)
+    return _smallest_uri(_fit(image, size, enlarge=False))
+
+
+def file_uri(content: bytes, width: int) -> str:
+    """A picture's file as the source of an `img`, shrunk if it is wider.
+
+    Raises `ValueError` if it is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            picture = file.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"no picture: {error}") from error
+    if picture.width > width:
+        height = max(round(picture.height * width / picture.width), 1)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return _smallest_uri(picture)
+
+
+def _smallest_uri(picture: Image.Image) -> str:
     kinds = {}
     for kind, options in (("jpeg", {"quality": 85}), ("png", {})):
         with io.BytesIO() as file:

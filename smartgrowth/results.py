@@ -1,11 +1,14 @@
 """What a finished run leaves: its model, predictions and final figures."""
 
+import dataclasses
 import pathlib
+import platform
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from smartgrowth import checkpoint, evaluate, hardest, run_directory
+from smartgrowth import audit, checkpoint, evaluate, hardest, run_directory
 from smartgrowth.data.store import TRAIN, VALIDATION, Data
 from smartgrowth.models import Network
 
@@ -19,7 +22,7 @@ def write_results(
     mirrored: bool,
     facts: dict,
 ) -> None:
-    """Writes final.keras, classes.txt, predictions.npz and metrics.json.
+    """Writes the model, predictions, hard lists, audit.json, metrics.json.
 
     metrics.json comes last: a run that has it is finished.
 
@@ -53,6 +56,12 @@ def write_results(
             directory, data, data.split(split), probabilities, size
         )
     write_predictions(directory, data, plain)
+    epochs = row["images_seen"] / len(data.train.labels)
+    findings = audit.audit(evaluator.model, epochs, size, data.train.ids)
+    run_directory.write_json(
+        directory / run_directory.AUDIT,
+        {"findings": [dataclasses.asdict(each) for each in findings]},
+    )
     write_model(directory, evaluator.model, network, data)
     run_directory.write_json(
         directory / run_directory.METRICS,
@@ -62,8 +71,9 @@ def write_results(
             "parameters": evaluator.model.count_params(),
             "images_seen": row["images_seen"],
             "gflops": row["gflops"],
-            "epochs": row["images_seen"] / len(data.train.labels),
+            "epochs": epochs,
             **facts,
+            "versions": facts.get("versions", {}) | versions(),
         },
     )
 
@@ -76,6 +86,15 @@ def clean_part(data: Data) -> np.ndarray:
     count = len(data.train.labels)
     chosen = np.random.default_rng(0).permutation(count)
     return np.sort(chosen[: len(data.validation.labels)])
+
+
+def versions() -> dict[str, str]:
+    """Of what computes, beyond this package and Keras."""
+    return {
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def write_predictions(

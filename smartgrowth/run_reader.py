@@ -97,7 +97,7 @@ def read_run(directory: pathlib.Path) -> Run:
 
 
 def read_predictions(directory: pathlib.Path):
-    """Labels (N,) and likeliest labels (N,) of the validation images, int64.
+    """Labels int64 (N,) and probabilities (N, C) of the validation images.
 
     None while there are none.
     """
@@ -108,13 +108,27 @@ def read_predictions(directory: pathlib.Path):
         return None
     try:
         with np.load(path) as arrays:
-            labels = arrays["labels"]
-            guesses = arrays["probabilities"].argmax(axis=1)
-        if labels.shape != guesses.shape:
-            raise ValueError(f"{len(labels)} labels, {len(guesses)} guesses")
+            labels, probabilities = arrays["labels"], arrays["probabilities"]
+        if probabilities.shape[:-1] != labels.shape or labels.ndim != 1:
+            raise ValueError(
+                f"{labels.shape} labels, {probabilities.shape} probabilities"
+            )
+        if (
+            not (labels >= 0).all()
+            or not (labels < probabilities.shape[1]).all()
+        ):
+            raise ValueError("a label is of no class")
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise malformed(path, error) from error
-    return labels, guesses
+    return labels, probabilities
+
+
+def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
+    """The rows of a CSV file as texts by column; none if it is not there."""
+    rows = list(csv.DictReader(read_lines(path)))
+    if rows and (missing := set(columns) - set(rows[0])):
+        raise malformed(path, f"it has no column {', '.join(sorted(missing))}")
+    return rows
 
 
 def read_lines(path: pathlib.Path) -> list[str]:

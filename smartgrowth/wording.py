@@ -1,11 +1,13 @@
 """Names and figures as a person reads them, in reports and on plots."""
 
 import math
+import re
 
 NAMES = {
     "val_accuracy": "Validation accuracy",
     "val_top5": "Top-5 accuracy",
     "val_loss": "Validation loss",
+    "calibration_error": "Calibration error",
     "tta_accuracy": "Accuracy with test-time augmentation",
     "clean_train_accuracy": "Accuracy on training images, not augmented",
     "clean_train_loss": "Loss on training images, not augmented",
@@ -18,11 +20,18 @@ NAMES = {
     "stage_seconds": "Time",
     "boundary_seconds": "Boundary",
 }
+UNITS = {"gflops": " GFLOPs", "image_size": " px", "native_size": " px"}
 
 
 def name_of(key: str) -> str:
     """What a key of a run's files is called: "image_size" is "Image size"."""
     return NAMES.get(key, key.replace("_", " ").capitalize())
+
+
+def short_name(name: str) -> str:
+    """A class name without its wnid, and not too long for a label."""
+    name = re.sub(r"^n\d{8} (?=\S)", "", name)
+    return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def show(key: str, value) -> str:
@@ -37,7 +46,7 @@ def show(key: str, value) -> str:
         return "–" if value is None else str(value)
     if not math.isfinite(value):
         return "not finite"
-    if key.endswith(("accuracy", "top5")):
+    if key.endswith(("accuracy", "top5", "calibration_error")):
         return f"{value:.1%}"
     if key.endswith("loss"):
         return f"{value:.3f}"
@@ -47,7 +56,7 @@ def show(key: str, value) -> str:
             return f"{minutes // 60} h {minutes % 60} min"
         return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
     shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return shown + {"gflops": " GFLOPs", "image_size": " px"}.get(key, "")
+    return shown + UNITS.get(key, "")
 
 
 def shares(costs: list[float]) -> list[str]:

@@ -26,6 +26,7 @@ from smartgrowth.explore import (
     sections,
 )
 from smartgrowth.plots import render
+from smartgrowth.wording import short_name
 
 CLASS_ORDER = np.array([2, 0, 3, 1])
 
@@ -402,10 +403,10 @@ def test_of_very_many_classes_the_tree_has_the_first(tmp_path):
 
 
 def test_a_wnid_is_left_out_of_labels():
-    assert sections.short_name("n02123045 tabby") == "tabby"
-    assert sections.short_name("n02123045") == "n02123045"
-    assert sections.short_name("tiger cat") == "tiger cat"
-    assert sections.short_name("x" * 99) == "x" * 27 + "…"
+    assert short_name("n02123045 tabby") == "tabby"
+    assert short_name("n02123045") == "n02123045"
+    assert short_name("tiger cat") == "tiger cat"
+    assert short_name("x" * 99) == "x" * 27 + "…"
 
 
 # Duplicates

@@ -1,7 +1,6 @@
-"""A finished run answers for itself: its figures again, and new images."""
+"""A finished run labels new images."""
 
 import csv
-import json
 import shutil
 import zipfile
 
@@ -55,40 +54,6 @@ def read_labels(run) -> list[dict]:
 def read_predictions(run):
     with np.load(run / "predictions.npz") as arrays:
         return dict(arrays)
-
-
-# --mode=evaluate
-
-
-def test_the_figures_are_those_of_training(config, run, capsys):
-    metrics = json.loads((run / "metrics.json").read_text())
-    scores = predict.evaluate_run(config())
-    assert scores.accuracy == pytest.approx(metrics["val_accuracy"], abs=1e-9)
-    assert scores.top5 == pytest.approx(metrics["val_top5"], abs=1e-9)
-    assert scores.loss == pytest.approx(metrics["val_loss"], rel=1e-3)
-    assert capsys.readouterr().out.startswith(
-        f"20 validation images at 24 px: accuracy {scores.accuracy:.2%}, "
-        f"top-5 100.00%, loss {scores.loss:.4f}\nleast accurate: "
-    )
-
-
-def test_the_predictions_are_written_again(config, run, tiny_data):
-    before = read_predictions(run)
-    (run / "predictions.npz").unlink()
-    predict.evaluate_run(config())
-    after = read_predictions(run)
-    np.testing.assert_array_equal(after["labels"], tiny_data.validation.labels)
-    assert tuple(after["ids"]) == tiny_data.validation.ids
-    np.testing.assert_allclose(
-        after["probabilities"], before["probabilities"], atol=1e-4
-    )
-
-
-def test_classes_that_are_others_now_are_named(config, run):
-    names = (run / "classes.txt").read_text()
-    (run / "classes.txt").write_text(names.replace("sun", "sea"))
-    with pytest.raises(UserError, match="classes.txt names other.*--data_dir"):
-        predict.evaluate_run(config())
 
 
 # --mode=predict
@@ -197,18 +162,16 @@ def test_a_place_without_images_is_named(config, tmp_path, name):
 # What is not a finished, whole run
 
 
-@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
-def test_a_folder_without_a_run_is_named(config, folder, tmp_path, ask):
+def test_a_folder_without_a_run_is_named(config, folder, tmp_path):
     settings = config(workdir=str(tmp_path / "no"), images=str(folder))
     with pytest.raises(UserError, match="--workdir=.*no holds no run"):
-        ask(settings)
+        predict.label_images(settings)
 
 
-@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
-def test_an_unfinished_run_is_named(config, folder, run, ask):
+def test_an_unfinished_run_is_named(config, folder, run):
     (run / "metrics.json").unlink()
     with pytest.raises(UserError, match="not finished; give its training"):
-        ask(config(images=str(folder)))
+        predict.label_images(config(images=str(folder)))
 
 
 def truncate(path):
@@ -273,11 +236,10 @@ def test_a_damaged_model_is_named_with_the_way_out(config, run, folder, damage):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("ask", [predict.evaluate_run, predict.label_images])
-def test_a_missing_list_of_classes_is_named(config, run, folder, ask):
+def test_a_missing_list_of_classes_is_named(config, run, folder):
     (run / "classes.txt").unlink()
     with pytest.raises(UserError, match="classes.txt cannot be read .*delete"):
-        ask(config(images=str(folder)))
+        predict.label_images(config(images=str(folder)))
 
 
 def test_the_way_out_leads_out(

@@ -7,6 +7,7 @@ import pytest
 
 from smartgrowth import UserError, plots, run_directory
 from smartgrowth.config import from_flag_lines
+from smartgrowth.report import outcome
 
 STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
 
@@ -145,7 +146,8 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
 ):
     """tiny_run: what a run that ended has written."""
     directory = run_directory.claim(tiny_config(), describe())
-    written = files_of(tiny_run) | {"labels.csv"}
+    asked = {"labels.csv", "evaluation.json", "augmentation.png"}
+    written = files_of(tiny_run) | asked
     assert {"metrics.json", "final.keras", "report.html"} <= written
     mine = {"notes.txt", "photo.png", "sub/plan.json"}
     for name in written | mine:
@@ -159,7 +161,8 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
 
 
 def test_restart_clears_every_plot_of_a_report():
-    assert {f"{name}.png" for name in plots.PLOTS} == set(run_directory.PLOTS)
+    drawn = plots.PLOTS.keys() | outcome.OUTCOMES.keys()
+    assert {f"{name}.png" for name in drawn} == set(run_directory.PLOTS)
 
 
 def test_restart_mends_a_plan_that_cannot_be_read(tiny_config):

@@ -8,7 +8,7 @@ from smartgrowth.compare.arms import OWN
 from smartgrowth.compare.figures import Figures
 from smartgrowth.compare.verdicts import p_value, points
 from smartgrowth.page import table
-from smartgrowth.report import growth
+from smartgrowth.report.sections import growth
 from smartgrowth.wording import show
 
 # Flags that the growth tells already; the steps are a column of their own.

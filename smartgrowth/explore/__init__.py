@@ -13,7 +13,7 @@ from smartgrowth.data import DESCRIPTOR_SIZE
 from smartgrowth.data.store import Data
 from smartgrowth.explore import classes, duplicates, sections
 from smartgrowth.page import document
-from smartgrowth.report import data_section
+from smartgrowth.report.sections import data_section
 
 PAGE = "explore.html"
 STYLE = """details > div { overflow-x: auto; }

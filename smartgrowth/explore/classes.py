@@ -8,8 +8,9 @@ import numpy as np
 from smartgrowth import curriculum
 from smartgrowth.data.store import Data
 from smartgrowth.explore import drawing
-from smartgrowth.explore.sections import plot, short_name
+from smartgrowth.explore.sections import plot
 from smartgrowth.plan import Plan
+from smartgrowth.wording import short_name
 
 LEAVES = 150  # of the tree; of more classes, the first to enter
 NAMES = 200  # listed a stage

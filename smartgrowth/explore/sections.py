@@ -1,6 +1,5 @@
 """The page's sections about the images: HTML from the data and its figures."""
 
-import re
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -11,6 +10,7 @@ from smartgrowth.explore import colours, drawing, duplicates
 from smartgrowth.page import figure, gallery, table
 from smartgrowth.pictures import data_uri
 from smartgrowth.plots import THEMES, render
+from smartgrowth.wording import short_name
 
 PICTURE = 64  # pixels a side, at most
 SAMPLES = 200  # pictures in the grid of samples
@@ -20,12 +20,6 @@ ICONIC_CLASSES, ICONIC = 12, 10
 PAIRS = 12
 TABLE_ROWS = 1000
 GRAY_CLASSES = 5
-
-
-def short_name(name: str) -> str:
-    """A class name without its wnid, and not too long for a label."""
-    name = re.sub(r"^n\d{8} (?=\S)", "", name)
-    return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def plot(title: str, draw_into: Callable, note: str = "") -> str:

@@ -1,0 +1,149 @@
+"""The report in a real browser: silent, offline, and the choice of axis."""
+
+import io
+import json
+
+import browser
+import numpy as np
+import pytest
+from PIL import Image
+from test_report import write_finished
+
+from smartgrowth.report import write_report
+
+CHROMIUM = browser.find()
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium or Chrome is installed"
+)
+AXES = ("step", "images", "gflops", "seconds")
+SHOWN = """Object.fromEntries(['step', 'images', 'gflops', 'seconds'].map(
+    axis => [axis, [...document.querySelectorAll('.by.' + axis)].filter(
+    each => each.offsetHeight > 50).length]))"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return write_report(write_finished(tmp_path_factory.mktemp("browsed")))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.started(CHROMIUM) as started:
+        yield started
+
+
+def complaints(chromium):
+    """What its console would show."""
+    logged = [
+        each["entry"]["text"] for each in chromium.named("Log.entryAdded")
+    ]
+    called = chromium.named("Runtime.consoleAPICalled")
+    thrown = chromium.named("Runtime.exceptionThrown")
+    return logged + called + thrown
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_opens_silently_without_the_network_and_fits_the_screen(
+    chromium, page, width, dark
+):
+    chromium.open(page, width, dark=dark)
+    assert complaints(chromium) == []
+    asked = chromium.named("Network.requestWillBeSent")
+    schemes = {each["request"]["url"].partition(":")[0] for each in asked}
+    assert schemes <= {"file", "data"}
+    assert "file" in schemes  # requests are seen
+    wide = chromium.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
+    broken = "[...document.images].filter(each => !each.naturalWidth).length"
+    assert chromium.evaluate(broken) == 0
+    paper = chromium.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(27, 31, 36)" if dark else "rgb(255, 255, 255)")
+
+
+def test_an_error_would_be_seen(chromium, tmp_path):
+    """The test above can fail."""
+    path = tmp_path / "bad.html"
+    path.write_text(
+        "<script>nothing.there()</script><img src='http://0.0.0.0'>"
+    )
+    chromium.open(path)
+    assert complaints(chromium)
+    asked = chromium.named("Network.requestWillBeSent")
+    assert any(each["request"]["url"].startswith("http:") for each in asked)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_click_chooses_the_axis_of_every_curve(chromium, page, axis):
+    chromium.open(page)
+    assert chromium.evaluate(SHOWN) == dict.fromkeys(AXES, 0) | {"step": 3}
+    chromium.click(f"label[for=axis-{axis}]")
+    assert chromium.evaluate(SHOWN) == dict.fromkeys(AXES, 0) | {axis: 3}
+
+
+def test_the_keyboard_reaches_the_choice_and_sees_where_it_is(chromium, page):
+    chromium.open(page)
+    chromium.press("Tab", 9)
+    focused = "document.activeElement.id"
+    assert chromium.evaluate(focused) == "axis-step"
+    outline = "getComputedStyle(document.querySelector({})).outlineStyle"
+    label = json.dumps("input:focus + label")
+    assert chromium.evaluate(outline.format(label)) == "solid"
+    chromium.press("ArrowRight", 39)
+    chromium.press("ArrowRight", 39)
+    assert chromium.evaluate(focused) == "axis-gflops"
+    assert chromium.evaluate(SHOWN)["gflops"] == 3
+
+
+def test_the_curves_of_another_axis_look_different(chromium, page):
+    chromium.open(page)
+    chromium.click("label[for=axis-step]")
+    pictures = []
+    for axis in ("step", "gflops", "step"):
+        chromium.evaluate(f"document.getElementById('axis-{axis}').click()")
+        picture = Image.open(io.BytesIO(chromium.screenshot()))
+        pictures.append(np.asarray(picture.convert("RGB"), int))
+    steps, gflops, again = pictures
+    assert (np.abs(steps - gflops).max(axis=2) > 100).mean() > 0.002
+    np.testing.assert_array_equal(steps, again)
+
+
+def test_every_picture_has_a_text_and_every_text_enough_contrast(
+    chromium, page
+):
+    """4.5 to 1 at least, of the page's own words on its own paper."""
+    for dark in (False, True):
+        chromium.open(page, dark=dark)
+        nameless = (
+            "[...document.querySelectorAll('img, svg[role=img]')].filter(e => "
+            "!(e.alt || e.getAttribute('aria-label'))).length"
+        )
+        assert chromium.evaluate(nameless) == 0
+        colours = chromium.evaluate(
+            "['p', 'dt', 'dd', 'td', 'label', 'figcaption', '.legend li', "
+            "'.axes > input:checked + label', '.key'].map(name => {"
+            "const e = document.querySelector(name); let b = e; "
+            "while (getComputedStyle(b).backgroundColor == 'rgba(0, 0, 0, 0)')"
+            "  b = b.parentElement; "
+            "return [name, getComputedStyle(e).color, "
+            "getComputedStyle(b).backgroundColor]})"
+        )
+        assert len(colours) == 9
+        for name, ink, paper in colours:
+            assert contrast(ink, paper) >= 4.5, (name, ink, paper, dark)
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two CSS colours, "rgb(r, g, b)", by WCAG 2: 1 to 21."""
+    found = []
+    for colour in (one, other):
+        values = np.array(colour[4:-1].split(","), float) / 255
+        linear = np.where(
+            values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+        )
+        found.append(linear @ (0.2126, 0.7152, 0.0722) + 0.05)
+    return max(found) / min(found)
+
+
+def test_black_on_white_is_the_whole_contrast():
+    assert contrast("rgb(0, 0, 0)", "rgb(255, 255, 255)") == pytest.approx(21)
