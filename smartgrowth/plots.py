@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 from smartgrowth.run_reader import Run
-from smartgrowth.wording import show
+from smartgrowth.wording import describe_stage, show
 
 # Paper, ink, stage bands, axes, then the curves: after Okabe and Ito's palette
 # for the colour-blind, at a contrast of 3 to 1 or more. Strokes differ as well.
@@ -118,14 +118,6 @@ def _scale_loss(axis):
     axis.set_ylabel("loss")
 
 
-def _stage_label(number, stage):
-    names = ("image_size", "num_classes", "samples_per_class")
-    size, classes, samples = (show(name, stage.get(name)) for name in names)
-    images = {"all": "all images", "1": "1 image each"}
-    images = images.get(samples, f"{samples} images each")
-    return f"{number}: {size}, {classes} classes, {images}"
-
-
 def _step_axes(figure, run, rows=1):
     """Returns axes over the plan's steps, the stages as numbered bands."""
     from matplotlib import rcParams
@@ -144,7 +136,10 @@ def _step_axes(figure, run, rows=1):
             axes[0].text(middle, 1.02, number, transform=where, ha="center")
             last = middle
         start = end
-    labels = [_stage_label(*each) for each in enumerate(run.stages, start=1)]
+    labels = [
+        f"{number}: {describe_stage(stage)}"
+        for number, stage in enumerate(run.stages, start=1)
+    ]
     blank = [Line2D([], [], linestyle="") for _ in labels]
     columns = 1 + (len(labels) > 3 and max(map(len, labels)) < 39)
     figure.set_figheight(HEIGHT + 0.15 * len(labels) / columns)

@@ -14,6 +14,8 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from smartgrowth import UserError
 from smartgrowth.config import Config, from_flag_lines
 
@@ -278,8 +280,6 @@ def write_json(path: pathlib.Path, value) -> None:
 
 
 def write_npz(path: pathlib.Path, **arrays) -> None:
-    import numpy as np  # reports are to be imported without it
-
     partial = path.with_name(f"partial_{path.name}")
     np.savez(partial, **arrays)
     partial.replace(path)

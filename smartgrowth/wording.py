@@ -59,6 +59,15 @@ def show(key: str, value) -> str:
     return shown + UNITS.get(key, "")
 
 
+def describe_stage(stage: dict) -> str:
+    """What a stage of plan.json shows: image size, classes, images."""
+    keys = ("image_size", "num_classes", "samples_per_class")
+    size, classes, samples = (show(key, stage.get(key)) for key in keys)
+    images = {"all": "all images", "1": "1 image each"}
+    images = images.get(samples, f"{samples} images each")
+    return f"{size}, {classes} classes, {images}"
+
+
 def shares(costs: list[float]) -> list[str]:
     """Percentages to one decimal that add up to 100.0 exactly."""
     exact = [1000 * cost / (sum(costs) or math.inf) for cost in costs]

@@ -105,7 +105,7 @@ def test_the_curves_of_another_axis_look_different(chromium, page):
         pictures.append(np.asarray(picture.convert("RGB"), int))
     steps, gflops, again = pictures
     assert (np.abs(steps - gflops).max(axis=2) > 100).mean() > 0.002
-    np.testing.assert_array_equal(steps, again)
+    np.testing.assert_allclose(steps, again, atol=2)  # as it rounds
 
 
 def test_every_picture_has_a_text_and_every_text_enough_contrast(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smartgrowth.pictures import GAP, data_uri, grid
+from smartgrowth.pictures import GAP, cut, data_uri, file_uri, grid
 from smartgrowth.plots import THEMES
 
 COLOURS = np.array(
@@ -71,6 +71,34 @@ def test_pictures_keep_their_shape():
     dark = np.argwhere((sheet == 0).all(axis=2))
     height, width = dark.max(axis=0) - dark.min(axis=0) + 1
     assert (height, width) == (60, 20)
+
+
+def test_the_pictures_of_a_sheet_can_be_cut_out_again():
+    images = flat(8)
+    captions = ["a", "b\nc", "d", "e " * 40, ""]
+    found = cut(grid(images, captions, columns=3, side=40))
+    assert len(found) == 5
+    for image, picture in zip(images, found, strict=True):
+        assert picture.shape == (40, 40, 3)
+        assert (picture == image[0, 0]).all()
+
+
+def test_nothing_is_cut_out_of_another_picture():
+    with io.BytesIO() as file:
+        Image.new("RGB", (90, 90)).save(file, "PNG")
+        assert cut(file.getvalue()) == []
+    with pytest.raises(ValueError, match="no picture"):
+        cut(b"no picture")
+
+
+def test_a_file_wider_than_the_page_is_shrunk():
+    with io.BytesIO() as file:
+        Image.new("RGB", (90, 60)).save(file, "PNG")
+        content = file.getvalue()
+    assert decode(file_uri(content, 30)).size == (30, 20)
+    assert decode(file_uri(content, 200)).size == (90, 60)
+    with pytest.raises(ValueError, match="no picture"):
+        file_uri(content[:40], 30)
 
 
 @pytest.mark.parametrize("captions", [[], ["a"] * 4])

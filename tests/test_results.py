@@ -34,3 +34,13 @@ def test_the_clean_figures_are_the_trained_model_s(tiny_run, tiny_data):
     scores = evaluate.score(everything[chosen], tiny_data.train.labels[chosen])
     assert metrics["clean_train_accuracy"] == pytest.approx(scores.accuracy)
     assert metrics["clean_train_loss"] == pytest.approx(scores.loss, rel=1e-4)
+
+
+def test_the_rules_were_audited_and_the_versions_kept(tiny_run):
+    found = json.loads((tiny_run / "audit.json").read_text())["findings"]
+    passed = {each["rule"]: each["passed"] for each in found}
+    assert passed["no dropout"] is True
+    assert passed["receptive field against image size"] is None
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    known = ["smartgrowth", "keras", "tensorflow", "numpy", "python"]
+    assert list(metrics["versions"]) == known

@@ -10,7 +10,7 @@ from html import escape
 from smartgrowth.plots import ACCURACIES, LOSSES, RATES
 from smartgrowth.report import chart
 from smartgrowth.run_reader import Run
-from smartgrowth.wording import show
+from smartgrowth.wording import describe_stage, show
 
 # name -> (of the choice, of the axis)
 AXES = {
@@ -30,7 +30,9 @@ def section(run: Run) -> str:
         f"{label}</label>\n"
         for name, (label, _) in AXES.items()
     )
-    key = "".join(f"<li>{escape(name)}</li>\n" for name in stage_names(run))
+    key = "".join(
+        f"<li>{escape(describe_stage(stage))}</li>\n" for stage in run.stages
+    )
     return (
         '<fieldset class="axes"><legend>Curves against</legend>\n'
         f'{choice}<div class="plots">\n'
@@ -70,18 +72,6 @@ def places(run: Run, axis: str, steps):
     return np.interp(steps, at, np.cumsum([0, *each]))
 
 
-def stage_names(run: Run) -> list[str]:
-    """What each stage shows, in words."""
-    names = []
-    for stage in run.stages:
-        keys = ("image_size", "num_classes", "samples_per_class")
-        size, classes, samples = (show(key, stage.get(key)) for key in keys)
-        images = {"all": "all images", "1": "1 image each"}
-        images = images.get(samples, f"{samples} images each")
-        names.append(f"{size}, {classes} classes, {images}")
-    return names
-
-
 def _figure(title: str, charts: dict[str, str]) -> str:
     """Charts of one thing, of which CSS shows the one of the chosen axis."""
     body = "".join(
@@ -99,7 +89,7 @@ def _loss(run, axis):
         x,
         _loss_axis(lines),
         f"Loss against {x.label}: {said}.",
-        _bands(run, axis),
+        find_bands(run, axis),
     )
 
 
@@ -110,7 +100,7 @@ def _accuracy(run, axis):
     x = _x_axis(run, axis)
     y = chart.linear(0, max(top, 0.01), "accuracy", lambda v: f"{100 * v:.3g}%")
     alt = f"Accuracy against {x.label}: {said}."
-    return chart.draw(lines, x, y, alt, _bands(run, axis))
+    return chart.draw(lines, x, y, alt, find_bands(run, axis))
 
 
 def _rates(run, axis):
@@ -124,7 +114,7 @@ def _rates(run, axis):
         y = chart.linear(0, top or 1, label, lambda v: f"{v:g}", count=4)
         alt = f"{label.capitalize()} against {x.label}: {said}."
         drawn += f"<p>{label}</p>\n" + chart.draw(
-            lines, x, y, alt, _bands(run, axis), height=190
+            lines, x, y, alt, find_bands(run, axis), height=190
         )
     return drawn
 
@@ -182,7 +172,7 @@ def _x_axis(run, axis):
     return chart.linear(0, end, label, lambda v: f"{v:,.10g}")
 
 
-def _bands(run, axis):
+def find_bands(run: Run, axis: str) -> list[tuple[float, float, str]]:
     """(from, to, number) of the stages, as far as the axis knows them."""
     ends = [0]
     for stage in run.stages:
