@@ -32,7 +32,7 @@ CLASS_ORDERS = (
     "far_first",
     "near_first",
 )
-SAMPLE_ORDERS = ("random", "first", "iconic")
+SAMPLE_ORDERS = ("random", "first", "iconic", "medoids")
 ALL = None  # in --grow_samples and --grow_classes
 
 
@@ -104,6 +104,7 @@ class Config:
         "random",
         "Order in which a class's images enter: random; first, as they are "
         "stored; iconic: the medoid first, then whatever is worst represented; "
+        "medoids: the medoid first, then what best represents the rest; "
         "hardest:RUN, by their loss in a finished run; file:PATH, a CSV of "
         "ids.",
     )
@@ -290,10 +291,10 @@ class Config:
     @property
     def needs_descriptor(self) -> bool:
         """Whether an order asks how alike images are."""
-        return self.sample_order == "iconic" or self.class_order in (
-            "far_first",
-            "near_first",
-        )
+        return self.sample_order in (
+            "iconic",
+            "medoids",
+        ) or self.class_order in ("far_first", "near_first")
 
     @property
     def replay(self) -> tuple[str, float] | None:
