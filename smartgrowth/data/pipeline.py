@@ -11,6 +11,8 @@ from smartgrowth.data import augment
 from smartgrowth.data.store import Data, Split
 from smartgrowth.plan import Stage
 
+NO_AUGMENTATION = augment.Augmentation()
+
 
 def make_dataset(
     data: Data,
@@ -21,7 +23,7 @@ def make_dataset(
     first_step: int,
     last_step: int,
     seed: int,
-    variants: tuple[str, ...] = (),
+    augmentation: augment.Augmentation = NO_AUGMENTATION,
     label_smoothing: float = 0.0,
 ) -> tf.data.Dataset:
     """The training batches of steps first_step..last_step - 1 of a stage.
@@ -31,7 +33,7 @@ def make_dataset(
         shows, once in every pass, in an order of that pass's own.
       classes: labels that have entered.
       first_step, last_step: steps of the run, within the stage.
-      variants: augmentation, at the stage's strength.
+      augmentation: what is done to them, at the stage's strength.
       label_smoothing: share of a label spread over the entered classes.
 
     Yields:
@@ -54,17 +56,13 @@ def make_dataset(
         index = _permute(place, count, (seed, stage.index), drawn_pass)
         shown = tf.gather(pictures, tf.gather(rows, index))
         shown = enlarge(shown, stage.image_size)
-        shown = augment.apply(
+        return augment.augment(
             shown,
-            augment.sample_parameters(
-                variants,
-                stage.augmentation,
-                stage.image_size,
-                batch,
-                tf.stack([tf.constant(seed, tf.int64), step]),
-            ),
+            tf.gather(targets, tf.gather(labels, index)),
+            augmentation,
+            stage.augmentation,
+            tf.stack([tf.constant(seed, tf.int64), step]),
         )
-        return shown, tf.gather(targets, tf.gather(labels, index))
 
     return (
         tf.data.Dataset.range(first_step, last_step)
