@@ -133,6 +133,11 @@ def tilted(image, right, down):
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
+def spread(image, log):
+    mean = (image @ LUMA).mean()
+    return mean + np.exp(log) * (image - mean)
+
+
 def saturated(image, log):
     gray = (image @ LUMA)[..., None]
     return gray + np.exp(log) * (image - gray)
@@ -231,7 +236,7 @@ CASES = {
     "brightness": ([[0], [0.2], [-0.1]], lambda i, b: i + 255 * b),
     "contrast": (
         [[0], [0.4], [-0.4]],
-        lambda i, log: 127.5 + np.exp(log) * (i - 127.5),
+        spread,
     ),
     "saturation": ([[0], [0.6], [-0.6]], saturated),
     "hue": ([[0], [0.3], [-0.3], [math.pi]], hue_turned),
@@ -343,7 +348,8 @@ def test_colour_is_composed_and_cut_once(images):
     }
     expected = warmed(hue_turned(saturated(image, 0.4), 0.2), -0.1)
     expected = expected[..., [1, 2, 0]]
-    expected = 127.5 + np.exp(-0.3) * (expected - 127.5) + 25.5
+    mean = (image @ LUMA).mean()
+    expected = mean + np.exp(-0.3) * (expected - mean) + 25.5
     found = apply(images[:1], **numbers)
     assert np.abs(found - np.clip(expected, 0, 255)).max() < 0.501
 
@@ -375,15 +381,15 @@ RANGES = {
     "aspect": lambda s, size: over(-math.log(4 / 3) * s, math.log(4 / 3) * s),
     "shear": lambda s, size: over([-0.2 * s] * 2, [0.2 * s] * 2),
     "perspective": lambda s, size: over([-0.15 * s] * 2, [0.15 * s] * 2),
-    "brightness": lambda s, size: over(-0.2 * s, 0.2 * s),
-    "contrast": lambda s, size: over(-math.log(1.5) * s, math.log(1.5) * s),
-    "saturation": lambda s, size: over(-math.log(2) * s, math.log(2) * s),
-    "hue": lambda s, size: over(-0.12 * math.pi * s, 0.12 * math.pi * s),
+    "brightness": lambda s, size: over(-0.15 * s, 0.15 * s),
+    "contrast": lambda s, size: over(-math.log(1.4) * s, math.log(1.4) * s),
+    "saturation": lambda s, size: over(-math.log(1.6) * s, math.log(1.6) * s),
+    "hue": lambda s, size: over(-0.1 * math.pi * s, 0.1 * math.pi * s),
     "grayscale": lambda s, size: over(1, 1),
-    "temperature": lambda s, size: over(-0.15 * s, 0.15 * s),
+    "temperature": lambda s, size: over(-0.12 * s, 0.12 * s),
     "channel_shuffle": lambda s, size: over([0] * 3, [2] * 3),
-    "sharpness": lambda s, size: over(-0.75 * s, 0.75 * s),
-    "blur": lambda s, size: over(0, size / 40 * s),
+    "sharpness": lambda s, size: over(-0.5 * s, 0.5 * s),
+    "blur": lambda s, size: over(0, size / 50 * s),
     "noise": lambda s, size: over(0, 16 * s),
     "posterize": lambda s, size: over(0, 4 * s),
     "solarize": lambda s, size: over(256 - 128 * s, 256),

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from smartgrowth.data.augment.variant import Variant, around_zero, uniform
 
-MAX_SHARPNESS = 0.75
-MAX_BLUR = 1 / 40
+MAX_SHARPNESS = 0.5
+MAX_BLUR = 1 / 50
 MAX_NOISE = 16
 MAX_BITS = 4
 MIN_THRESHOLD = 128
@@ -43,7 +43,7 @@ VARIANTS = {
         around_zero(MAX_SHARPNESS),
     ),
     "blur": Variant(
-        "Gaussian, of a standard deviation up to a fortieth of the side",
+        "Gaussian, of a standard deviation up to a fiftieth of the side",
         (0.0,),
         _draw_blur,
     ),
