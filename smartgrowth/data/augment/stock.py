@@ -84,7 +84,7 @@ LAYERS = {
         "RandomShear": {"x_factor": 0.2, "y_factor": 0.2},
         "RandomTranslation": {"height_factor": 0.125, "width_factor": 0.125},
         "RandomZoom": {"height_factor": 0.2, "width_factor": 0.2},
-        "Solarization": {"threshold_factor": 0.5},
+        "Solarization": {"addition_factor": 0.2, "threshold_factor": 0.5},
     },
 }
 _OTHERS = "it chooses between other layers; name those"
