@@ -182,6 +182,40 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_resumed_run_sees_the_same_augmentation(
+    grown_config, tiny_data, tmp_path, stop_after
+):
+    """Strong, mixed, and with a stock layer whose seeds are the batch's."""
+    settings = {
+        "augment": ("strong", "keras:RandomErasing"),
+        "mixup": 0.3,
+        "cutmix": 0.3,
+        "label_smoothing": 0.1,
+        "grow_augment": (0.5, 1.0),
+    }
+    whole = grown_config(workdir=str(tmp_path / "whole"), **settings)
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"), **settings)
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    train.train(cut, tiny_data)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [("keras:RandomErasing", False), ("keras_cv:GridMask", True)],
+)
+def test_a_run_that_cannot_be_repeated_says_so(
+    grown_config, tiny_data, capsys, entry, told
+):
+    train.train(grown_config(augment=(entry,)), tiny_data)
+    output = capsys.readouterr().out
+    assert ("will be augmented by other draws" in output) == told
+
+
 @pytest.fixture
 def cut(grown_config, tiny_data, tmp_path, stop_after) -> Config:
     """A run that was stopped at step 3; `whole` beside it was not."""
