@@ -31,7 +31,7 @@ from smartgrowth.data.augment import (
     stock,
 )
 
-BATCH, ROUNDS, SECONDS = 128, 5, 0.5
+BATCH, ROUNDS, SECONDS = 128, 5, 0.3
 SIZES = (32, 64)
 LIBRARIES = {"keras": keras, "keras_cv": keras_cv}
 # variant -> the layer of each library that comes nearest. Keras has no crop of
@@ -156,6 +156,7 @@ def show_ratio(label: str, above: list[float], below: list[float]) -> None:
 
 
 def main() -> None:
+    tf.get_logger().setLevel("ERROR")  # keras-cv, of what it cannot vectorize
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)
     print(

@@ -65,6 +65,7 @@ class Augmentation:
       at that strength; none if 0.
     stock: (library, layer) pairs, in their order.
     mixup, cutmix: shares of the images.
+    seed: of layers that cannot draw from a batch's.
     """
 
     variants: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class Augmentation:
     stock: tuple[tuple[str, str], ...] = ()
     mixup: float = 0.0
     cutmix: float = 0.0
+    seed: int = 0
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ def choose(config: Config) -> Augmentation:
         tuple(layers),
         config.mixup,
         config.cutmix,
+        config.seed,
     )
     if augmentation.chosen > len(augmentation.pool):
         raise UserError(
@@ -182,7 +185,12 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
         for index, layer in enumerate(augmentation.stock):
             layer_seed = tf.random.fold_in(seed, 3 + index)
             images, targets = stock.apply(
-                images, targets, *layer, strength, layer_seed
+                images,
+                targets,
+                *layer,
+                strength,
+                layer_seed,
+                augmentation.seed,
             )
         images = tf.cast(tf.round(images), tf.uint8)
     mixup, cutmix = (

@@ -57,17 +57,16 @@ def mix(images, targets, mixing: dict):
         blended = tf.round(other + weight * (own - other))
         images = tf.cast(blended, tf.uint8)
     if "cutmix" in mixing:
-        inside = _patch(mixing["cutmix"], images.shape[1])
-        flat = (len(images), images.shape[1], -1)
+        rows, columns = _patch(mixing["cutmix"], images.shape[1])
+        inside = rows[:, :, tf.newaxis] & tf.repeat(columns, 3, axis=1)[:, None]
         patched = tf.where(
-            tf.repeat(inside, 3, axis=2),
-            tf.reshape(others, flat),
-            tf.reshape(images, flat),
+            inside,
+            tf.reshape(others, inside.shape),
+            tf.reshape(images, inside.shape),
         )
         images = tf.reshape(patched, images.shape)
         # What is seen, at the image's edges too, is what is paid.
-        share = tf.reduce_mean(tf.cast(inside, tf.float32), axis=(1, 2))
-        kept *= 1.0 - share
+        kept *= 1.0 - _share(rows) * _share(columns)
     weight = kept[:, tf.newaxis]
     mixed = weight * targets + (1.0 - weight) * tf.gather(targets, partner)
     return images, tf.where(targets < 0, -1.0, mixed)
@@ -83,9 +82,12 @@ def _beta(seed, batch: int, alpha: float):
 
 
 def _patch(boxes, size: int):
-    """Which pixels are of the other image, bool (batch, size, size)."""
+    """Whose rows and columns are the other image's, bool (batch, size)."""
     height, width, y, x = tf.split(boxes, 4, axis=1)
     middles = (tf.range(size, dtype=tf.float32) + 0.5) / size
     rows = tf.abs(middles - y) < height / 2
-    columns = tf.abs(middles - x) < width / 2
-    return rows[:, :, tf.newaxis] & columns[:, tf.newaxis]
+    return rows, tf.abs(middles - x) < width / 2
+
+
+def _share(on):
+    return tf.reduce_mean(tf.cast(on, tf.float32), axis=1)

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import zlib
 
 import tensorflow as tf
 
@@ -140,7 +141,7 @@ def check(library: str, name: str) -> None:
 
 
 @functools.cache
-def make_layer(library: str, name: str, size: int):
+def make_layer(library: str, name: str, size: int, seed: int = 0):
     """The Keras layer, made once for every image size."""
     make = getattr(importlib.import_module(library).layers, name)
     known = inspect.signature(make).parameters
@@ -150,12 +151,17 @@ def make_layer(library: str, name: str, size: int):
     }
     if "value_range" in known:
         arguments["value_range"] = (0, 255)
+    if "seed" in known:
+        # keras-cv has no other way to be deterministic; each its own draws.
+        arguments["seed"] = 1 + zlib.crc32(f"{name} {seed}".encode()) % 2**30
     # Not within the map that is being traced, and never in half precision,
     # in which labels and levels do not survive.
     with tf.init_scope(), _float32_policy():
         layer = make(**arguments, dtype="float32")
         if hasattr(layer, "generator"):
             layer.generator = _make_seeds()
+        if hasattr(layer, "auto_vectorize"):
+            layer.auto_vectorize = False  # which warns of what it cannot do
     return layer
 
 
@@ -176,12 +182,23 @@ def draws_from_the_seed(library: str, name: str) -> bool:
     }
 
 
-def apply(images, targets, library: str, name: str, strength: float, seed):
+def apply(
+    images,
+    targets,
+    library: str,
+    name: str,
+    strength: float,
+    seed,
+    run: int = 0,
+):
     """One layer's work on float32 images, 0..255, and targets.
 
     Its ranges are fixed; the strength is the share of the images that it gets.
+
+    seed: int (2,), the batch's. run: the run's, for layers that cannot draw
+      from a batch's.
     """
-    layer = make_layer(library, name, images.shape[1])
+    layer = make_layer(library, name, images.shape[1], run)
     seeds = tf.random.split(seed, 2)
     if hasattr(layer, "generator"):
         layer.generator.begin(seeds[0])
