@@ -20,7 +20,7 @@ SIZE = "size"
 _JITTER = {
     "brightness_factor": 0.2,
     "contrast_factor": 0.3,
-    "saturation_factor": 0.3,
+    "saturation_factor": (0.3, 0.7),
     "hue_factor": 0.06,
 }
 _SQUARE = {"target_size": (SIZE, SIZE)}
@@ -43,14 +43,14 @@ LAYERS = {
         "RandomHue": {"factor": 0.06},
         "RandomInvert": {"factor": 0.1},
         "RandomPerspective": {"scale": 0.2},
-        "RandomPosterization": {"factor": 4},
+        "RandomPosterization": {"factor": (4, 8)},
         "RandomRotation": {"factor": 1 / 18},
         "RandomSaturation": {"factor": (0.3, 0.7)},
         "RandomSharpness": {"factor": 0.5},
         "RandomShear": {"x_factor": 0.2, "y_factor": 0.2},
         "RandomTranslation": {"height_factor": 0.125, "width_factor": 0.125},
         "RandomZoom": {"height_factor": 0.2},
-        "Solarization": {"threshold_factor": 0.5},
+        "Solarization": {"threshold_factor": 1.0},
     },
     "keras_cv": {
         "AugMix": {},
@@ -85,7 +85,7 @@ LAYERS = {
         "RandomShear": {"x_factor": 0.2, "y_factor": 0.2},
         "RandomTranslation": {"height_factor": 0.125, "width_factor": 0.125},
         "RandomZoom": {"height_factor": 0.2, "width_factor": 0.2},
-        "Solarization": {"addition_factor": 0.2, "threshold_factor": 0.5},
+        "Solarization": {"threshold_factor": (128, 255)},
     },
 }
 _OTHERS = "it chooses between other layers; name those"
