@@ -212,6 +212,13 @@ def test_a_missing_library_is_named(monkeypatch):
         choose(Config(augment=("keras_cv:GridMask",)))
 
 
+def test_a_layer_that_came_later_is_named(monkeypatch):
+    stock.make_layer.cache_clear()
+    monkeypatch.delattr(keras.layers, "RandomErasing")
+    with pytest.raises(UserError, match="keras has no layer RandomErasing"):
+        choose(Config(augment=("keras:RandomErasing",)))
+
+
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [

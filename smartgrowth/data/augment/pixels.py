@@ -144,8 +144,8 @@ def _neighbours(parameters: dict, size: int):
         weights = tf.reduce_sum(weights, axis=1)
         matrix = weights / tf.reduce_sum(weights, axis=2, keepdims=True)
     if "sharpness" in parameters:
+        # A quarter, a half, a quarter.
         smooth = np.sum(np.clip(0.5 - distance / 4, 0, None), axis=0)
-        smooth = np.where(smooth < 0.25, 0, smooth).astype(np.float32)
         detail = np.eye(size, dtype=np.float32) - smooth
         factor = parameters["sharpness"][..., tf.newaxis]
         matrix = (np.eye(size, dtype=np.float32) + factor * detail) @ matrix

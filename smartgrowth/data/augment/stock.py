@@ -138,6 +138,10 @@ def check(library: str, name: str) -> None:
             f"--augment: {entry} needs the package {library.replace('_', '-')}"
             f" ({error})"
         ) from None
+    except AttributeError:
+        raise UserError(
+            f"--augment: this version of {library} has no layer {name}"
+        ) from None
 
 
 @functools.cache
