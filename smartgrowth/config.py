@@ -204,13 +204,21 @@ class Config:
         0.0, "Share of a label spread over the classes that have entered."
     )
     augment: tuple[str, ...] = _setting(
-        ("basic",), "none, basic, or names such as flip,shift.", each=_name
+        ("basic",),
+        "none; basic: flip,shift; strong; names of variants; "
+        "randaugment:N:MAGNITUDE, N of them for each image; keras:NAME or "
+        "keras_cv:NAME, a layer of theirs. They add up: basic,cutout.",
+        each=_name,
     )
     mixup: float = _setting(
-        0.0, "Share of the images that are blended with another, and labels."
+        0.0,
+        "Share of the images that are blended with another, labels too, at "
+        "full strength.",
     )
     cutmix: float = _setting(
-        0.0, "Share of the images that get a patch of another, and labels."
+        0.0,
+        "Share of the images that get a patch of another, labels too, at full "
+        "strength.",
     )
 
     seed: int = _setting(0, "Of weights, batches, orders, augmentation.")
