@@ -25,6 +25,7 @@ from smartgrowth import (
     results,
     run_directory,
     schedules,
+    sheets,
 )
 from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
@@ -286,6 +287,14 @@ class Learner:
         """Writes the trained model, its predictions and the final figures."""
         progress = self.progress
         try:
+            shown = sheets.variants(
+                self.data, self.config.final_size, self.augmentation.variants
+            )
+            shown += sheets.batches(
+                self.config, self.data, self.plan, self.classes, self.samples
+            )
+            path = self.directory / run_directory.AUGMENTATION
+            path.write_bytes(sheets.png(shown))
             results.write_results(
                 self.directory,
                 self.evaluator,
