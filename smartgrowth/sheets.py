@@ -13,7 +13,7 @@ from smartgrowth.plan import Plan
 
 STRENGTHS = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
 SHOWN = 12  # images of each stage
-SIDE = 64  # of a picture on a sheet, in pixels
+SIDE = 88  # of a picture on a sheet, in pixels
 
 # A picture and what it is.
 Captioned = tuple[np.ndarray, str]
