@@ -88,8 +88,9 @@ def test_classes_enter_as_a_file_names_them(tiny_data, tmp_path):
         ("class\nmoon\nsun\nrook\n", "rock crystal left out"),
         ("class\nmoon\nsun\nrook\nmoon\nrock\n", "a class twice"),
         ("class\nmoon\nmars\n", "'mars' is no class"),
-        ("name\nmoon\n", "no column 'class'"),
-        ("", "no column 'class'"),
+        ("name\nmoon\n", "should be 'class'"),
+        ("", "should be 'class'"),
+        ("class,why\n,x\n", "line 2 has no class"),
     ],
 )
 def test_a_file_of_classes_that_will_not_do_is_named(
@@ -105,7 +106,7 @@ def test_a_file_of_classes_that_will_not_do_is_named(
 
 def test_a_file_that_is_not_there_is_named(tiny_data, tmp_path):
     config = Config(class_order=f"file:{tmp_path}/none.csv")
-    with pytest.raises(UserError, match=r"none\.csv cannot be read \(No such"):
+    with pytest.raises(UserError, match=r"none\.csv: cannot be read \(No such"):
         prepare.class_order(config, tiny_data)
 
 
