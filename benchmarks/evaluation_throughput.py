@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     variants = tta.make_variants(
         trained.final_size,
         make_network(trained, 2).stride,
-        "flip" in augment.choose_variants(trained.augment),
+        augment.choose(trained).mirrors,
     )
     sizes = tta.sizes_of(variants)
     data = evaluation.open_run_data(settings, trained, sizes)

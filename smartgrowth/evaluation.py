@@ -41,7 +41,7 @@ def evaluate_run(config: Config) -> dict:
     variants = tta.make_variants(
         trained.final_size,
         network.stride,
-        mirrored="flip" in augment.choose_variants(trained.augment),
+        mirrored=augment.choose(trained).mirrors,
     )
     data = open_run_data(config, trained, tta.sizes_of(variants))
     predict.check_classes(directory, data.class_names)

@@ -3,7 +3,6 @@
 Whatever an order needs (descriptions, lists, an earlier run) is found here.
 """
 
-import csv
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from smartgrowth import (
 )
 from smartgrowth.config import Config
 from smartgrowth.data.store import Data, find_classes
+from smartgrowth.data.user_csv import read_rows
 from smartgrowth.models import Network
 from smartgrowth.plan import Plan, make_network, make_plan, table
 
@@ -73,9 +73,11 @@ def sample_order(config: Config, data: Data) -> list[np.ndarray]:
     if kind == "file":
         listed = _listed_images(rest, data.train.ids)
         return curriculum.listed_images(labels, listed, seed)
-    if name == "iconic":
-        features = descriptors.describe(config, data)
-        return curriculum.iconic_images(features, labels, seed)
+    choose = {"iconic": curriculum.iconic, "medoids": curriculum.medoids}
+    if name in choose:
+        return curriculum.representative_images(
+            choose[name], descriptors.describe(config, data), labels, seed
+        )
     if name == "first":
         return curriculum.images_of_classes(labels)
     return curriculum.random_images(labels, seed)
@@ -156,61 +158,40 @@ def overview(config: Config, plan: Plan, data: Data) -> str:
 
 def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
     order = []
-    for wanted in _read_column(path, "--class_order", "class"):
+    flag = f"--class_order=file:{path}"
+    for _, (wanted,) in read_rows(flag, path, ["class"]):
         found = find_classes(wanted, names)
         if len(found) != 1:
             what = "means several classes" if found else "is no class"
             raise UserError(
-                f"--class_order=file:{path}: {wanted!r} {what} of this "
+                f"{flag}: {wanted!r} {what} of this "
                 f"dataset; its classes are {_some(names)}"
             )
         order += found
     left_out = [names[i] for i in sorted({*range(len(names))} - {*order})]
     if left_out or len(order) > len(names):
         what = f"{_some(left_out)} left out" if left_out else "a class twice"
-        raise UserError(
-            f"--class_order=file:{path}: {what}; name every class once"
-        )
+        raise UserError(f"{flag}: {what}; name every class once")
     return np.array(order, np.int64)
 
 
 def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
     place = {id: index for index, id in enumerate(ids)}
-    wanted = dict.fromkeys(_read_column(path, "--sample_order", "image"))
+    flag = f"--sample_order=file:{path}"
+    rows = read_rows(flag, path, ["image"])
+    wanted = dict.fromkeys(id for _, (id,) in rows)
     listed = [place[id] for id in wanted if id in place]
     if not listed:
         raise UserError(
-            f"--sample_order=file:{path}: none of its {len(wanted):,} images "
+            f"{flag}: none of its {len(wanted):,} images "
             f"is among the training images, such as {ids[0]!r}"
         )
     if len(listed) < len(wanted):
         print(
-            f"--sample_order=file:{path}: {len(wanted) - len(listed):,} of its "
+            f"{flag}: {len(wanted) - len(listed):,} of its "
             f"{len(wanted):,} images are not among the training images"
         )
     return np.array(listed, np.int64)
-
-
-def _read_column(path: str, flag: str, column: str) -> list[str]:
-    """A column of a CSV file, by its header."""
-    try:
-        with (
-            pathlib.Path(path)
-            .expanduser()
-            .open(encoding="utf-8", newline="") as file
-        ):
-            reader = csv.DictReader(file)
-            if column not in (reader.fieldnames or ()):
-                raise UserError(
-                    f"{flag}=file:{path}: there is no column {column!r}; the "
-                    f"first line must name it"
-                )
-            return [row[column].strip() for row in reader if row[column]]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{flag}=file:{path} cannot be read ({reason})"
-        ) from None
 
 
 def _some(names: Sequence[str]) -> str:

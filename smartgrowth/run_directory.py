@@ -29,9 +29,9 @@ HARD = {
     "validation": ("hard_validation.csv", "hard_validation.png"),
 }
 TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
+AUGMENTATION = "augmentation.png"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 EVALUATION, AUDIT = "evaluation.json", "audit.json"
-AUGMENTATION = "augmentation.png"
 REPORT = "report.html"
 PLOTS = (
     "loss.png",

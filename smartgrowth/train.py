@@ -25,6 +25,7 @@ from smartgrowth import (
     results,
     run_directory,
     schedules,
+    sheets,
 )
 from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
@@ -87,7 +88,7 @@ class Learner:
     ):
         self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
-        self.variants = augment.choose_variants(config.augment)
+        self.augmentation = augment.choose(config)
         self.samples = prepare.sample_order(config, data)
         self.hard = prepare.hard_images(config, data)
         machine = devices.find_machine()
@@ -105,7 +106,7 @@ class Learner:
                 cycle_mult=config.cycle_mult,
             )
         )
-        self.accuracy = losses.make_accuracy()
+        self.accuracy = losses.make_accuracy(config.label_smoothing)
         self.model.compile(
             optimizer=optimizers.make_optimizer(
                 config.optimizer,
@@ -137,6 +138,8 @@ class Learner:
             f"{config.model}, {self.model.count_params():,} parameters, on "
             f"{machine.name} in {self.policy} ({why})"
         )
+        if not self.augmentation.is_reproducible:
+            print(augment.NOT_REPRODUCIBLE)
 
     def _enforce_rules(self) -> None:
         if self.config.enforce_rules:
@@ -170,7 +173,7 @@ class Learner:
             first_step=progress.step,
             last_step=end,
             seed=self.config.seed,
-            variants=self.variants,
+            augmentation=self.augmentation,
             label_smoothing=self.config.label_smoothing,
             hard=np.intersect1d(self.hard, images),
         )
@@ -284,13 +287,21 @@ class Learner:
         """Writes the trained model, its predictions and the final figures."""
         progress = self.progress
         try:
+            shown = sheets.variants(
+                self.data, self.config.final_size, self.augmentation.variants
+            )
+            shown += sheets.batches(
+                self.config, self.data, self.plan, self.classes, self.samples
+            )
+            path = self.directory / run_directory.AUGMENTATION
+            path.write_bytes(sheets.png(shown))
             results.write_results(
                 self.directory,
                 self.evaluator,
                 self.network,
                 progress.rows[-1],
                 size=self.config.final_size,
-                mirrored="flip" in self.variants,
+                mirrored=self.augmentation.mirrors,
                 facts={
                     "native_size": self.data.native_size,
                     "train_seconds": progress.train_seconds,

@@ -51,11 +51,14 @@ def test_classes_enter_by_the_likeness_of_their_images(tiny_data, monkeypatch):
     assert near.tolist() == [0, 1, 3, 2]
 
 
-def test_images_enter_iconic_first(tiny_data, monkeypatch):
+@pytest.mark.parametrize("name", ["iconic", "medoids"])
+def test_images_enter_by_what_they_represent(tiny_data, monkeypatch, name):
     features = np.random.default_rng(0).normal(size=(46, 5))
     monkeypatch.setattr(descriptors, "describe", lambda config, data: features)
-    orders = prepare.sample_order(Config(sample_order="iconic"), tiny_data)
-    expected = curriculum.iconic_images(features, tiny_data.train.labels, 0)
+    orders = prepare.sample_order(Config(sample_order=name), tiny_data)
+    expected = curriculum.representative_images(
+        getattr(curriculum, name), features, tiny_data.train.labels, 0
+    )
     for order, wanted in zip(orders, expected, strict=True):
         np.testing.assert_array_equal(order, wanted)
 
@@ -85,8 +88,9 @@ def test_classes_enter_as_a_file_names_them(tiny_data, tmp_path):
         ("class\nmoon\nsun\nrook\n", "rock crystal left out"),
         ("class\nmoon\nsun\nrook\nmoon\nrock\n", "a class twice"),
         ("class\nmoon\nmars\n", "'mars' is no class"),
-        ("name\nmoon\n", "no column 'class'"),
-        ("", "no column 'class'"),
+        ("name\nmoon\n", "should be 'class'"),
+        ("", "should be 'class'"),
+        ("class,why\n,x\n", "line 2 has no class"),
     ],
 )
 def test_a_file_of_classes_that_will_not_do_is_named(
@@ -102,7 +106,7 @@ def test_a_file_of_classes_that_will_not_do_is_named(
 
 def test_a_file_that_is_not_there_is_named(tiny_data, tmp_path):
     config = Config(class_order=f"file:{tmp_path}/none.csv")
-    with pytest.raises(UserError, match=r"none\.csv cannot be read \(No such"):
+    with pytest.raises(UserError, match=r"none\.csv: cannot be read \(No such"):
         prepare.class_order(config, tiny_data)
 
 

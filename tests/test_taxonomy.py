@@ -6,7 +6,7 @@ import re
 import pytest
 
 from smartgrowth import UserError, data
-from smartgrowth.curriculum import class_order
+from smartgrowth.curriculum import grouped_classes
 from smartgrowth.data import store, taxonomy
 
 # Of tiny_imagenet, in its manner.
@@ -104,7 +104,7 @@ def test_names_that_wordnet_does_not_know_have_no_groups(names):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_class_order_by_wordnet_puts_siblings_last(seed):
     groups = taxonomy.find_groups(NAMES)
-    order = class_order("taxonomy", NAMES, groups, seed)
+    order = grouped_classes("taxonomy", NAMES, groups, seed)
     entering = [groups[NAMES[index]] for index in order]
     assert set(entering[:4]) == {"dog", "cat", "vehicle", "food"}
     assert set(entering[4:7]) == {"dog", "cat", "vehicle"}
@@ -168,7 +168,9 @@ def test_a_mistake_in_the_table_is_named_with_the_way_out(
 
 def test_a_table_that_is_not_there_is_named(tmp_path):
     path = str(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="none.csv: cannot be read.*PATH"):
+    with pytest.raises(
+        UserError, match="none.csv: cannot be read.*class,group"
+    ):
         read(path)
 
 

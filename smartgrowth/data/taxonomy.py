@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from smartgrowth import UserError
 from smartgrowth.data import store
+from smartgrowth.data.user_csv import read_rows
 
 # The groups of the 1,000 ImageNet classes; its head says whence.
 WORDNET_GROUPS = pathlib.Path(__file__).with_name("wordnet_groups.csv")
@@ -78,7 +79,7 @@ def read_groups(
     """
     groups: dict[str, str] = {}
     unknown = []
-    for line, name, group in _read_rows(path):
+    for line, (name, group) in read_rows(f"--taxonomy={path}", path, COLUMNS):
         found = store.find_classes(name, class_names)
         if len(found) > 1:
             several = ", ".join(class_names[index] for index in found)
@@ -110,37 +111,3 @@ def read_groups(
             * (len(unknown) > 3)
         )
     return groups
-
-
-def _read_rows(path: str) -> list[tuple[int, str, str]]:
-    """Line, class and group of every row that is not blank."""
-    try:
-        # As Excel writes it, too: with a byte order mark.
-        text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
-    except OSError as error:
-        raise UserError(
-            f"--taxonomy={path}: cannot be read ({error.strerror or error}); "
-            "pass --taxonomy=PATH of a CSV of class,group"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"--taxonomy={path}: is not UTF-8 text; save it as a CSV in UTF-8"
-        ) from error
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if not set(COLUMNS) <= set(reader.fieldnames or ()):
-        raise UserError(
-            f"--taxonomy={path}: its first line is "
-            f"{','.join(reader.fieldnames or ())[:60]!r}; it should be "
-            f"{','.join(COLUMNS)!r}"
-        )
-    rows = []
-    for row in reader:
-        name, group = ((row[column] or "").strip() for column in COLUMNS)
-        if not name or not group:
-            lacking = "class" if group else "group"
-            raise UserError(
-                f"--taxonomy={path}: line {reader.line_num} has no {lacking} "
-                f"({name or group!r}); a name with a comma in it wants quotes"
-            )
-        rows.append((reader.line_num, name, group))
-    return rows

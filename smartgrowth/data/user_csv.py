@@ -1,0 +1,52 @@
+"""Reading a CSV that a user names by a flag."""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+
+from smartgrowth import UserError
+
+
+def read_rows(
+    flag: str, path: str, columns: Sequence[str]
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Line number and these columns of every row, without blanks around them.
+
+    flag: as the user gave it, "--taxonomy=groups.csv", for messages.
+
+    Raises:
+      UserError: the file cannot be read, has not these columns in its first
+        line, or leaves one of them empty.
+    """
+    wanted = ",".join(columns)
+    try:
+        # As Excel writes it, too: with a byte order mark.
+        text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(
+            f"{flag}: cannot be read ({error.strerror or error}); name a CSV "
+            f"whose first line is {wanted}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{flag}: is not UTF-8 text; save it as a CSV in UTF-8"
+        ) from error
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    if not set(columns) <= set(reader.fieldnames or ()):
+        raise UserError(
+            f"{flag}: its first line is "
+            f"{','.join(reader.fieldnames or ())[:60]!r}; it should be "
+            f"{wanted!r}"
+        )
+    rows = []
+    for row in reader:
+        values = tuple((row[column] or "").strip() for column in columns)
+        if not all(values):
+            lacking = columns[values.index("")]
+            shown = next(filter(None, values), "")
+            raise UserError(
+                f"{flag}: line {reader.line_num} has no {lacking} "
+                f"({shown!r}); a name with a comma in it wants quotes"
+            )
+        rows.append((reader.line_num, values))
+    return rows
