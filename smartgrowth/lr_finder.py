@@ -142,7 +142,7 @@ def choose(curve: Curve, before: Sequence[float]) -> float:
         return before[-1]
     raise UserError(
         "--lr=auto: the loss never fell, whatever the rate; give one yourself, "
-        "--lr=NUMBER, or test others with --lr_min and --lr_max"
+        "--lr=NUMBER, or test others, --lr_min and --lr_max; and --restart"
     )
 
 
@@ -198,10 +198,13 @@ def describe(curve: Curve) -> str:
         )
     used, *others = SUGGESTIONS
     rest = ", ".join(f"{SUGGESTIONS[name]} {found[name]:g}" for name in others)
-    return (
+    line = (
         f"rate found: {found[used]:g} ({SUGGESTIONS[used]}; {rest}), {cost}, "
         "not counted as training"
     )
+    if curve.smoothed.argmin() == len(curve.smoothed) - 1:
+        line += f"; the loss still fell at {curve.rates[-1]:.2g}"
+    return line
 
 
 def write_curve(directory: pathlib.Path, curve: Curve) -> pathlib.Path:

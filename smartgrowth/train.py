@@ -83,6 +83,8 @@ def find_rate(config: Config, data: Data) -> lr_finder.Curve:
     learner = Learner(config, data, plan, network, classes, directory, "")
     curve = learner.test_rates(lr_finder.stage_to_test(plan, config.lr))
     print(lr_finder.describe(curve))
+    if curve.suggestions:
+        print(f"--lr=auto takes {lr_finder.choose(curve, []):g}")
     print(f"the curve: {lr_finder.write_curve(directory, curve)}")
     return curve
 
@@ -175,6 +177,8 @@ class Learner:
         curve = self.test_rates(tested)
         self.line.say(lr_finder.describe(curve))
         found.append(lr_finder.choose(curve, found))
+        if not curve.suggestions:
+            self.line.say(f"the rate of the stage before stays: {found[-1]:g}")
         self.set_rate(found)
         self.write_schedule()
         last = progress.rows[-1]["val_accuracy"] if progress.rows else None

@@ -100,6 +100,12 @@ def test_the_line_names_every_suggestion():
         assert f"{rate:g}" in line
         assert lr_finder.SUGGESTIONS[name] in line
     assert "100 steps in 1 s, not counted as training" in line
+    assert "still fell" not in line
+
+
+def test_a_curve_that_ends_too_early_says_so():
+    curve = make_curve(valley_of_losses()[:50])
+    assert "the loss still fell at 0.003" in lr_finder.describe(curve)
 
 
 # The test itself
@@ -157,9 +163,13 @@ def fit(model, rates):
         model.train_on_batch(*batch)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize(
-    "policy", ["float32", "mixed_bfloat16", "mixed_float16"]
+    ("policy", "optimizer"),
+    [
+        ("float32", "sgd"),
+        ("mixed_bfloat16", "adamw"),
+        ("mixed_float16", "adamw"),
+    ],
 )
 def test_a_test_leaves_everything_as_it_was(policy, optimizer):
     """Weights, moments, clock, loss scale, metrics: bit for bit."""
@@ -292,17 +302,28 @@ def auto_config(tiny_config):
 
 @pytest.fixture
 def searches(monkeypatch):
-    """Replaces the test by one that finds 0.01, 0.02, ...; the stages seen."""
-    seen = []
+    """The stages that are tested, and at which step."""
+    seen, test_rates = [], train.Learner.test_rates
 
-    def test_rates(learner, stage):
+    def look(learner, stage):
         seen.append((stage.index, learner.progress.step))
-        curve = make_curve(valley_of_losses())
-        scale = 0.01 * len(seen) / curve.suggestions[USED]
-        return make_curve(curve.losses, curve.rates * scale)
+        return test_rates(learner, stage)
 
-    monkeypatch.setattr(train.Learner, "test_rates", test_rates)
+    monkeypatch.setattr(train.Learner, "test_rates", look)
     return seen
+
+
+@pytest.fixture
+def curves(monkeypatch, searches):
+    """What the tests find instead, one after another."""
+    found = []
+
+    def find(learner, stage):
+        searches.append((stage.index, learner.progress.step))
+        return found[len(searches) - 1]
+
+    monkeypatch.setattr(train.Learner, "test_rates", find)
+    return found
 
 
 def read_rates(directory: pathlib.Path) -> np.ndarray:
@@ -310,23 +331,63 @@ def read_rates(directory: pathlib.Path) -> np.ndarray:
         return np.array([float(row["lr"]) for row in csv.DictReader(file)])
 
 
-def test_auto_tests_the_stage_that_costs_most_before_the_first_step(
-    auto_config, tiny_data, searches
+def test_auto_trains_as_if_the_rate_had_been_given(
+    auto_config, tiny_data, tmp_path, searches, capsys
 ):
-    config = auto_config(stage_steps=(9, 2), schedule="constant")
-    directory = train.train(config, tiny_data)
-    plan, _, _ = prepare.plan_run(config, tiny_data)
-    costs = [plan.gflops_of(stage) for stage in plan.stages]
-    assert searches == [(int(np.argmax(costs)), 0)]
-    assert read_rates(directory) == pytest.approx([0.01] * 11)
-    metrics = json.loads((directory / "metrics.json").read_text())
-    assert metrics["found_rates"] == [0.01]
+    """Found on the stage that costs most, before the first step."""
+    settings = {"stage_steps": (4, 5), "deterministic": True}
+    found = train.train(auto_config(**settings), tiny_data)
+    assert searches == [(1, 0)]
+    (rate,) = json.loads((found / "metrics.json").read_text())["found_rates"]
+    assert f"rate found: {rate:g} (steepest" in capsys.readouterr().out
+    assert read_rates(found).max() == pytest.approx(rate, rel=1e-5)
+    given = train.train(
+        auto_config(lr=rate, workdir=str(tmp_path / "given"), **settings),
+        tiny_data,
+    )
+    assert len(searches) == 1
+    assert (found / "schedule.csv").read_text() == (
+        given / "schedule.csv"
+    ).read_text()
+    one, other = (
+        checkpoint.load(run / "checkpoints")[0] for run in (found, given)
+    )
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def test_a_run_without_a_rate_stops_and_says_what_to_give(
+    auto_config, tiny_data, curves
+):
+    curves.append(make_curve(np.full(100, 3.0)))
+    with pytest.raises(UserError, match="--lr=NUMBER.*--restart"):
+        train.train(auto_config(), tiny_data)
+
+
+def test_the_ends_of_the_test_are_part_of_a_run_that_uses_it(
+    auto_config, tiny_data
+):
+    number, auto, other = (
+        run_directory.identify(config, tiny_data)
+        for config in (
+            auto_config(lr=0.1, lr_max=0.5),
+            auto_config(),
+            auto_config(lr_max=0.5),
+        )
+    )
+    assert "lr_max" not in number
+    assert auto["lr"] == "auto" and auto["lr_max"] == 1.0
+    assert auto != other
 
 
 def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
-    auto_config, tiny_data, searches, monkeypatch
+    auto_config, tiny_data, searches, curves, monkeypatch
 ):
     """Stopped right after the second search, it goes on without another."""
+    curve = make_curve(valley_of_losses())
+    for rate in (0.01, 0.02):
+        scale = rate / curve.suggestions[USED]
+        curves.append(make_curve(curve.losses, curve.rates * scale))
     config = auto_config(lr="auto:stage", schedule="constant")
     save, states = checkpoint.save, []
 
@@ -395,6 +456,7 @@ def test_the_mode_writes_curve_and_plot_and_no_run(
     assert (directory / "lr_find.png").read_bytes()[:4] == b"\x89PNG"
     output = capsys.readouterr().out
     assert lr_finder.describe(curve) in output
+    assert f"--lr=auto takes {curve.suggestions[USED]:g}" in output
     assert "testing learning rates on stage 2" in output
 
 
