@@ -22,10 +22,11 @@ STEPS = 100
 # curve said nothing. With these it falls to half, and the rates at which it
 # breaks down, 0.02 and 0.015 on 10 classes of Tiny-ImageNet, stand out.
 BATCHES = 4
+FIRST = 10  # losses that count as its start
 MOMENTUM = 0.9  # between the schedules' 0.85, at their peak, and 0.95
 SMOOTHING = 0.9
 DIVERGED = 4.0  # times the lowest smoothed loss
-NOISE = 1.5  # deviations of a batch's loss that are no descent yet
+NOISE = 2.0  # deviations of a batch's loss that are no descent yet
 SAY_SECONDS = 10.0
 CSV, PLOT = "lr_find.csv", "lr_find.png"
 # suggestion -> its name in words; the first is the one that --lr=auto takes.
@@ -174,13 +175,12 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     smoothed = smooth(losses)
     if not _descends(losses, smoothed):
         return {}
-    lowest = int(smoothed.argmin())
-    slopes = np.gradient(smoothed, np.log(rates))
-    # Of a few losses the average moves as they do.
-    slopes[: min(_first(losses), lowest)] = np.inf
+    # Not among the first, whose average moves as they do.
+    lowest = FIRST + int(smoothed[FIRST:].argmin())
+    slopes = np.gradient(smoothed, np.log(rates))[FIRST : lowest + 1]
     first, last = _longest_descent(smoothed)
     found = {
-        "steepest": rates[slopes[: lowest + 1].argmin()],
+        "steepest": rates[FIRST + slopes.argmin()],
         "valley": rates[(first + last) // 2],
         "minimum": rates[lowest] / 10,
     }
@@ -258,10 +258,12 @@ def draw(figure, curve: Curve) -> str:
 def _diverged(losses: list[float]) -> bool:
     if not np.isfinite(losses[-1]):
         return True
+    if len(losses) < 2 * FIRST:
+        return False
     smoothed = smooth(losses)
-    lowest = smoothed.min()
+    lowest = smoothed[FIRST:].min()
     start, least = _start(losses)
-    if smoothed[-1] > max(DIVERGED * lowest, start):
+    if smoothed[-1] > max(DIVERGED * lowest, start + least):
         return True
     won, lost = start - lowest, smoothed[-1] - lowest
     return won > least and lost > max(won / 2, least)
@@ -269,25 +271,19 @@ def _diverged(losses: list[float]) -> bool:
 
 def _descends(losses: np.ndarray, smoothed: np.ndarray) -> bool:
     """Whether the loss fell by more than batches differ."""
-    if len(losses) < 3:
+    if len(losses) < 2 * FIRST:
         return False
     start, least = _start(losses)
-    return start - smoothed.min() > least
+    return start - smoothed[FIRST:].min() > least
 
 
 def _start(losses) -> tuple[float, float]:
     """The loss at rates that teach nothing yet, and the least real descent."""
     losses = np.asarray(losses)
-    start = losses[: _first(losses)].mean()
+    start = losses[:FIRST].mean()
     # A median: what happens where the loss diverges says nothing of noise.
-    moves = np.abs(np.diff(losses)) if len(losses) > 1 else losses * 0
-    deviation = np.median(moves) / (0.6745 * np.sqrt(2))
+    deviation = np.median(np.abs(np.diff(losses))) / (0.6745 * np.sqrt(2))
     return float(start), float(max(NOISE * deviation, 0.02 * start))
-
-
-def _first(losses) -> int:
-    """How many losses count as its start."""
-    return min(STEPS // 10, max(len(losses) // 3, 1))
 
 
 def _longest_descent(values: np.ndarray) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def test_a_shifted_curve_shifts_every_suggestion():
         assert high[name] == pytest.approx(8 * rate, rel=0.07)  # two digits
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_nothing_is_suggested_where_nothing_falls(seed):
     noise = np.random.default_rng(seed).normal(size=len(RATES))
     flat = 3 + 0.2 * noise
@@ -331,6 +331,7 @@ def read_rates(directory: pathlib.Path) -> np.ndarray:
         return np.array([float(row["lr"]) for row in csv.DictReader(file)])
 
 
+@pytest.mark.slow
 def test_auto_trains_as_if_the_rate_had_been_given(
     auto_config, tiny_data, tmp_path, searches, capsys
 ):
