@@ -25,6 +25,12 @@ RATES = lr_finder.rising_rates(1e-5, 1.0)
 USED = next(iter(lr_finder.SUGGESTIONS))
 
 
+def values_of(variables) -> dict[str, np.ndarray]:
+    """Copies: an array may share its memory with the variable."""
+    collected = checkpoint.collect(variables)
+    return {name: np.array(value) for name, value in collected.items()}
+
+
 def make_curve(losses, rates=RATES) -> Curve:
     losses = np.asarray(losses, np.float64)
     rates = np.asarray(rates)[: len(losses)]
@@ -175,10 +181,10 @@ def test_a_test_leaves_everything_as_it_was(policy, optimizer):
     """Weights, moments, clock, loss scale, metrics: bit for bit."""
     model, variables = make_model(policy, optimizer)
     fit(model, np.full(6, 0.01))
-    before = checkpoint.collect(variables)
+    before = values_of(variables)
     curve = search(model, variables, first_step=3)
     assert curve.suggestions
-    after = checkpoint.collect(variables)
+    after = values_of(variables)
     assert before.keys() == after.keys()
     for name in before:
         np.testing.assert_array_equal(before[name], after[name], err_msg=name)
@@ -188,9 +194,9 @@ def test_a_test_leaves_everything_as_it_was(policy, optimizer):
     fit(other, np.full(6, 0.01))
     for each in (model, other):
         fit(each, np.full(6, 0.01))
-    for name, value in checkpoint.collect(others).items():
+    for name, value in values_of(others).items():
         np.testing.assert_array_equal(
-            checkpoint.collect(variables)[name], value, err_msg=name
+            values_of(variables)[name], value, err_msg=name
         )
 
 
@@ -198,9 +204,9 @@ def test_what_is_not_put_back_is_seen(monkeypatch):
     """The control of the test above."""
     monkeypatch.setattr(checkpoint, "restore", lambda *_: None)
     model, variables = make_model()
-    before = checkpoint.collect(variables)
+    before = values_of(variables)
     search(model, variables)
-    after = checkpoint.collect(variables)
+    after = values_of(variables)
     changed = {
         name.partition("/")[0]
         for name in before
@@ -254,19 +260,19 @@ def test_a_loss_that_is_no_number_ends_a_test_and_is_no_part_of_it():
     model, variables = make_model()
     batches = list(make_batches(20))
     batches[12] = (batches[12][0] * np.nan, batches[12][1])
-    before = checkpoint.collect(variables)
+    before = values_of(variables)
     curve = lr_finder.run_range_test(
         model, batches, RATES, first_step=0, variables=variables
     )
     assert len(curve.rates) == 12
     assert np.all(np.isfinite(curve.losses))
-    for name, value in checkpoint.collect(variables).items():
+    for name, value in values_of(variables).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
 def test_a_test_that_is_stopped_leaves_everything_as_it_was():
     model, variables = make_model()
-    before = checkpoint.collect(variables)
+    before = values_of(variables)
     stop = threading.Event()
 
     def batches():
@@ -282,7 +288,7 @@ def test_a_test_that_is_stopped_leaves_everything_as_it_was():
             variables=variables,
             stop=stop,
         )
-    for name, value in checkpoint.collect(variables).items():
+    for name, value in values_of(variables).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
@@ -427,14 +433,14 @@ def test_a_stage_of_a_few_images_is_tested_like_any_other(
         grow_samples=(2, None), stage_steps=(3, 3), precision=precision
     )
     learner = make_learner(config, tiny_data)
-    before = checkpoint.collect(learner.keeper.variables)
+    before = values_of(learner.keeper.variables)
     stage = learner.plan.stages[0]
     assert (stage.num_images, stage.steps) == (8, 3)
     curve = learner.test_rates(stage)
     assert curve.suggestions
     assert 1e-5 < curve.suggestions[USED] < 1
     assert "testing learning rates on stage 1" in capsys.readouterr().out
-    for name, value in checkpoint.collect(learner.keeper.variables).items():
+    for name, value in values_of(learner.keeper.variables).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
