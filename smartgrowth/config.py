@@ -33,7 +33,7 @@ CLASS_ORDERS = (
     "far_first",
     "near_first",
 )
-SAMPLE_ORDERS = ("random", "first", "iconic")
+SAMPLE_ORDERS = ("random", "first", "iconic", "medoids")
 AUTO_RATES = ("auto", "auto:stage")  # --lr, where it is to be found
 _RATE = "a number above 0, auto or auto:stage"
 ALL = None  # in --grow_samples and --grow_classes
@@ -107,6 +107,7 @@ class Config:
         "random",
         "Order in which a class's images enter: random; first, as they are "
         "stored; iconic: the medoid first, then whatever is worst represented; "
+        "medoids: the medoid first, then what best represents the rest; "
         "hardest:RUN, by their loss in a finished run; file:PATH, a CSV of "
         "ids.",
     )
@@ -212,13 +213,21 @@ class Config:
         0.0, "Share of a label spread over the classes that have entered."
     )
     augment: tuple[str, ...] = _setting(
-        ("basic",), "none, basic, or names such as flip,shift.", each=_name
+        ("basic",),
+        "none; basic: flip,shift; strong; names of variants; "
+        "randaugment:N:MAGNITUDE, N of them for each image; keras:NAME or "
+        "keras_cv:NAME, a layer of theirs. They add up: basic,cutout.",
+        each=_name,
     )
     mixup: float = _setting(
-        0.0, "Share of the images that are blended with another, and labels."
+        0.0,
+        "Share of the images that are blended with another, labels too, at "
+        "full strength.",
     )
     cutmix: float = _setting(
-        0.0, "Share of the images that get a patch of another, and labels."
+        0.0,
+        "Share of the images that get a patch of another, labels too, at full "
+        "strength.",
     )
 
     seed: int = _setting(0, "Of weights, batches, orders, augmentation.")
@@ -313,10 +322,10 @@ class Config:
     @property
     def needs_descriptor(self) -> bool:
         """Whether an order asks how alike images are."""
-        return self.sample_order == "iconic" or self.class_order in (
-            "far_first",
-            "near_first",
-        )
+        return self.sample_order in (
+            "iconic",
+            "medoids",
+        ) or self.class_order in ("far_first", "near_first")
 
     @property
     def replay(self) -> tuple[str, float] | None:

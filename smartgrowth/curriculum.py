@@ -4,15 +4,16 @@ Every order is a permutation, so the stages that take its beginnings are nested.
 Arrays in, arrays out; where they come from is `prepare`'s affair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from smartgrowth import UserError
 
-# Images of a class after which `iconic` goes on at random: every one of them
-# costs a pass over the class, and beyond so many none stands out.
-COVER = 1000
+# Images of a class after which an order goes on at random: every one of them
+# costs a pass over the class, or over its pairs, and so late none stands out.
+COVER, MEDOIDS = 1000, 100
+PAIRED = 4000  # images of a class, at most, whose pairs are all compared
 
 
 def random_classes(count: int, seed: int) -> np.ndarray:
@@ -103,26 +104,50 @@ def random_images(labels: np.ndarray, seed: int) -> list[np.ndarray]:
     ]
 
 
-def iconic_images(
-    features: np.ndarray, labels: np.ndarray, seed: int
+def representative_images(
+    choose: Callable[[np.ndarray], np.ndarray],
+    features: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
 ) -> list[np.ndarray]:
-    """The medoid of each class first, then a cover of the class.
+    """Each class's images as `choose` has them, the others after, at random.
 
-    Each next image is the one worst represented so far: whose nearest one among
-    those before is farthest away. features: (N, D). The seed orders only what
-    comes after `COVER` images.
+    choose: `iconic` or `medoids`. features: (N, D).
     """
     orders = []
     for label, indices in enumerate(images_of_classes(labels)):
-        order = iconic(features[indices])
+        order = choose(features[indices])
         rest = np.setdiff1d(np.arange(len(indices)), order)
         rest = np.random.default_rng([seed, 4, label]).permutation(rest)
         orders.append(indices[np.concatenate([order, rest])])
     return orders
 
 
+def medoids(features: np.ndarray, limit: int = MEDOIDS) -> np.ndarray:
+    """Indices of up to `limit` of (N, D) descriptions, the medoid first.
+
+    Each next one is that which brings all N nearest, on average, to those
+    chosen: the BUILD of PAM (Kaufman and Rousseeuw 1990). Of more than `PAIRED`
+    images, some are chosen from and looked at, always the same ones.
+    """
+    some = np.random.default_rng(0).permutation(len(features))[:PAIRED]
+    distances = _distances(features[some], features[some])
+    order: list[int] = []
+    nearest = np.full(len(some), np.inf)
+    while len(order) < min(limit, len(some)):
+        totals = np.minimum(distances, nearest).sum(axis=1)
+        totals[order] = np.inf  # not again, though others bring nothing either
+        order.append(int(totals.argmin()))
+        nearest = np.minimum(nearest, distances[order[-1]])
+    return some[order]
+
+
 def iconic(features: np.ndarray, limit: int = COVER) -> np.ndarray:
-    """Indices of up to `limit` of (N, D) descriptions: medoid, then cover."""
+    """Indices of up to `limit` of (N, D) descriptions: medoid, then cover.
+
+    Each next one is that which is worst represented so far: whose nearest one
+    among those before is farthest away.
+    """
     total = sum(  # a part at a time, so that a class of any size fits
         _distances(features, features[start : start + 1000]).sum(axis=1)
         for start in range(0, len(features), 1000)

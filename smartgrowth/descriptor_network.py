@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from smartgrowth import devices, losses, optimizers, schedules
-from smartgrowth.data import pipeline
+from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import Data
 from smartgrowth.models import Network
 from smartgrowth.plan import Stage
@@ -86,7 +86,7 @@ def _train(data: Data, size: int, tell) -> keras.Model:
         first_step=0,
         last_step=STEPS,
         seed=SEED,
-        variants=("flip", "shift"),
+        augmentation=augment.Augmentation(("flip", "shift")),
     )
     progress = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: tell("step", batch + 1, STEPS)

@@ -26,13 +26,27 @@ def masked_crossentropy(targets, logits):
     return -ops.sum(ops.maximum(targets, 0.0) * log_probabilities, axis=-1)
 
 
-def masked_accuracy(targets, logits):
-    """1.0 where the likeliest entered class has the largest target."""
+def masked_accuracy(targets, logits, label_smoothing: float = 0.0):
+    """The weight of the likeliest entered class in the label, float32 (batch,).
+
+    Of an image of one class that is plain accuracy, 1 or 0. One mixed of two,
+    0.7 of the one and 0.3 of the other, counts 0.7 if the network names the
+    first and 0.3 if the second: even the best answer is less than 1.
+
+    label_smoothing: the share of the targets that is spread evenly over the
+      entered classes; it is undone.
+    """
     best = ops.argmax(mask_logits(targets, logits), axis=-1)
-    hit = ops.equal(best, ops.argmax(targets, axis=-1))
-    return ops.cast(hit, "float32")
+    chosen = ops.one_hot(best, targets.shape[-1], dtype="float32")
+    weight = ops.sum(chosen * targets, axis=-1)
+    if label_smoothing:
+        entered = ops.sum(ops.cast(targets >= 0, "float32"), axis=-1)
+        weight = (weight - label_smoothing / entered) / (1 - label_smoothing)
+    return weight
 
 
-def make_accuracy() -> keras.metrics.Metric:
+def make_accuracy(label_smoothing: float = 0.0) -> keras.metrics.Metric:
     """The running mean of `masked_accuracy`."""
-    return keras.metrics.MeanMetricWrapper(masked_accuracy, name="accuracy")
+    return keras.metrics.MeanMetricWrapper(
+        masked_accuracy, name="accuracy", label_smoothing=label_smoothing
+    )

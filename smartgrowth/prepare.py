@@ -74,9 +74,11 @@ def sample_order(config: Config, data: Data) -> list[np.ndarray]:
     if kind == "file":
         listed = _listed_images(rest, data.train.ids)
         return curriculum.listed_images(labels, listed, seed)
-    if name == "iconic":
-        features = descriptors.describe(config, data)
-        return curriculum.iconic_images(features, labels, seed)
+    choose = {"iconic": curriculum.iconic, "medoids": curriculum.medoids}
+    if name in choose:
+        return curriculum.representative_images(
+            choose[name], descriptors.describe(config, data), labels, seed
+        )
     if name == "first":
         return curriculum.images_of_classes(labels)
     return curriculum.random_images(labels, seed)

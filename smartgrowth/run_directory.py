@@ -28,6 +28,7 @@ HARD = {
     "validation": ("hard_validation.csv", "hard_validation.png"),
 }
 TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
+AUGMENTATION = "augmentation.png"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 REPORT = "report.html"
 PLOTS = ("loss.png", "accuracy.png", "loss_by_size.png", "learning_rate.png")
@@ -313,5 +314,6 @@ def _clear(directory: pathlib.Path) -> None:
     shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
     hard = (*HARD["train"], *HARD["validation"], TRAIN_PREDICTIONS, ORDERS)
-    for name in (*results, *hard, REPORT, *PLOTS, DATA_REPORT, FLAGS, PLAN):
+    pictures = (*PLOTS, AUGMENTATION)
+    for name in (*results, *hard, *pictures, REPORT, DATA_REPORT, FLAGS, PLAN):
         (directory / name).unlink(missing_ok=True)

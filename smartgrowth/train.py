@@ -25,6 +25,7 @@ from smartgrowth import (
     report,
     results,
     run_directory,
+    sheets,
 )
 from smartgrowth.config import Config
 from smartgrowth.data import augment, pipeline
@@ -104,7 +105,7 @@ class Learner:
     ):
         self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
-        self.variants = augment.choose_variants(config.augment)
+        self.augmentation = augment.choose(config)
         self.samples = prepare.sample_order(config, data)
         self.hard = prepare.hard_images(config, data)
         machine = devices.find_machine()
@@ -115,7 +116,7 @@ class Learner:
         self.rate = None  # until it is found, if --lr says so
         if not config.finds_rate:
             self.set_rate(config.lr)
-        self.accuracy = losses.make_accuracy()
+        self.accuracy = losses.make_accuracy(config.label_smoothing)
         self.model.compile(
             optimizer=optimizers.make_optimizer(
                 config.optimizer,
@@ -148,6 +149,8 @@ class Learner:
             f"{config.model}, {self.model.count_params():,} parameters, on "
             f"{machine.name} in {self.policy} ({why})"
         )
+        if not self.augmentation.is_reproducible:
+            print(augment.NOT_REPRODUCIBLE)
 
     def _enforce_rules(self) -> None:
         if self.config.enforce_rules:
@@ -225,7 +228,7 @@ class Learner:
             first_step=first_step,
             last_step=last_step,
             seed=self.config.seed,
-            variants=self.variants,
+            augmentation=self.augmentation,
             label_smoothing=self.config.label_smoothing,
             hard=np.intersect1d(self.hard, images),
         )
@@ -359,13 +362,21 @@ class Learner:
         """Writes the trained model, its predictions and the final figures."""
         progress = self.progress
         try:
+            shown = sheets.variants(
+                self.data, self.config.final_size, self.augmentation.variants
+            )
+            shown += sheets.batches(
+                self.config, self.data, self.plan, self.classes, self.samples
+            )
+            path = self.directory / run_directory.AUGMENTATION
+            path.write_bytes(sheets.png(shown))
             results.write_results(
                 self.directory,
                 self.evaluator,
                 self.network,
                 progress.rows[-1],
                 size=self.config.final_size,
-                mirrored="flip" in self.variants,
+                mirrored=self.augmentation.mirrors,
                 facts={
                     "native_size": self.data.native_size,
                     "train_seconds": progress.train_seconds,

@@ -3,20 +3,21 @@
 import numpy as np
 import pytest
 
-from smartgrowth import UserError
+from smartgrowth import UserError, curriculum
 from smartgrowth.curriculum import (
     centroids,
     far_first,
     grouped_classes,
     hardest_images,
     iconic,
-    iconic_images,
     images_of_classes,
     listed_images,
+    medoids,
     near_first,
     oversample,
     random_classes,
     random_images,
+    representative_images,
     stage_images,
 )
 from smartgrowth.plan import Stage
@@ -73,7 +74,12 @@ def test_a_taxonomy_needs_groups():
 SAMPLE_ORDERS = {
     "random": lambda seed: random_images(LABELS, seed),
     "first": lambda seed: images_of_classes(LABELS),
-    "iconic": lambda seed: iconic_images(FEATURES, LABELS, seed),
+    "iconic": lambda seed: representative_images(
+        iconic, FEATURES, LABELS, seed
+    ),
+    "medoids": lambda seed: representative_images(
+        medoids, FEATURES, LABELS, seed
+    ),
     "hardest": lambda seed: hardest_images(LABELS, FEATURES[:, 0]),
     "file": lambda seed: listed_images(LABELS, np.array([3, 19, 7]), seed),
 }
@@ -224,15 +230,41 @@ def test_a_medoid_is_the_same_counted_in_parts():
     assert iconic(points, limit=1).tolist() == [sums.argmin()]
 
 
+def test_each_next_medoid_brings_the_images_nearest():
+    # 4.9 in all from 5; then 0, 1 and 2 lie far, 9 and 10 as far but fewer.
+    line = np.array([[0.0], [1.0], [2.0], [5.0], [9.0], [10.0], [5.5]])
+    assert medoids(line, limit=3).tolist() == [3, 1, 4]
+
+
+def test_medoids_are_chosen_greedily():
+    points = np.random.default_rng(3).normal(size=(60, 3))
+    gaps = np.linalg.norm(points[:, None] - points, axis=2)
+    order = medoids(points, limit=8)
+    for count in range(1, 8):
+        before = gaps[order[:count]].min(axis=0)
+        totals = np.minimum(gaps, before).sum(axis=1)
+        assert totals[order[count]] == pytest.approx(totals.min())
+    assert order[0] == iconic(points, limit=1)[0] == gaps.sum(axis=1).argmin()
+
+
+def test_of_very_many_images_some_are_looked_at(monkeypatch):
+    monkeypatch.setattr(curriculum, "PAIRED", 20)
+    points = np.random.default_rng(4).normal(size=(50, 3))
+    order = medoids(points)
+    assert len(order) == len(set(order)) == 20
+    assert order.tolist() == medoids(points).tolist()
+    assert max(order) >= 20  # not just the first ones
+
+
 def test_iconic_orders_are_each_classs_own():
-    orders = iconic_images(FEATURES, LABELS, seed=0)
+    orders = SAMPLE_ORDERS["iconic"](0)
     indices = np.flatnonzero(LABELS == 2)
     np.testing.assert_array_equal(orders[2], indices[iconic(FEATURES[indices])])
 
 
 def test_beyond_the_cover_the_order_is_random(monkeypatch):
     monkeypatch.setattr(iconic, "__defaults__", (3,))
-    one, other = (iconic_images(FEATURES, LABELS, seed)[2] for seed in (0, 1))
+    one, other = (SAMPLE_ORDERS["iconic"](seed)[2] for seed in (0, 1))
     assert one[:3].tolist() == other[:3].tolist()
     assert sorted(one) == sorted(other)
     assert one.tolist() != other.tolist()

@@ -130,8 +130,8 @@ def test_every_training_image_gets_a_finite_row(
     assert described.shape == (count, count // 8)
     assert described.dtype == np.float32
     assert np.isfinite(described).all()
-    covariance = described.T @ described / count
-    np.testing.assert_allclose(covariance, np.eye(count // 8), atol=0.01)
+    lengths = np.linalg.norm(described, axis=1)
+    np.testing.assert_allclose(lengths, 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -206,10 +206,12 @@ def test_chunks_do_not_show(tiny_config, own_data, monkeypatch):
 
 
 def test_rows_stand_in_the_order_of_the_training_images(tiny_config, own_data):
-    count = len(own_data.train.labels)
+    part = own_data.train
     turned = dataclasses.replace(
         own_data,
-        train=own_data.train.take(np.arange(count)[::-1]),
+        train=dataclasses.replace(
+            part, labels=part.labels[::-1], rows=part.rows[::-1]
+        ),
         content="turned",
     )
     forward = descriptors.describe(tiny_config(), own_data, quiet)
@@ -332,7 +334,7 @@ def test_progress_is_told(tiny_config, own_data, few_steps, monkeypatch):
 def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
     tiny_config, own_data, few_steps
 ):
-    from smartgrowth.plan import plan_run
+    from smartgrowth.prepare import plan_run
     from smartgrowth.train import Learner
 
     config = tiny_config(descriptor="learned")

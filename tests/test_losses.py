@@ -51,12 +51,27 @@ def test_the_loss_is_the_cross_entropy_of_the_entered_classes(
 
 
 @CASES
-def test_the_accuracy_is_between_the_entered_classes(absent):
-    targets, logits = batch(absent, smoothing=0.1)
-    hit = losses.masked_accuracy(targets, logits)
+@SMOOTHINGS
+def test_the_accuracy_is_between_the_entered_classes(absent, smoothing):
+    targets, logits = batch(absent, smoothing)
+    hit = losses.masked_accuracy(targets, logits, smoothing)
     _, expected = reference(targets, logits)
-    np.testing.assert_array_equal(hit, expected)
+    # Plain accuracy, smoothing undone: 1 or 0.
+    np.testing.assert_allclose(hit, expected, atol=1e-6)
+    if not smoothing:
+        np.testing.assert_array_equal(hit, expected)
     assert 0 < expected.mean() < 1
+
+
+@SMOOTHINGS
+def test_the_accuracy_of_a_mixed_label_is_the_named_class_s_weight(smoothing):
+    """Three parts in five of class 0, two of class 2; class 1 is absent."""
+    label = (1 - smoothing) * np.float32([0.6, 0, 0.4, 0]) + smoothing / 3
+    targets = np.float32([label] * 3)
+    targets[:, 1] = -1
+    logits = np.float32([[3, 9, 1, 2], [1, 9, 3, 2], [1, 9, 2, 3]])
+    weight = losses.masked_accuracy(targets, logits, smoothing)
+    np.testing.assert_allclose(weight, [0.6, 0.4, 0.0], atol=1e-6)
 
 
 def test_an_absent_class_does_not_win_though_its_logit_is_the_largest():
@@ -79,7 +94,7 @@ def test_without_a_mask_it_is_keras_own(smoothing):
         losses.masked_crossentropy(targets, logits), theirs, rtol=1e-5
     )
     np.testing.assert_array_equal(
-        losses.masked_accuracy(targets, logits),
+        np.round(losses.masked_accuracy(targets, logits, smoothing), 5),
         keras.metrics.categorical_accuracy(targets, logits),
     )
 
@@ -134,12 +149,13 @@ def test_half_precision_logits_are_judged_in_float32():
     np.testing.assert_allclose(loss, reference(targets, rounded)[0], rtol=1e-5)
 
 
-def test_the_metric_is_the_mean_over_all_batches():
-    metric = losses.make_accuracy()
+@SMOOTHINGS
+def test_the_metric_is_the_mean_over_all_batches(smoothing):
+    metric = losses.make_accuracy(smoothing)
     assert metric.name == "accuracy"
     hits = []
     for absent in ((), (0,), (2, 5)):
-        targets, logits = batch(absent, size=8 + len(absent))
+        targets, logits = batch(absent, smoothing, size=8 + len(absent))
         metric.update_state(targets, logits)
         hits.extend(reference(targets, logits)[1])
     assert float(metric.result()) == pytest.approx(np.mean(hits))

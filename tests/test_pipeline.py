@@ -7,11 +7,14 @@ from PIL import Image
 
 from smartgrowth import curriculum
 from smartgrowth.data import pipeline, store
+from smartgrowth.data.augment import PRESETS, Augmentation
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.plan import Stage
 
 BATCH = 7  # divides none of the counts below
 ALL_CLASSES = np.arange(4)
+BASIC = Augmentation(PRESETS["basic"])
+MIXED = Augmentation(PRESETS["strong"], mixup=0.3, cutmix=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +65,29 @@ def identify(data, images) -> list[int]:
 # A pure function
 
 
-@pytest.mark.parametrize("variants", [(), ("flip", "shift")])
+@pytest.mark.parametrize("augmentation", [Augmentation(), BASIC, MIXED])
 @pytest.mark.parametrize("start", [1, 13, 19])
 def test_a_dataset_begun_late_is_the_tail_of_one_begun_early(
-    tiny_data, stages, few, start, variants
+    tiny_data, stages, few, start, augmentation
 ):
     for stage, images in zip(stages, (few, None), strict=True):
         whole, whole_targets = show(
-            tiny_data, stage, images=images, variants=variants
+            tiny_data, stage, images=images, augmentation=augmentation
         )
         tail, targets = show(
             tiny_data,
             stage,
             first=stage.first_step + start,
             images=images,
-            variants=variants,
+            augmentation=augmentation,
         )
         np.testing.assert_array_equal(tail, whole[start * BATCH :])
         np.testing.assert_array_equal(targets, whole_targets[start * BATCH :])
 
 
 def test_a_dataset_cut_short_is_the_head_of_the_whole(tiny_data, stages):
-    whole, _ = show(tiny_data, stages[1], variants=("flip", "shift"))
-    head, _ = show(tiny_data, stages[1], last=29, variants=("flip", "shift"))
+    whole, _ = show(tiny_data, stages[1], augmentation=BASIC)
+    head, _ = show(tiny_data, stages[1], last=29, augmentation=BASIC)
     np.testing.assert_array_equal(head, whole[: 9 * BATCH])
 
 
@@ -187,7 +190,7 @@ def test_images_are_uint8_of_a_fixed_shape(tiny_data, stages):
         first_step=20,
         last_step=21,
         seed=0,
-        variants=("flip", "shift"),
+        augmentation=BASIC,
     )
     images, targets = dataset.element_spec
     assert (images.shape, images.dtype) == ((BATCH, 24, 24, 3), tf.uint8)
@@ -416,5 +419,5 @@ def test_a_lent_map_outlives_its_array(tiny_data):
 def test_training_does_not_write_to_the_store(tiny_data, stages):
     path = store.images_path(tiny_data.train.directory, TRAIN, 24)
     before = path.read_bytes()
-    list(show(tiny_data, stages[1], variants=("flip", "shift")))
+    list(show(tiny_data, stages[1], augmentation=BASIC))
     assert path.read_bytes() == before

@@ -51,11 +51,14 @@ def test_classes_enter_by_the_likeness_of_their_images(tiny_data, monkeypatch):
     assert near.tolist() == [0, 1, 3, 2]
 
 
-def test_images_enter_iconic_first(tiny_data, monkeypatch):
+@pytest.mark.parametrize("name", ["iconic", "medoids"])
+def test_images_enter_by_what_they_represent(tiny_data, monkeypatch, name):
     features = np.random.default_rng(0).normal(size=(46, 5))
     monkeypatch.setattr(descriptors, "describe", lambda config, data: features)
-    orders = prepare.sample_order(Config(sample_order="iconic"), tiny_data)
-    expected = curriculum.iconic_images(features, tiny_data.train.labels, 0)
+    orders = prepare.sample_order(Config(sample_order=name), tiny_data)
+    expected = curriculum.representative_images(
+        getattr(curriculum, name), features, tiny_data.train.labels, 0
+    )
     for order, wanted in zip(orders, expected, strict=True):
         np.testing.assert_array_equal(order, wanted)
 

@@ -24,7 +24,7 @@ from smartgrowth import (
     train,
 )
 from smartgrowth.config import Config
-from smartgrowth.data import pipeline
+from smartgrowth.data import augment, pipeline
 from smartgrowth.progress import Keeper
 
 SECONDS = ("train_seconds", "wall_seconds")
@@ -258,6 +258,34 @@ def test_one_model_trains_on_several_shapes_compiled_once_each(
     sizes = [shape[1] for shape in traced]
     # 16 and 24 px, then 24 and 36, the nearest that the network takes: 32.
     assert sorted(sizes) == [16, 24, 24, 32]
+
+
+def test_a_resumed_run_sees_the_same_augmentation(
+    grown_config, tiny_data, tmp_path, stop_after, capsys
+):
+    """Strong, mixed, and with a stock layer whose seeds are the batch's."""
+    settings = {
+        "augment": ("strong", "keras:RandomErasing"),
+        "mixup": 0.3,
+        "cutmix": 0.3,
+        "label_smoothing": 0.1,
+        "grow_augment": (0.5, 1.0),
+    }
+    whole = grown_config(workdir=str(tmp_path / "whole"), **settings)
+    train.train(whole, tiny_data)
+    cut = grown_config(workdir=str(tmp_path / "cut"), **settings)
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(cut, tiny_data)
+    stop_after(None)
+    train.train(cut, tiny_data)
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    assert augment.NOT_REPRODUCIBLE not in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_repeated_says_so(grown_config, tiny_data, capsys):
+    train.train(grown_config(augment=("keras_cv:GridMask",)), tiny_data)
+    assert augment.NOT_REPRODUCIBLE in capsys.readouterr().out
 
 
 @pytest.fixture

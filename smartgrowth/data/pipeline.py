@@ -11,6 +11,8 @@ from smartgrowth.data import augment
 from smartgrowth.data.store import Data, Split
 from smartgrowth.plan import Stage
 
+NO_AUGMENTATION = augment.Augmentation()
+
 
 def make_dataset(
     data: Data,
@@ -21,7 +23,7 @@ def make_dataset(
     first_step: int,
     last_step: int,
     seed: int,
-    variants: tuple[str, ...] = (),
+    augmentation: augment.Augmentation = NO_AUGMENTATION,
     label_smoothing: float = 0.0,
     hard: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -32,7 +34,7 @@ def make_dataset(
         as it is named in every pass, in an order of that pass's own.
       classes: labels that have entered.
       first_step, last_step: steps of the run, within the stage.
-      variants: augmentation, at the stage's strength.
+      augmentation: what is done to them, at the stage's strength.
       label_smoothing: share of a label spread over the entered classes.
       hard: indices of images from which `stage.replay` of every batch is
         drawn instead, in passes of their own.
@@ -71,17 +73,13 @@ def make_dataset(
         def make_batch(step):
             index = draw(step)
             shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), size)
-            shown = augment.apply(
+            return augment.augment(
                 shown,
-                augment.sample_parameters(
-                    variants,
-                    stage.augmentation,
-                    size,
-                    batch,
-                    tf.stack([tf.constant(seed, tf.int64), step]),
-                ),
+                tf.gather(targets, tf.gather(labels, index)),
+                augmentation,
+                stage.augmentation,
+                tf.stack([tf.constant(seed, tf.int64), step]),
             )
-            return shown, tf.gather(targets, tf.gather(labels, index))
 
         return tf.data.Dataset.from_tensor_slices(steps).map(
             make_batch, num_parallel_calls=tf.data.AUTOTUNE

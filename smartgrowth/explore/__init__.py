@@ -1,13 +1,13 @@
 """What to look at before training: explore.html, one page about a dataset.
 
-No TensorFlow, unless a learned descriptor asks for it.
+TensorFlow is imported late, for what augmentation does to images.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from smartgrowth import UserError, data, plan
+from smartgrowth import UserError, data, descriptors, plan, prepare
 from smartgrowth.config import Config
 from smartgrowth.data import DESCRIPTOR_SIZE
 from smartgrowth.data.store import Data
@@ -26,10 +26,8 @@ dl.entering dt { font-weight: 700; margin-top: .5rem; }
 
 def open_data(config: Config, say: Callable[[str], None] = print) -> Data:
     """The data that `config` names, at the sizes that the page needs."""
-    plan.check_sizes(config)  # before minutes are spent on a store
-    return data.open_images(
-        config, {DESCRIPTOR_SIZE, _picture_size(config)}, say
-    )
+    sizes = plan.check_sizes(config)  # before minutes are spent on a store
+    return data.open_images(config, {DESCRIPTOR_SIZE, *sizes}, say)
 
 
 def explore(
@@ -39,7 +37,7 @@ def explore(
 
     Args:
       config: its dataset, orders and stages are what the page shows.
-      data: of `open_data`, or at 32 px and the largest stage's size.
+      data: of `open_data`.
       say: takes lines of progress.
 
     Returns:
@@ -62,8 +60,6 @@ def explore(
 
 
 def _make_page(config: Config, data: Data, say) -> str:
-    from smartgrowth import descriptors, prepare
-
     size = data.stored_size(DESCRIPTOR_SIZE)
     pictures = data.stored_size(_picture_size(config))
     iconic = dataclasses.replace(config, sample_order="iconic")
@@ -92,6 +88,9 @@ def _make_page(config: Config, data: Data, say) -> str:
         sections.iconic(data, orders, pictures, config.seed),
         classes.section(data, features, stages, order, config.class_order),
         sections.near_duplicates(data, nearest, pictures),
+        sections.augmentation(
+            config, data, planned, order, prepare.sample_order(config, data)
+        ),
         data_section({name: report[name] for name in ("refused", "repaired")}),
     ]
     count = len(data.train.labels) + len(data.validation.labels)

@@ -6,10 +6,13 @@ from html import escape
 
 import numpy as np
 
+from smartgrowth import quiet
+from smartgrowth.config import Config
 from smartgrowth.data.store import TRAIN, VALIDATION, Data, Split
 from smartgrowth.explore import colours, drawing, duplicates
 from smartgrowth.page import figure, gallery, table
 from smartgrowth.pictures import data_uri
+from smartgrowth.plan import Plan
 from smartgrowth.plots import THEMES, render
 
 PICTURE = 64  # pixels a side, at most
@@ -225,6 +228,37 @@ def iconic(
         "before represent worst: with --sample_order=iconic they enter in this "
         f"order.</p>\n{body}"
     )
+
+
+def augmentation(
+    config: Config,
+    data: Data,
+    plan: Plan,
+    classes: np.ndarray,
+    samples: Sequence[np.ndarray],
+) -> str:
+    """An image under every variant there is, and the run's own first batches.
+
+    classes, samples: the run's orders.
+    """
+    quiet.import_backend()
+    from smartgrowth import sheets
+    from smartgrowth.data.augment import VARIANTS
+
+    size = plan.stages[-1].image_size
+    alone = sheets.variants(data, size, tuple(VARIANTS))
+    together = sheets.batches(config, data, plan, classes, samples)
+    body = ""
+    for title, shown in (
+        ("Each variant, from a third of its strength to the whole", alone),
+        (f"--augment={','.join(config.augment)}, as trained on", together),
+    ):
+        pictures = [
+            ([(data_uri(image, PICTURE), caption)], caption)
+            for image, caption in shown
+        ]
+        body += f"<h3>{escape(title)}</h3>\n{gallery(pictures)}"
+    return f"<h2>Augmentation</h2>\n{body}"
 
 
 def near_duplicates(data: Data, nearest: duplicates.Nearest, size: int) -> str:

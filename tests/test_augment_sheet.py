@@ -1,0 +1,69 @@
+"""Sheets show what the pipeline does, and nothing else."""
+
+import numpy as np
+import pytest
+
+from smartgrowth.data import augment_sheet, pipeline
+from smartgrowth.data.augment import PRESETS, VARIANTS, Augmentation
+from smartgrowth.plan import Stage
+
+
+@pytest.fixture
+def image():
+    random = np.random.default_rng(0)
+    ramp = np.linspace(0, 200, 32)[:, None, None]
+    return (ramp + random.integers(0, 56, (32, 32, 3))).astype(np.uint8)
+
+
+def test_every_variant_is_shown_at_every_strength(image):
+    sheet = augment_sheet.variant_sheet(image)
+    assert [name for name, _ in sheet] == list(VARIANTS)
+    for name, shown in sheet:
+        assert [i.shape for i in shown] == [image.shape] * 3
+        assert {i.dtype for i in shown} == {np.dtype(np.uint8)}
+        for strength in shown[1:]:
+            assert not np.array_equal(strength, image), name
+
+
+def test_more_strength_shows_more_change(image):
+    for name in ("shear", "brightness", "blur", "noise", "cutout"):
+        [(_, shown)] = augment_sheet.variant_sheet(image, [name])
+        change = [np.abs(i.astype(int) - image).mean() for i in shown]
+        assert change == sorted(change) and change[2] > 1.5 * change[0], name
+
+
+def test_the_same_seed_shows_the_same(image):
+    first, again, other = (
+        augment_sheet.variant_sheet(image, ["rotation", "hue"], seed=seed)
+        for seed in (1, 1, 2)
+    )
+    for one, two, three in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one[1], two[1])
+        assert not np.array_equal(one[1], three[1])
+
+
+def test_a_stage_s_batch_is_the_first_that_it_shows(tiny_data):
+    stages = [
+        Stage(0, 0, 4, 5, 16, 3, 2, 6, augmentation=0.5),
+        Stage(1, 4, 4, 7, 24, None, 4, 46, augmentation=1.0),
+    ]
+    classes = np.array([2, 0, 1, 3])
+    shown = [np.arange(6), np.arange(46)]
+    settings = {"seed": 3, "augmentation": Augmentation(PRESETS["strong"])}
+    batches = augment_sheet.stage_batches(
+        tiny_data, stages, shown, classes, **settings
+    )
+    assert [batch.shape for batch in batches] == [
+        (5, 16, 16, 3),
+        (7, 24, 24, 3),
+    ]
+    whole = pipeline.make_dataset(
+        tiny_data,
+        stages[1],
+        shown[1],
+        classes,
+        first_step=4,
+        last_step=8,
+        **settings,
+    )
+    np.testing.assert_array_equal(batches[1], next(iter(whole))[0])
