@@ -28,11 +28,15 @@ DIVERGED = 4.0  # times the lowest smoothed loss
 NOISE = 2.0  # deviations of a batch's loss that are no descent yet
 SAY_SECONDS = 10.0
 CSV, PLOT = "lr_find.csv", "lr_find.png"
-# suggestion -> its name in words; the first is the one that --lr=auto takes.
+# suggestion -> its name in words. --lr=auto takes the first: with AdamW the
+# lowest loss lay at 0.0085 to 0.017 on all six stages tried, the steepest
+# descent anywhere from 0.0003 to 0.007. On one image a class of glyphs, 200
+# steps at 0.0093 had a mean loss of 0.92, at the steepest's 0.00093 of 1.20.
 SUGGESTIONS = {
+    "half": "half the minimum",
     "steepest": "steepest",
     "valley": "valley",
-    "minimum": "a tenth of the minimum",
+    "tenth": "a tenth of the minimum",
 }
 
 
@@ -172,7 +176,7 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
 
     steepest: where the loss falls fastest in log rate. valley: the middle, in
     log rate, of the longest run of falling losses, the points that interrupt it
-    left out (as in fastai). minimum: a tenth of the rate of the lowest loss.
+    left out (as in fastai). half, tenth: of the rate of the lowest loss.
     All of the smoothed loss. Empty if it nowhere fell by more than noise.
     """
     smoothed = smooth(losses)
@@ -183,9 +187,10 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     slopes = np.gradient(smoothed, np.log(rates))[FIRST : lowest + 1]
     first, last = _longest_descent(smoothed)
     found = {
+        "half": rates[lowest] / 2,
         "steepest": rates[FIRST + slopes.argmin()],
         "valley": rates[(first + last) // 2],
-        "minimum": rates[lowest] / 10,
+        "tenth": rates[lowest] / 10,
     }
     return {name: float(f"{rate:.2g}") for name, rate in found.items()}
 
@@ -249,7 +254,7 @@ def draw(figure, curve: Curve) -> str:
         axis.axvline(
             rate,
             color=f"C{place}",
-            linestyle=("-", "--", ":")[place - 1],
+            linestyle=("-", "--", ":", "-.")[place - 1],
             label=f"{SUGGESTIONS[name]}: {rate:g}",
         )
     axis.set(xscale="log", xlabel="learning rate", ylabel="loss of the batch")

@@ -66,7 +66,8 @@ def test_suggestions_lie_where_the_loss_falls(noise):
     assert list(found) == list(lr_finder.SUGGESTIONS)
     assert 1e-4 < found["steepest"] < 2e-2
     assert 1e-4 < found["valley"] < 2e-2
-    assert 1e-3 < found["minimum"] < 4e-3
+    assert 1e-3 < found["tenth"] < 4e-3
+    assert found["half"] == pytest.approx(5 * found["tenth"], rel=0.1)
 
 
 def test_a_shifted_curve_shifts_every_suggestion():
@@ -346,7 +347,7 @@ def test_auto_trains_as_if_the_rate_had_been_given(
     found = train.train(auto_config(**settings), tiny_data)
     assert searches == [(1, 0)]
     (rate,) = json.loads((found / "metrics.json").read_text())["found_rates"]
-    assert f"rate found: {rate:g} (steepest" in capsys.readouterr().out
+    assert f"rate found: {rate:g} (half the minimum" in capsys.readouterr().out
     assert read_rates(found).max() == pytest.approx(rate, rel=1e-5)
     given = train.train(
         auto_config(lr=rate, workdir=str(tmp_path / "given"), **settings),
