@@ -19,6 +19,7 @@ MODES = (
     "train",
     "plan",
     "explore",
+    "lr_find",
     "evaluate",
     "predict",
     "report",
@@ -33,6 +34,8 @@ CLASS_ORDERS = (
     "near_first",
 )
 SAMPLE_ORDERS = ("random", "first", "iconic", "medoids")
+AUTO_RATES = ("auto", "auto:stage")  # --lr, where it is to be found
+_RATE = "a number above 0, auto or auto:stage"
 ALL = None  # in --grow_samples and --grow_classes
 
 
@@ -174,7 +177,13 @@ class Config:
         "--weight_decay=5e-4.",
         choices=("adamw", "sgd"),
     )
-    lr: float = _setting(0.006, "The highest learning rate.")
+    lr: float | str = _setting(
+        0.006,
+        "The highest learning rate: a number; auto: found by a range test on "
+        "the stage that costs most; auto:stage: by one before every stage.",
+    )
+    lr_min: float = _setting(1e-5, "Where a range test begins.")
+    lr_max: float = _setting(1.0, "Where a range test ends at the latest.")
     schedule: str = _setting(
         "one_cycle",
         "Of the learning rate.",
@@ -243,8 +252,17 @@ class Config:
     def __post_init__(self):
         for name in ("width", "depth", "cycle_len", "test_size"):
             _check(self, name, lambda v: v is None or v > 0, "above 0")
-        for name in ("lr", "cycle_mult", "checkpoint_minutes"):
+        for name in ("lr_min", "lr_max", "cycle_mult", "checkpoint_minutes"):
             _check(self, name, lambda v: 0 < v < math.inf, "above 0")
+        if self.lr_min >= self.lr_max:
+            raise UserError(
+                f"--lr_min={self.lr_min:g}: must be below "
+                f"--lr_max={self.lr_max:g}"
+            )
+        if self.finds_rate:
+            _check(self, "lr", AUTO_RATES.__contains__, _RATE)
+        else:
+            _check(self, "lr", lambda v: 0 < v < math.inf, "above 0")
         _check(
             self,
             "budget_gflops",
@@ -295,6 +313,11 @@ class Config:
                 raise UserError(f"--{name}={value}: must be one of {forms}")
         if self.replay_hard is not None:
             self.replay  # noqa: B018 - checks it
+
+    @property
+    def finds_rate(self) -> bool:
+        """Whether `lr` is no number, but a way to find one."""
+        return isinstance(self.lr, str)
 
     @property
     def needs_descriptor(self) -> bool:
@@ -436,12 +459,32 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         define(field.name, default, about, flag_values=values)
 
 
+class _RateParser(flags.ArgumentParser):
+    """Of --lr: a number, or a way to find one."""
+
+    def parse(self, argument: str | float) -> float | str:
+        if argument in AUTO_RATES:
+            return argument
+        try:
+            return float(argument)
+        except ValueError:
+            raise ValueError(f"must be {_RATE}") from None
+
+    def flag_type(self) -> str:
+        return "float or string"
+
+
+def _define_rate(name, default, about, flag_values) -> None:
+    flags.DEFINE(_RateParser(), name, default, about, flag_values)
+
+
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     int | None: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
+    float | str: _define_rate,
     str: flags.DEFINE_string,
     str | None: flags.DEFINE_string,
 }

@@ -30,6 +30,16 @@ def explore(settings: Config) -> None:
     print(explore.explore(settings, explore.open_data(settings)))
 
 
+def lr_find(settings: Config) -> None:
+    from smartgrowth import data
+
+    opened = data.open_data(settings)
+    quiet.import_backend()
+    from smartgrowth import train
+
+    train.find_rate(settings, opened)
+
+
 def evaluate(settings: Config) -> None:
     quiet.import_backend()
     from smartgrowth import evaluation
@@ -72,6 +82,7 @@ MODES = {
     "train": train,
     "plan": plan,
     "explore": explore,
+    "lr_find": lr_find,
     "evaluate": evaluate,
     "predict": predict,
     "report": report,

@@ -6,6 +6,8 @@ cost no round trip to the host. Assigning `optimizer.momentum` from a callback,
 the usual way, has no effect once the step is compiled.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -30,6 +32,16 @@ class _Tables:
             np.asarray(table, np.float32)
             for table in (rates, momenta, 1.0 - powers)
         )
+
+    @contextlib.contextmanager
+    def other_tables(self, rates, momenta):
+        """While entered, a step that is compiled reads these instead."""
+        kept = self._tables
+        self.install_tables(rates, momenta)
+        try:
+            yield
+        finally:
+            self._tables = kept
 
     def _now(self, index):
         table = self._tables[index]

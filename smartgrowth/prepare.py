@@ -15,6 +15,7 @@ from smartgrowth import (
     descriptors,
     hardest,
     run_directory,
+    schedules,
 )
 from smartgrowth.config import Config
 from smartgrowth.data.store import Data, find_classes
@@ -128,6 +129,27 @@ def hard_images(config: Config, data: Data) -> np.ndarray:
     if not config.replay:
         return np.zeros(0, np.int64)
     return hardest.read_wrong("--replay_hard", config.replay[0], data)
+
+
+def make_tables(
+    config: Config, plan: Plan, rate: float | Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rate and momentum of every step, as `schedules.make_tables`.
+
+    rate: the highest; or one for each stage from the first one on, the last of
+    which serves those that follow.
+    """
+    count = len(plan.stages)
+    if not np.isscalar(rate):
+        rate = [*rate, *[rate[-1]] * (count - len(rate))]
+    return schedules.make_tables(
+        config.schedule,
+        rate,
+        [stage.steps for stage in plan.stages],
+        restart=config.schedule_scope == "stage",
+        cycle_steps=config.cycle_len,
+        cycle_mult=config.cycle_mult,
+    )
 
 
 def overview(config: Config, plan: Plan, data: Data) -> str:

@@ -14,6 +14,8 @@ class Progress:
     """What a checkpoint holds beside the arrays.
 
     rows: of log.csv. stage_seconds, boundary_seconds: one value a stage.
+    found_rates: by range tests so far, of the stages from the first one on, or
+    one for all.
     """
 
     stage_seconds: list[float]
@@ -22,6 +24,7 @@ class Progress:
     rows: list[dict] = dataclasses.field(default_factory=list)
     wall_seconds: float = 0.0
     best_accuracy: float = -1.0
+    found_rates: list[float] = dataclasses.field(default_factory=list)
 
     @property
     def train_seconds(self) -> float:
@@ -59,7 +62,7 @@ class Keeper:
     ):
         self.directory: pathlib.Path = directory
         self.plan_hash, self.numerics, self.say = plan_hash, numerics, say
-        self.variables = _group_variables(model, accuracy)
+        self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
         self.began = self.saved = time.monotonic()
         self.interrupted = {}  # metric sums of a segment that was cut off
@@ -144,7 +147,7 @@ class Keeper:
             )
 
 
-def _group_variables(model, accuracy) -> dict[str, list]:
+def group_variables(model, accuracy) -> dict[str, list]:
     """All that learning changes, by what it belongs to."""
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)

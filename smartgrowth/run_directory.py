@@ -99,6 +99,8 @@ def identify(config: Config, data) -> dict:
         "augment mixup cutmix sample_order class_order descriptor balance "
         "size_jitter replay_hard seed evals"
     )
+    if config.finds_rate:
+        names += " lr_min lr_max"
     values = {name: getattr(config, name) for name in names.split()}
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # wherever it is

@@ -180,15 +180,31 @@ def _half(cycle: int) -> int:
 
 
 def make_tables(
-    name: str, rate: float, lengths: Sequence[int], *, restart: bool, **options
+    name: str,
+    rate: float | Sequence[float],
+    lengths: Sequence[int],
+    *,
+    restart: bool,
+    **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rate and momentum of every step of a run, float64 (steps,) each.
 
     Args:
       lengths: steps of each stage.
       restart: the schedule begins anew in every stage.
-      name, rate, options: of `make_schedules`.
+      rate: of `make_schedules`; or one for each stage, which then has its part
+        of the schedule that goes up to this.
+      name, options: of `make_schedules`.
     """
+    if not np.isscalar(rate):
+        tables = [
+            make_tables(name, peak, lengths, restart=restart, **options)
+            for peak in rate
+        ]
+        ends = np.cumsum(lengths)[:-1]
+        rates = [np.split(table[0], ends) for table in tables]
+        parts = [part[index] for index, part in enumerate(rates)]
+        return np.concatenate(parts), tables[0][1]
     steps = sum(lengths)
     if not restart:
         lengths = [steps]

@@ -19,12 +19,12 @@ from smartgrowth import (
     devices,
     evaluate,
     losses,
+    lr_finder,
     optimizers,
     prepare,
     report,
     results,
     run_directory,
-    schedules,
     sheets,
 )
 from smartgrowth.config import Config
@@ -67,10 +67,27 @@ def train(config: Config, data: Data) -> pathlib.Path:
         for end in plan.evaluation_steps(config.evals):
             if end > done:
                 stage = plan.stage_at(end - 1)
+                learner.choose_rate(stage)
                 learner.evaluate(stage, learner.fit(stage, end))
     learner.finish()
     print(f"report: {report.write_report(directory)}")
     return directory
+
+
+def find_rate(config: Config, data: Data) -> lr_finder.Curve:
+    """Tests rates on the stage that `--lr=auto` would take, and writes it down.
+
+    Into `--workdir`, where a run may be: `lr_find.csv` and `lr_find.png`.
+    """
+    plan, network, classes = prepare.plan_run(config, data)
+    directory = pathlib.Path(config.workdir).expanduser()
+    learner = Learner(config, data, plan, network, classes, directory, "")
+    curve = learner.test_rates(lr_finder.stage_to_test(plan, config.lr))
+    print(lr_finder.describe(curve))
+    if curve.suggestions:
+        print(f"--lr=auto takes {lr_finder.choose(curve, []):g}")
+    print(f"the curve: {lr_finder.write_curve(directory, curve)}")
+    return curve
 
 
 class Learner:
@@ -96,16 +113,9 @@ class Learner:
         devices.prepare(config.seed, config.deterministic)
         self.model = network.build(data.mean, data.variance, self.policy)
         self._enforce_rules()
-        self.rate = callbacks.CyclicLearningRate(
-            *schedules.make_tables(
-                config.schedule,
-                config.lr,
-                [stage.steps for stage in plan.stages],
-                restart=config.schedule_scope == "stage",
-                cycle_steps=config.cycle_len,
-                cycle_mult=config.cycle_mult,
-            )
-        )
+        self.rate = None  # until it is found, if --lr says so
+        if not config.finds_rate:
+            self.set_rate(config.lr)
         self.accuracy = losses.make_accuracy(config.label_smoothing)
         self.model.compile(
             optimizer=optimizers.make_optimizer(
@@ -134,6 +144,7 @@ class Learner:
         zeros = [0.0] * len(plan.stages)
         self.progress = Progress(zeros, list(zeros))
         self.compiled = None  # index of the stage whose shapes are compiled
+        self.stop = None  # an event, while the run can be stopped
         print(
             f"{config.model}, {self.model.count_params():,} parameters, on "
             f"{machine.name} in {self.policy} ({why})"
@@ -148,6 +159,80 @@ class Learner:
             ids = self.data.train.ids
             audit.enforce(audit.audit(self.model, epochs, size, ids))
 
+    def set_rate(self, rate: float | list[float]) -> None:
+        """Follows the schedule up to a highest rate, or one a stage."""
+        self.rate = callbacks.CyclicLearningRate(
+            *prepare.make_tables(self.config, self.plan, rate)
+        )
+
+    def choose_rate(self, stage: Stage) -> None:
+        """Finds the rate before a stage, if `--lr` says so and none is known.
+
+        Kept in a checkpoint at once: a run that goes on does not search again.
+        """
+        progress, found = self.progress, self.progress.found_rates
+        every = self.config.lr == "auto:stage"
+        if not self.config.finds_rate or len(found) > every * stage.index:
+            return
+        tested = stage
+        if not every:
+            tested = lr_finder.stage_to_test(self.plan, self.config.lr)
+        curve = self.test_rates(tested)
+        self.line.say(lr_finder.describe(curve))
+        found.append(lr_finder.choose(curve, found))
+        if not curve.suggestions:
+            self.line.say(f"the rate of the stage before stays: {found[-1]:g}")
+        self.set_rate(found)
+        self.write_schedule()
+        last = progress.rows[-1]["val_accuracy"] if progress.rows else None
+        self.keeper.save(progress, best=last == progress.best_accuracy)
+
+    def test_rates(self, stage: Stage) -> lr_finder.Curve:
+        """The loss on a stage's batches at rising rates; changes nothing."""
+        self.line.say(
+            f"testing learning rates on stage {stage.index + 1}, up to "
+            f"{lr_finder.STEPS} steps"
+        )
+        self.compile_step(stage)
+        self.compiled = None
+        first, config = stage.first_step, self.config
+        batches = self.make_batches(stage, first, first + lr_finder.BATCHES)
+        return lr_finder.run_range_test(
+            self.model,
+            batches.as_numpy_iterator(),
+            lr_finder.rising_rates(config.lr_min, config.lr_max),
+            first_step=self.progress.step,
+            variables=self.keeper.variables,
+            stop=self.stop,
+            say=self.line.say,
+        )
+
+    def compile_step(self, stage: Stage) -> None:
+        """Anew, once a stage: kept, its shapes would relax to unknown."""
+        self.model.make_train_function(force=True)
+        if len(set(stage.sizes)) > 1:
+            devices.compile_each_shape(self.model)
+        self.compiled = stage.index
+
+    def make_batches(self, stage: Stage, first_step: int, last_step: int):
+        """The training batches of some of a stage's steps."""
+        images = curriculum.stage_images(stage, self.classes, self.samples)
+        drawn = images
+        if self.config.balance == "oversample":
+            drawn = curriculum.oversample(images, self.data.train.labels)
+        return pipeline.make_dataset(
+            self.data,
+            stage,
+            drawn,
+            self.classes[: stage.num_classes],
+            first_step=first_step,
+            last_step=last_step,
+            seed=self.config.seed,
+            augmentation=self.augmentation,
+            label_smoothing=self.config.label_smoothing,
+            hard=np.intersect1d(self.hard, images),
+        )
+
     def fit(self, stage: Stage, end: int) -> dict[str, float]:
         """Trains from the present step to `end`, within `stage`.
 
@@ -156,27 +241,8 @@ class Learner:
         progress, began = self.progress, time.monotonic()
         entering = self.compiled != stage.index
         if entering:
-            # Compiled anew, once: kept, its shapes would relax to unknown.
-            self.model.make_train_function(force=True)
-            if len(set(stage.sizes)) > 1:
-                devices.compile_each_shape(self.model)
-            self.compiled = stage.index
-        images = curriculum.stage_images(stage, self.classes, self.samples)
-        drawn = images
-        if self.config.balance == "oversample":
-            drawn = curriculum.oversample(images, self.data.train.labels)
-        batches = pipeline.make_dataset(
-            self.data,
-            stage,
-            drawn,
-            self.classes[: stage.num_classes],
-            first_step=progress.step,
-            last_step=end,
-            seed=self.config.seed,
-            augmentation=self.augmentation,
-            label_smoothing=self.config.label_smoothing,
-            hard=np.intersect1d(self.hard, images),
-        )
+            self.compile_step(stage)
+        batches = self.make_batches(stage, progress.step, end)
         clock = callbacks.BatchClock(
             first_step=progress.step,
             last_step=end,
@@ -256,14 +322,9 @@ class Learner:
 
     def write_inputs(self) -> None:
         """Writes what is known before the first step, for the report."""
-        shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
-        rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
-        with self.keeper.tolerate("schedule", 0):
-            run_directory.write_csv(
-                self.directory / run_directory.SCHEDULE,
-                ("step", "lr", "momentum"),
-                rows,
-            )
+        if self.rate:
+            self.write_schedule()
+        with self.keeper.tolerate("data report", 0):
             run_directory.write_json(
                 self.directory / run_directory.DATA_REPORT, self.data.report()
             )
@@ -271,10 +332,24 @@ class Learner:
                 self.config, self.data, self.classes, self.samples
             )
 
+    def write_schedule(self) -> None:
+        """Rate and momentum over the run, as far as they are known."""
+        shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
+        rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
+        with self.keeper.tolerate("schedule", self.progress.step):
+            run_directory.write_csv(
+                self.directory / run_directory.SCHEDULE,
+                ("step", "lr", "momentum"),
+                rows,
+            )
+
     def resume(self) -> int:
         """Goes on from the newest checkpoint, if any; returns the step."""
         self.progress = self.keeper.load(self.progress)
         step = self.progress.step
+        if self.progress.found_rates:
+            self.set_rate(self.progress.found_rates)
+            self.write_schedule()
         if step:
             stage = self.plan.stage_at(min(step, self.plan.steps - 1))
             print(
@@ -308,6 +383,7 @@ class Learner:
                     "wall_seconds": self.keeper.wall_seconds(progress),
                     "stage_seconds": progress.stage_seconds,
                     "boundary_seconds": progress.boundary_seconds,
+                    "found_rates": progress.found_rates,
                     "numerics": self.keeper.numerics,
                     "versions": {
                         "smartgrowth": smartgrowth.__version__,

@@ -65,6 +65,8 @@ EVERYTHING = Config(
     enforce_rules=True,
     optimizer="sgd",
     lr=3e-05,
+    lr_min=1e-06,
+    lr_max=10.0,
     schedule="sgdr",
     schedule_scope="stage",
     cycle_len=100,
@@ -94,6 +96,25 @@ def test_flag_lines_repeat_the_config():
     assert changed == {field.name for field in FIELDS}
     assert from_flag_lines(EVERYTHING.flag_lines()) == EVERYTHING
     assert from_flag_lines(default.flag_lines()) == default
+
+
+@pytest.mark.parametrize("text", ["auto", "auto:stage", "0.25"])
+def test_a_rate_is_a_number_or_a_way_to_find_one(text):
+    config = parse(f"--lr={text}")
+    assert config.finds_rate == text.startswith("auto")
+    assert config.lr == (text if config.finds_rate else 0.25)
+    assert f"--lr={text}" in config.flag_lines()
+    assert from_flag_lines(config.flag_lines()) == config
+    for wrong in ("--lr=automatic", "--lr=auto:run", "--lr="):
+        with pytest.raises(UserError, match="--lr=.*a number above 0, auto or"):
+            parse(wrong)
+    with pytest.raises(UserError, match="--lr=fast: must be a number above 0"):
+        Config(lr="fast")
+
+
+def test_a_range_of_rates_has_two_ends():
+    with pytest.raises(UserError, match="--lr_min=2: .* below --lr_max=1"):
+        parse("--lr_min=2")
 
 
 def test_the_lines_are_a_flagfile(tmp_path):
@@ -127,6 +148,8 @@ def test_all_means_no_limit():
         "--lr=0",
         "--lr=nan",
         "--lr=inf",
+        "--lr_min=0",
+        "--lr_max=inf",
         "--cycle_mult=-1",
         "--checkpoint_minutes=0",
         "--budget_gflops=0",

@@ -358,3 +358,15 @@ def test_a_mistake_of_the_program_is_not_hidden(tiny, monkeypatch):
     monkeypatch.setitem(modes.MODES, "train", lambda settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny()
+
+
+def test_rates_are_tested_without_a_run(tiny, tmp_path):
+    status, output, _ = tiny("--mode=lr_find", "--model=mlp")
+    assert status == 0
+    assert "testing learning rates on stage 1" in output
+    folder = tmp_path / "run"
+    assert str(folder / "lr_find.png") in output
+    assert {path.name for path in folder.iterdir()} == {
+        "lr_find.csv",
+        "lr_find.png",
+    }

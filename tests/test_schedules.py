@@ -237,3 +237,18 @@ def test_tables_begin_anew_in_every_stage_only_when_told():
     assert rates[8] == pytest.approx(0.0) == rates[16]
     whole, _ = schedules.make_tables("cosine", 0.05, lengths, restart=False)
     np.testing.assert_allclose(whole, schedules.cosine(0.05, 0, 17)(range(17)))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", list(schedules.SCHEDULES))
+def test_a_rate_for_every_stage_scales_its_part_of_the_schedule(name, restart):
+    lengths, peaks = [9, 8], [0.05, 0.2]
+    rates, momenta = schedules.make_tables(
+        name, peaks, lengths, restart=restart
+    )
+    for part, peak in zip((slice(9), slice(9, 17)), peaks, strict=True):
+        alone, same = schedules.make_tables(
+            name, peak, lengths, restart=restart
+        )
+        np.testing.assert_array_equal(rates[part], alone[part])
+        np.testing.assert_allclose(momenta, same)
