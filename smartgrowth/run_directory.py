@@ -14,8 +14,6 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from smartgrowth import UserError
 from smartgrowth.config import Config, from_flag_lines
 
@@ -282,6 +280,8 @@ def write_json(path: pathlib.Path, value) -> None:
 
 
 def write_npz(path: pathlib.Path, **arrays) -> None:
+    import numpy as np  # what only reads texts needs none
+
     partial = path.with_name(f"partial_{path.name}")
     np.savez(partial, **arrays)
     partial.replace(path)

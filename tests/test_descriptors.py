@@ -334,8 +334,8 @@ def test_progress_is_told(tiny_config, own_data, few_steps, monkeypatch):
 def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
     tiny_config, own_data, few_steps
 ):
+    from smartgrowth.learner import Learner
     from smartgrowth.prepare import plan_run
-    from smartgrowth.train import Learner
 
     config = tiny_config(descriptor="learned")
 

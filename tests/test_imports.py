@@ -37,7 +37,7 @@ ROWS = (
         "progress",
         "sheets",
     },
-    {"predict", "tta", "explore", "speed", "train"},
+    {"predict", "tta", "explore", "speed", "learner", "train"},
     {"evaluation"},
     {"modes"},
     {"main"},

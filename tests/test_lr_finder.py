@@ -12,6 +12,7 @@ import pytest
 from smartgrowth import (
     UserError,
     checkpoint,
+    learner,
     lr_finder,
     optimizers,
     prepare,
@@ -310,13 +311,13 @@ def auto_config(tiny_config):
 @pytest.fixture
 def searches(monkeypatch):
     """The stages that are tested, and at which step."""
-    seen, test_rates = [], train.Learner.test_rates
+    seen, test_rates = [], learner.Learner.test_rates
 
     def look(learner, stage):
         seen.append((stage.index, learner.progress.step))
         return test_rates(learner, stage)
 
-    monkeypatch.setattr(train.Learner, "test_rates", look)
+    monkeypatch.setattr(learner.Learner, "test_rates", look)
     return seen
 
 
@@ -329,7 +330,7 @@ def curves(monkeypatch, searches):
         searches.append((stage.index, learner.progress.step))
         return found[len(searches) - 1]
 
-    monkeypatch.setattr(train.Learner, "test_rates", find)
+    monkeypatch.setattr(learner.Learner, "test_rates", find)
     return found
 
 
@@ -419,9 +420,9 @@ def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
     assert rates == pytest.approx([0.01, 0.02])
 
 
-def make_learner(config, data) -> train.Learner:
+def make_learner(config, data) -> learner.Learner:
     plan, network, classes = prepare.plan_run(config, data)
-    return train.Learner(
+    return learner.Learner(
         config, data, plan, network, classes, pathlib.Path(config.workdir), ""
     )
 

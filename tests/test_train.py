@@ -18,6 +18,7 @@ from smartgrowth import (
     checkpoint,
     descriptors,
     evaluate,
+    learner,
     prepare,
     progress,
     run_directory,
@@ -517,7 +518,7 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(train.results, "write_predictions", full)
+    monkeypatch.setattr(learner.results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(grown_config(), tiny_data)
 

@@ -1,0 +1,339 @@
+"""One network, its optimizer and its progress, through every stage of a run."""
+
+import pathlib
+import time
+
+import keras
+import numpy as np
+
+import smartgrowth
+from smartgrowth import (
+    UserError,
+    audit,
+    callbacks,
+    curriculum,
+    devices,
+    evaluate,
+    losses,
+    lr_finder,
+    optimizers,
+    prepare,
+    results,
+    run_directory,
+    sheets,
+)
+from smartgrowth.config import Config
+from smartgrowth.data import augment, pipeline
+from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.models import Network
+from smartgrowth.plan import Plan, Stage
+from smartgrowth.progress import Keeper, Progress
+
+
+class Learner:
+    """What a run trains, and the steps that the driver takes with it."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: Data,
+        plan: Plan,
+        network: Network,
+        classes: np.ndarray,
+        directory: pathlib.Path,
+        plan_hash: str,
+    ):
+        self.config, self.data, self.plan = config, data, plan
+        self.network, self.classes, self.directory = network, classes, directory
+        self.augmentation = augment.choose(config)
+        self.samples = prepare.sample_order(config, data)
+        self.hard = prepare.hard_images(config, data)
+        machine = devices.find_machine()
+        self.policy, why = devices.choose_precision(config.precision, machine)
+        devices.prepare(config.seed, config.deterministic)
+        self.model = network.build(data.mean, data.variance, self.policy)
+        self._enforce_rules()
+        self.rate = None  # until it is found, if --lr says so
+        if not config.finds_rate:
+            self.set_rate(config.lr)
+        self.accuracy = losses.make_accuracy(config.label_smoothing)
+        self.model.compile(
+            optimizer=optimizers.make_optimizer(
+                config.optimizer,
+                config.weight_decay,
+                self.model.trainable_variables,
+                loss_scale=self.policy == "mixed_float16",
+            ),
+            loss=losses.masked_crossentropy,
+            metrics=[self.accuracy],
+            # XLA makes separable networks 15 x slower on a CPU.
+            jit_compile=machine.kind != "cpu",
+            auto_scale_loss=False,
+        )
+        self.evaluator = evaluate.Evaluator(self.model, data)
+        self.line = callbacks.ProgressLine(plan)
+        self.keeper = Keeper(
+            directory,
+            plan_hash,
+            self.model,
+            self.accuracy,
+            devices.describe_numerics() | {"policy": self.policy},
+            60 * config.checkpoint_minutes,
+            self.line.say,
+        )
+        zeros = [0.0] * len(plan.stages)
+        self.progress = Progress(zeros, list(zeros))
+        self.compiled = None  # index of the stage whose shapes are compiled
+        self.stop = None  # an event, while the run can be stopped
+        print(
+            f"{config.model}, {self.model.count_params():,} parameters, on "
+            f"{machine.name} in {self.policy} ({why})"
+        )
+        if not self.augmentation.is_reproducible:
+            print(augment.NOT_REPRODUCIBLE)
+
+    def _enforce_rules(self) -> None:
+        if self.config.enforce_rules:
+            epochs = self.plan.epochs(len(self.data.train.labels))
+            size = self.config.final_size
+            ids = self.data.train.ids
+            audit.enforce(audit.audit(self.model, epochs, size, ids))
+
+    def set_rate(self, rate: float | list[float]) -> None:
+        """Follows the schedule up to a highest rate, or one a stage."""
+        self.rate = callbacks.CyclicLearningRate(
+            *prepare.make_tables(self.config, self.plan, rate)
+        )
+
+    def choose_rate(self, stage: Stage) -> None:
+        """Finds the rate before a stage, if `--lr` says so and none is known.
+
+        Kept in a checkpoint at once: a run that goes on does not search again.
+        """
+        progress, found = self.progress, self.progress.found_rates
+        every = self.config.lr == "auto:stage"
+        if not self.config.finds_rate or len(found) > every * stage.index:
+            return
+        tested = stage
+        if not every:
+            tested = lr_finder.stage_to_test(self.plan, self.config.lr)
+        curve = self.test_rates(tested)
+        self.line.say(lr_finder.describe(curve))
+        found.append(lr_finder.choose(curve, found))
+        if not curve.suggestions:
+            self.line.say(f"the rate of the stage before stays: {found[-1]:g}")
+        self.set_rate(found)
+        self.write_schedule()
+        last = progress.rows[-1]["val_accuracy"] if progress.rows else None
+        self.keeper.save(progress, best=last == progress.best_accuracy)
+
+    def test_rates(self, stage: Stage) -> lr_finder.Curve:
+        """The loss on a stage's batches at rising rates; changes nothing."""
+        self.line.say(
+            f"testing learning rates on stage {stage.index + 1}, up to "
+            f"{lr_finder.STEPS} steps"
+        )
+        self.compile_step(stage)
+        self.compiled = None
+        first, config = stage.first_step, self.config
+        batches = self.make_batches(stage, first, first + lr_finder.BATCHES)
+        return lr_finder.run_range_test(
+            self.model,
+            batches.as_numpy_iterator(),
+            lr_finder.rising_rates(config.lr_min, config.lr_max),
+            first_step=self.progress.step,
+            variables=self.keeper.variables,
+            stop=self.stop,
+            say=self.line.say,
+        )
+
+    def compile_step(self, stage: Stage) -> None:
+        """Anew, once a stage: kept, its shapes would relax to unknown."""
+        self.model.make_train_function(force=True)
+        if len(set(stage.sizes)) > 1:
+            devices.compile_each_shape(self.model)
+        self.compiled = stage.index
+
+    def make_batches(self, stage: Stage, first_step: int, last_step: int):
+        """The training batches of some of a stage's steps."""
+        images = curriculum.stage_images(stage, self.classes, self.samples)
+        drawn = images
+        if self.config.balance == "oversample":
+            drawn = curriculum.oversample(images, self.data.train.labels)
+        return pipeline.make_dataset(
+            self.data,
+            stage,
+            drawn,
+            self.classes[: stage.num_classes],
+            first_step=first_step,
+            last_step=last_step,
+            seed=self.config.seed,
+            augmentation=self.augmentation,
+            label_smoothing=self.config.label_smoothing,
+            hard=np.intersect1d(self.hard, images),
+        )
+
+    def fit(self, stage: Stage, end: int) -> dict[str, float]:
+        """Trains from the present step to `end`, within `stage`.
+
+        Returns the training loss and accuracy since the last evaluation.
+        """
+        progress, began = self.progress, time.monotonic()
+        entering = self.compiled != stage.index
+        if entering:
+            self.compile_step(stage)
+        batches = self.make_batches(stage, progress.step, end)
+        clock = callbacks.BatchClock(
+            first_step=progress.step,
+            last_step=end,
+            began=began,
+            restore=self.keeper.restore_metrics,
+            show=lambda step, loss: self.line.show(
+                stage, step, loss, self.rate.at(step - 1)["lr"]
+            ),
+            due=self.keeper.due,
+            save=lambda step, seconds: self.keeper.save(
+                progress.after(stage, step, seconds), within=True
+            ),
+            stop=self.stop,
+        )
+        self.line.start(progress.step)
+        history = self.model.fit(
+            batches,
+            verbose=0,
+            shuffle=False,  # Keras warns of its own default for datasets
+            callbacks=[self.rate, clock],
+        ).history
+        self.progress = progress.after(stage, end, clock.seconds)
+        if entering:
+            self.progress.boundary_seconds[stage.index] += clock.first_batch
+        loss = callbacks.check_finite(history["loss"][-1], end)
+        return {"loss": loss, "accuracy": history["accuracy"][-1]}
+
+    def evaluate(self, stage: Stage, logs: dict[str, float]) -> None:
+        """Adds a row to the log; saves at a stage's end, a new best, or if due.
+
+        Raises KeyboardInterrupt if the run is to stop, once it has saved.
+        """
+        progress, labels = self.progress, self.data.validation.labels
+        final = evaluate.softmax(
+            self.evaluator.logits(VALIDATION, self.config.final_size)
+        )
+        at_size = final
+        if stage.image_size != self.config.final_size:
+            at_size = evaluate.softmax(
+                self.evaluator.logits(VALIDATION, stage.image_size)
+            )
+        scores = evaluate.score(final, labels)
+        entered = self.classes[: stage.num_classes]
+        seen = evaluate.score(at_size, labels, entered)
+        row = {
+            "step": progress.step,
+            "stage": stage.index,
+            "image_size": stage.image_size,
+            "num_classes": stage.num_classes,
+            "num_images": stage.num_images,
+            "batch_size": stage.batch_size,
+            **self.rate.at(progress.step - 1),
+            "train_loss": logs["loss"],
+            "train_accuracy": logs["accuracy"],
+            "val_loss": scores.loss,
+            "val_accuracy": scores.accuracy,
+            "val_top5": scores.top5,
+            "val_accuracy_at_size": evaluate.score(at_size, labels).accuracy,
+            "stage_val_loss": seen.loss,
+            "stage_val_accuracy": seen.accuracy,
+            "images_seen": self.plan.images_seen(progress.step),
+            "gflops": self.plan.gflops(progress.step),
+            "train_seconds": progress.train_seconds,
+            "wall_seconds": self.keeper.wall_seconds(progress),
+        }
+        progress.rows.append(row)
+        self.keeper.write_log(progress)
+        self.line.say_row(stage, row)
+        best = scores.accuracy > progress.best_accuracy
+        progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
+        over = progress.step == stage.last_step
+        stop = self.stop.is_set()
+        if best or over or stop or self.keeper.due():
+            self.keeper.save(progress, best=best)
+        if stop:
+            raise KeyboardInterrupt
+
+    def write_inputs(self) -> None:
+        """Writes what is known before the first step, for the report."""
+        if self.rate:
+            self.write_schedule()
+        with self.keeper.tolerate("data report", 0):
+            run_directory.write_json(
+                self.directory / run_directory.DATA_REPORT, self.data.report()
+            )
+            prepare.write_orders(
+                self.config, self.data, self.classes, self.samples
+            )
+
+    def write_schedule(self) -> None:
+        """Rate and momentum over the run, as far as they are known."""
+        shown = np.unique(np.linspace(0, self.plan.steps - 1, 1000).astype(int))
+        rows = [{"step": int(s)} | self.rate.at(s) for s in shown]
+        with self.keeper.tolerate("schedule", self.progress.step):
+            run_directory.write_csv(
+                self.directory / run_directory.SCHEDULE,
+                ("step", "lr", "momentum"),
+                rows,
+            )
+
+    def resume(self) -> int:
+        """Goes on from the newest checkpoint, if any; returns the step."""
+        self.progress = self.keeper.load(self.progress)
+        step = self.progress.step
+        if self.progress.found_rates:
+            self.set_rate(self.progress.found_rates)
+            self.write_schedule()
+        if step:
+            stage = self.plan.stage_at(min(step, self.plan.steps - 1))
+            print(
+                f"resuming at step {step} of {self.plan.steps}, stage "
+                f"{stage.index + 1} of {len(self.plan.stages)}"
+            )
+        return step
+
+    def finish(self) -> None:
+        """Writes the trained model, its predictions and the final figures."""
+        progress = self.progress
+        try:
+            shown = sheets.variants(
+                self.data, self.config.final_size, self.augmentation.variants
+            )
+            shown += sheets.batches(
+                self.config, self.data, self.plan, self.classes, self.samples
+            )
+            path = self.directory / run_directory.AUGMENTATION
+            path.write_bytes(sheets.png(shown))
+            results.write_results(
+                self.directory,
+                self.evaluator,
+                self.network,
+                progress.rows[-1],
+                size=self.config.final_size,
+                mirrored=self.augmentation.mirrors,
+                facts={
+                    "native_size": self.data.native_size,
+                    "train_seconds": progress.train_seconds,
+                    "wall_seconds": self.keeper.wall_seconds(progress),
+                    "stage_seconds": progress.stage_seconds,
+                    "boundary_seconds": progress.boundary_seconds,
+                    "found_rates": progress.found_rates,
+                    "numerics": self.keeper.numerics,
+                    "versions": {
+                        "smartgrowth": smartgrowth.__version__,
+                        "keras": keras.__version__,
+                    },
+                },
+            )
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.directory}: cannot write the results "
+                f"({error.strerror or error}); make room and give the command "
+                "again, the training is kept"
+            ) from error
