@@ -30,8 +30,8 @@ def evaluate_run(config: Config) -> dict:
     """Validates the `final.keras` of `--workdir`; prints and writes figures.
 
     Writes evaluation.json, and anew predictions.npz, classes.txt, the hard list
-    of the validation images and the report. The data is that of the run; `--cache_dir`
-    and `--data_dir` say where it is on this machine.
+    of the validation images and the report. The data is that of the run;
+    `--cache_dir` and `--data_dir` say where it is on this machine.
 
     Returns:
       What evaluation.json holds.
