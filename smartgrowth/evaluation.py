@@ -12,6 +12,7 @@ from smartgrowth import (
     evaluate,
     hardest,
     predict,
+    report,
     results,
     run_directory,
     tta,
@@ -28,9 +29,9 @@ TOLD = 5  # classes and confusions that are printed
 def evaluate_run(config: Config) -> dict:
     """Validates the `final.keras` of `--workdir`; prints and writes figures.
 
-    Writes evaluation.json, and anew predictions.npz, classes.txt and the hard
-    list of the validation images. The data is that of the run; `--cache_dir`
-    and `--data_dir` say where it is on this machine.
+    Writes evaluation.json, and anew predictions.npz, classes.txt, the hard list
+    of the validation images and the report. The data is that of the run;
+    `--cache_dir` and `--data_dir` say where it is on this machine.
 
     Returns:
       What evaluation.json holds.
@@ -57,6 +58,7 @@ def evaluate_run(config: Config) -> dict:
     run_directory.write_json(directory / run_directory.EVALUATION, found)
     print(table(found))
     print(f"all figures: {directory / run_directory.EVALUATION}")
+    print(f"report: {report.write_report(directory)}")
     return found
 
 

@@ -133,6 +133,13 @@ def test_the_table_has_a_line_for_every_variant(evaluated):
         assert f"{row['cost']:.1f}x" in line
 
 
+def test_the_report_shows_the_variants(evaluated):
+    run, _ = evaluated
+    page = (run / "report.html").read_text()
+    assert "Test-time augmentation" in page
+    assert "<td>flip, shifts</td>" in page
+
+
 def test_the_margin_is_of_what_changed_between_paired_images():
     """Of four images one was mended: changes 1, 0, 0, 0."""
     labels = np.array([0, 0, 0, 0])

@@ -124,7 +124,7 @@ dl div:last-child { grid-column: auto; }
   height: 100%; width: var(--share); }
 .values td:last-child { white-space: nowrap; }
 .words td { text-align: left; vertical-align: top; }
-.words th { text-align: left; }
+.words th { overflow-wrap: normal; text-align: left; }
 details > div { overflow-x: auto; }
 details summary { cursor: pointer; font-size: 1rem; margin: 1rem 0 .75rem; }
 .gallery { grid-template-columns:

@@ -256,7 +256,7 @@ def augmentation(run: Run) -> str:
     return (
         "<h2>Augmentation</h2>\n"
         f'<img src="{uri}" alt="Training images as --augment={names} shows '
-        'them to the network, several draws of each">'
+        'them: each variant alone, then the first images of every stage">'
     )
 
 
