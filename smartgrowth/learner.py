@@ -11,7 +11,6 @@ from smartgrowth import (
     UserError,
     audit,
     callbacks,
-    curriculum,
     devices,
     evaluate,
     losses,
@@ -22,8 +21,9 @@ from smartgrowth import (
     run_directory,
     sheets,
 )
+from smartgrowth.batches import Batches
 from smartgrowth.config import Config
-from smartgrowth.data import augment, pipeline
+from smartgrowth.data import augment
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.models import Network
 from smartgrowth.plan import Plan, Stage
@@ -45,9 +45,13 @@ class Learner:
     ):
         self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
-        self.augmentation = augment.choose(config)
-        self.samples = prepare.sample_order(config, data)
-        self.hard = prepare.hard_images(config, data)
+        self.batches = Batches(
+            config,
+            data,
+            classes,
+            prepare.sample_order(config, data),
+            prepare.hard_images(config, data),
+        )
         machine = devices.find_machine()
         self.policy, why = devices.choose_precision(config.precision, machine)
         devices.prepare(config.seed, config.deterministic)
@@ -89,7 +93,7 @@ class Learner:
             f"{config.model}, {self.model.count_params():,} parameters, on "
             f"{machine.name} in {self.policy} ({why})"
         )
-        if not self.augmentation.is_reproducible:
+        if not self.batches.augmentation.is_reproducible:
             print(augment.NOT_REPRODUCIBLE)
 
     def _enforce_rules(self) -> None:
@@ -136,7 +140,7 @@ class Learner:
         self.compile_step(stage)
         self.compiled = None
         first, config = stage.first_step, self.config
-        batches = self.make_batches(stage, first, first + lr_finder.BATCHES)
+        batches = self.batches.of(stage, first, first + lr_finder.BATCHES)
         return lr_finder.run_range_test(
             self.model,
             batches.as_numpy_iterator(),
@@ -154,25 +158,6 @@ class Learner:
             devices.compile_each_shape(self.model)
         self.compiled = stage.index
 
-    def make_batches(self, stage: Stage, first_step: int, last_step: int):
-        """The training batches of some of a stage's steps."""
-        images = curriculum.stage_images(stage, self.classes, self.samples)
-        drawn = images
-        if self.config.balance == "oversample":
-            drawn = curriculum.oversample(images, self.data.train.labels)
-        return pipeline.make_dataset(
-            self.data,
-            stage,
-            drawn,
-            self.classes[: stage.num_classes],
-            first_step=first_step,
-            last_step=last_step,
-            seed=self.config.seed,
-            augmentation=self.augmentation,
-            label_smoothing=self.config.label_smoothing,
-            hard=np.intersect1d(self.hard, images),
-        )
-
     def fit(self, stage: Stage, end: int) -> dict[str, float]:
         """Trains from the present step to `end`, within `stage`.
 
@@ -182,7 +167,7 @@ class Learner:
         entering = self.compiled != stage.index
         if entering:
             self.compile_step(stage)
-        batches = self.make_batches(stage, progress.step, end)
+        batches = self.batches.of(stage, progress.step, end)
         clock = callbacks.BatchClock(
             first_step=progress.step,
             last_step=end,
@@ -269,7 +254,7 @@ class Learner:
                 self.directory / run_directory.DATA_REPORT, self.data.report()
             )
             prepare.write_orders(
-                self.config, self.data, self.classes, self.samples
+                self.config, self.data, self.classes, self.batches.samples
             )
 
     def write_schedule(self) -> None:
@@ -303,11 +288,10 @@ class Learner:
         progress = self.progress
         try:
             shown = sheets.variants(
-                self.data, self.config.final_size, self.augmentation.variants
-            )
-            shown += sheets.batches(
-                self.config, self.data, self.plan, self.classes, self.samples
-            )
+                self.data,
+                self.config.final_size,
+                self.batches.augmentation.variants,
+            ) + sheets.batches(self.batches, self.plan)
             path = self.directory / run_directory.AUGMENTATION
             path.write_bytes(sheets.png(shown))
             results.write_results(
@@ -316,7 +300,7 @@ class Learner:
                 self.network,
                 progress.rows[-1],
                 size=self.config.final_size,
-                mirrored=self.augmentation.mirrors,
+                mirrored=self.batches.augmentation.mirrors,
                 facts={
                     "native_size": self.data.native_size,
                     "train_seconds": progress.train_seconds,

@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from smartgrowth import curriculum, pictures
-from smartgrowth.config import Config
-from smartgrowth.data import augment, augment_sheet
+from smartgrowth import pictures
+from smartgrowth.batches import Batches
+from smartgrowth.data import augment_sheet
 from smartgrowth.data.store import Data
 from smartgrowth.plan import Plan
 
@@ -38,30 +38,15 @@ def variants(data: Data, size: int, names: Sequence[str]) -> list[Captioned]:
     ]
 
 
-def batches(
-    config: Config,
-    data: Data,
-    plan: Plan,
-    classes: np.ndarray,
-    samples: Sequence[np.ndarray],
-) -> list[Captioned]:
-    """The first images of every stage's first batch, as the network sees them.
-
-    classes, samples: the run's orders.
-    """
-    drawn = augment_sheet.stage_batches(
-        data,
-        plan.stages,
-        [curriculum.stage_images(s, classes, samples) for s in plan.stages],
-        classes,
-        seed=config.seed,
-        augmentation=augment.choose(config),
-    )
-    return [
-        (image, f"stage {stage.index + 1}, {batch.shape[1]} px")
-        for stage, batch in zip(plan.stages, drawn, strict=True)
-        for image in batch[:SHOWN]
-    ]
+def batches(shown: Batches, plan: Plan) -> list[Captioned]:
+    """The first images of each stage's first batch, as the network sees them."""
+    found = []
+    for stage in plan.stages:
+        first = shown.of(stage, stage.first_step, stage.first_step + 1)
+        [(images, _)] = first.as_numpy_iterator()
+        caption = f"stage {stage.index + 1}, {images.shape[1]} px"
+        found += [(image, caption) for image in images[:SHOWN]]
+    return found
 
 
 def png(shown: Sequence[Captioned]) -> bytes:

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from smartgrowth.data import augment_sheet, pipeline
-from smartgrowth.data.augment import PRESETS, VARIANTS, Augmentation
-from smartgrowth.plan import Stage
+from smartgrowth.data import augment_sheet
+from smartgrowth.data.augment import VARIANTS
 
 
 @pytest.fixture
@@ -40,30 +39,3 @@ def test_the_same_seed_shows_the_same(image):
     for one, two, three in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(one[1], two[1])
         assert not np.array_equal(one[1], three[1])
-
-
-def test_a_stage_s_batch_is_the_first_that_it_shows(tiny_data):
-    stages = [
-        Stage(0, 0, 4, 5, 16, 3, 2, 6, augmentation=0.5),
-        Stage(1, 4, 4, 7, 24, None, 4, 46, augmentation=1.0),
-    ]
-    classes = np.array([2, 0, 1, 3])
-    shown = [np.arange(6), np.arange(46)]
-    settings = {"seed": 3, "augmentation": Augmentation(PRESETS["strong"])}
-    batches = augment_sheet.stage_batches(
-        tiny_data, stages, shown, classes, **settings
-    )
-    assert [batch.shape for batch in batches] == [
-        (5, 16, 16, 3),
-        (7, 24, 24, 3),
-    ]
-    whole = pipeline.make_dataset(
-        tiny_data,
-        stages[1],
-        shown[1],
-        classes,
-        first_step=4,
-        last_step=8,
-        **settings,
-    )
-    np.testing.assert_array_equal(batches[1], next(iter(whole))[0])

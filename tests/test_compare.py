@@ -30,7 +30,7 @@ ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 STAND_IN = """
 import os, pathlib, sys, time
 import numpy as np
-from smartgrowth import data, plan, run_directory
+from smartgrowth import data, prepare, run_directory
 from smartgrowth.config import from_flag_lines
 
 config = from_flag_lines(sys.argv[1:])

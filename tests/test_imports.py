@@ -35,6 +35,7 @@ ROWS = (
         "callbacks",
         "results",
         "progress",
+        "batches",
         "sheets",
     },
     {"predict", "tta", "explore", "speed", "learner", "train"},

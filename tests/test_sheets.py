@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from smartgrowth import prepare, sheets
+from smartgrowth.batches import Batches
 from smartgrowth.data import pipeline
 
 
@@ -24,13 +25,22 @@ def test_a_variant_is_shown_at_three_strengths(tiny_data):
     assert 0 < changes[0] < changes[1] < changes[2]
 
 
+def made(config, data) -> Batches:
+    return Batches(
+        config,
+        data,
+        prepare.class_order(config, data),
+        prepare.sample_order(config, data),
+        prepare.hard_images(config, data),
+    )
+
+
 def test_batches_are_those_that_are_trained_on(tiny_data, tiny_config):
     config = tiny_config(
         augment=("none",), batch_size=(20,), grow_classes=(2, 4)
     )
     plan, _, classes = prepare.plan_run(config, tiny_data)
-    samples = prepare.sample_order(config, tiny_data)
-    shown = sheets.batches(config, tiny_data, plan, classes, samples)
+    shown = sheets.batches(made(config, tiny_data), plan)
     captions = [caption for _, caption in shown]
     assert captions == ["stage 1, 16 px"] * 12 + ["stage 2, 24 px"] * 12
     part = tiny_data.train
@@ -38,7 +48,7 @@ def test_batches_are_those_that_are_trained_on(tiny_data, tiny_config):
     known = {image.tobytes() for image in part.images(16)[part.rows[entered]]}
     assert {image.tobytes() for image, _ in shown[:12]} <= known
     other = dataclasses.replace(config, augment=("strong",))
-    changed = sheets.batches(other, tiny_data, plan, classes, samples)
+    changed = sheets.batches(made(other, tiny_data), plan)
     assert not {image.tobytes() for image, _ in changed[:12]} <= known
 
 
@@ -60,7 +70,6 @@ def test_a_jittered_stage_shows_the_size_of_its_first_batch(
 ):
     config = tiny_config(size_jitter=(1.0, 1.5))
     plan, _, classes = prepare.plan_run(config, tiny_data)
-    samples = prepare.sample_order(config, tiny_data)
-    shown = sheets.batches(config, tiny_data, plan, classes, samples)
+    shown = sheets.batches(made(config, tiny_data), plan)
     sizes = pipeline.sizes_of(plan.stages[0], config.seed, np.array([0]))
     assert shown[0][1] == f"stage 1, {sizes[0]} px"

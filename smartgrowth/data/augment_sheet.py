@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from smartgrowth.data import augment, pipeline
-from smartgrowth.data.store import Data
-from smartgrowth.plan import Stage
+from smartgrowth.data import augment
 
 STRENGTHS = (1 / 3, 2 / 3, 1.0)
 DRAWS = 32
@@ -47,36 +45,3 @@ def variant_sheet(
             shown.append(made[change.argmax()])
         sheet.append((name, shown))
     return sheet
-
-
-def stage_batches(
-    data: Data,
-    stages: Sequence[Stage],
-    images: Sequence[np.ndarray],
-    classes: np.ndarray,
-    **settings,
-) -> list[np.ndarray]:
-    """The first batch of every stage, just as the network sees it.
-
-    Args:
-      images: for each stage what it shows, as in `pipeline.make_dataset`.
-      classes: all labels, in the order in which they enter.
-      settings: seed and augmentation, of `pipeline.make_dataset`.
-
-    Returns:
-      For each stage uint8 (batch, size, size, 3).
-    """
-    batches = []
-    for stage, shown in zip(stages, images, strict=True):
-        dataset = pipeline.make_dataset(
-            data,
-            stage,
-            shown,
-            classes[: stage.num_classes],
-            first_step=stage.first_step,
-            last_step=stage.first_step + 1,
-            **settings,
-        )
-        [(batch, _)] = dataset.as_numpy_iterator()
-        batches.append(batch)
-    return batches

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from smartgrowth import quiet
+from smartgrowth import prepare, quiet
 from smartgrowth.config import Config
 from smartgrowth.data.store import TRAIN, VALIDATION, Data, Split
 from smartgrowth.explore import colours, drawing, duplicates
@@ -237,11 +237,14 @@ def augmentation(
     """
     quiet.import_backend()
     from smartgrowth import sheets
+    from smartgrowth.batches import Batches
     from smartgrowth.data.augment import VARIANTS
 
     size = plan.stages[-1].image_size
     alone = sheets.variants(data, size, tuple(VARIANTS))
-    together = sheets.batches(config, data, plan, classes, samples)
+    hard = prepare.hard_images(config, data)
+    batches = Batches(config, data, classes, samples, hard)
+    together = sheets.batches(batches, plan)
     body = ""
     for title, shown in (
         ("Each variant, from a third of its strength to the whole", alone),
