@@ -39,7 +39,7 @@ def variants(data: Data, size: int, names: Sequence[str]) -> list[Captioned]:
 
 
 def batches(shown: Batches, plan: Plan) -> list[Captioned]:
-    """The first images of each stage's first batch, as the network sees them."""
+    """The first images of each stage's first batch, as they are shown."""
     found = []
     for stage in plan.stages:
         first = shown.of(stage, stage.first_step, stage.first_step + 1)
