@@ -133,15 +133,18 @@ class ProgressLine:
         self.every = 0.5 if self.rewrites else 10.0
         self.shown = time.monotonic()
         self.mark = None  # the step and time from which speed is taken
+        self.began = 0  # the step at which the segment did
 
     def start(self, step: int) -> None:
-        """A segment begins: its first batch, compiled, counts for no speed."""
-        self.mark = None
+        """A segment begins: batches that are compiled first, one a size, count
+        for no speed.
+        """
+        self.mark, self.began = None, step
 
     def show(self, stage: Stage, step: int, loss, rate: float) -> None:
         """Prints a line if one is due; raises `UserError` on a loss of NaN."""
         now = time.monotonic()
-        if self.mark is None:
+        if self.mark is None or step <= self.began + len(stage.sizes):
             self.mark = (step, now)
         if now - self.shown < self.every or step == self.mark[0]:
             return

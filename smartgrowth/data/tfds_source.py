@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from smartgrowth import UserError
 from smartgrowth.data.decode import decode_in_order, one_line
@@ -26,6 +27,9 @@ from smartgrowth.data.store import (
 # download where it is missing. Python's own has all that it takes from it.
 if importlib.util.find_spec("importlib_resources") is None:
     sys.modules["importlib_resources"] = importlib.resources
+
+# TFDS tells of every file that it opens, and absl.app shows that.
+logging.set_verbosity(logging.WARNING)
 
 _BATCH = 32  # encoded images read, and decoded by one thread, at a time
 
