@@ -785,7 +785,7 @@ def test_a_comparison_that_is_stopped_stops_what_it_trains(
     for arm in ("plain", "grown"):
         wait_for(tmp_path / f"all/{arm}/seed0/lives.txt", process)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopping: what is being trained is saved first" in output
     for arm in ("plain", "grown"):
