@@ -150,14 +150,15 @@ def test_descriptions_are_the_same_each_time(
     tiny_config, own_data, few_steps, kind
 ):
     """And with another seed: all seeds of a comparison share an order."""
-    config = tiny_config(descriptor=kind)
+    config = tiny_config(descriptor=kind, deterministic=True)
     first = descriptors.describe(config, own_data, quiet)
     descriptors.cache_path(kind, own_data).unlink()
     np.random.seed(11)
     again = descriptors.describe(
         dataclasses.replace(config, seed=5), own_data, quiet
     )
-    np.testing.assert_allclose(first, again, atol=1e-4)
+    # Not the rows: an axis may come out the other way round.
+    np.testing.assert_allclose(distances(first), distances(again), atol=1e-2)
 
 
 def test_an_unknown_descriptor_is_refused(tiny_config, own_data):
