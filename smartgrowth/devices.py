@@ -141,3 +141,15 @@ def compile_each_shape(model) -> None:
         return functions[shape]([batch])
 
     model.train_function = train_function
+
+
+def versions() -> dict[str, str]:
+    """Of what computes, beyond this package and Keras."""
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

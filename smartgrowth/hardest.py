@@ -100,9 +100,8 @@ def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
 def _read(flag: str, run: str, data: Data, value: str) -> dict:
     path = pathlib.Path(run).expanduser() / run_directory.TRAIN_PREDICTIONS
     try:
-        with np.load(path) as file:
-            columns = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+        columns = run_directory.read_npz(path)
+    except OSError as error:
         raise UserError(
             f"{flag}: {path} cannot be read ({error}); name the folder of a "
             "finished run"

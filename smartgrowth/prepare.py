@@ -4,7 +4,6 @@ Whatever an order needs (descriptions, lists, an earlier run) is found here.
 """
 
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -104,16 +103,16 @@ def read_orders(
     config: Config, data: Data
 ) -> tuple[np.ndarray, list[np.ndarray]] | None:
     """What `write_orders` kept for these very settings and data, if any."""
-    if not config.needs_descriptor or not _orders_path(config).exists():
+    if not config.needs_descriptor:
         return None
     try:
-        with np.load(_orders_path(config)) as file:
-            if str(file["key"]) != run_directory.hash_identity(config, data):
-                return None
-            ends = np.cumsum(data.class_counts)[:-1]
-            return file["classes"], np.split(file["samples"], ends)
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile):
+        kept = run_directory.read_npz(_orders_path(config))
+    except OSError:
         return None
+    if str(kept["key"]) != run_directory.hash_identity(config, data):
+        return None
+    ends = np.cumsum(data.class_counts)[:-1]
+    return kept["classes"], np.split(kept["samples"], ends)
 
 
 def _orders_path(config: Config) -> pathlib.Path:

@@ -2,13 +2,18 @@
 
 import dataclasses
 import pathlib
-import platform
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from smartgrowth import audit, checkpoint, evaluate, hardest, run_directory
+from smartgrowth import (
+    audit,
+    checkpoint,
+    devices,
+    evaluate,
+    hardest,
+    run_directory,
+)
 from smartgrowth.data.store import TRAIN, VALIDATION, Data
 from smartgrowth.models import Network
 
@@ -73,7 +78,7 @@ def write_results(
             "gflops": row["gflops"],
             "epochs": epochs,
             **facts,
-            "versions": facts.get("versions", {}) | versions(),
+            "versions": facts.get("versions", {}) | devices.versions(),
         },
     )
 
@@ -86,15 +91,6 @@ def clean_part(data: Data) -> np.ndarray:
     count = len(data.train.labels)
     chosen = np.random.default_rng(0).permutation(count)
     return np.sort(chosen[: len(data.validation.labels)])
-
-
-def versions() -> dict[str, str]:
-    """Of what computes, beyond this package and Keras."""
-    return {
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def write_predictions(

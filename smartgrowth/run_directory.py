@@ -287,6 +287,19 @@ def write_npz(path: pathlib.Path, **arrays) -> None:
     partial.replace(path)
 
 
+def read_npz(path: pathlib.Path) -> dict:
+    """The arrays of a file of `write_npz`; any that is not whole: OSError."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OSError(f"not a whole file of arrays: {error}") from error
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces the file at once: a reader sees the old text or the new one."""
     partial = path.with_name(path.name + ".partial")

@@ -115,6 +115,10 @@ def test_a_run_that_cannot_serve_is_named(tiny_data, probabilities, tmp_path):
     config = Config(replay_hard=f"{tmp_path}:0.5")
     with pytest.raises(UserError, match="--replay_hard: .*finished run"):
         prepare.hard_images(config, tiny_data)
+    for half in (b"PK\x03\x04 half a file", b""):
+        (tmp_path / "train_predictions.npz").write_bytes(half)
+        with pytest.raises(UserError, match="cannot be read"):
+            prepare.hard_images(config, tiny_data)
     hardest.write_hardest(
         tmp_path, tiny_data, tiny_data.train, probabilities, 24
     )
