@@ -16,18 +16,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from absl import app, flags
 
-from smartgrowth import config, evaluate, evaluation, predict, tta
+from smartgrowth import command_line, evaluate, evaluation, predict, tta
 from smartgrowth import run_directory as runs
 from smartgrowth.data import augment, pipeline
 from smartgrowth.data.store import VALIDATION
 from smartgrowth.plan import make_network
 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Of both, in turn.")
-config.define_flags()
+command_line.define_flags()
 
 
 def main(arguments: list[str]) -> None:
-    settings = config.from_flags(flags.FLAGS, arguments)
+    settings = command_line.from_flags(flags.FLAGS, arguments)
     directory, trained = runs.load_config(settings.workdir)
     variants = tta.make_variants(
         trained.final_size,

@@ -1,17 +1,15 @@
-"""Every setting of a run: its flag, its meaning, its checks.
+"""Every setting of a run: its default, its meaning, its checks.
 
-`Config` is the single definition; `define_flags` makes one absl flag of every
-field, and `from_flags` turns parsed flags into a frozen, checked `Config`.
+`Config` is the single definition; `command_line` makes one absl flag of every
+field.
 """
 
 import csv
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-from absl import flags
 
 from smartgrowth import UserError
 
@@ -35,7 +33,7 @@ CLASS_ORDERS = (
 )
 SAMPLE_ORDERS = ("random", "first", "iconic", "medoids")
 AUTO_RATES = ("auto", "auto:stage")  # --lr, where it is to be found
-_RATE = "a number above 0, auto or auto:stage"
+RATE = "a number above 0, auto or auto:stage"
 ALL = None  # in --grow_samples and --grow_classes
 
 
@@ -43,7 +41,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _integer_or_all(text: str) -> int | None:
+def integer_or_all(text: str) -> int | None:
     return ALL if text == "all" else int(text)
 
 
@@ -92,10 +90,10 @@ class Config:
     )
 
     grow_samples: tuple[int | None, ...] = _setting(
-        (ALL,), "Images a class, stage by stage (H1).", each=_integer_or_all
+        (ALL,), "Images a class, stage by stage (H1).", each=integer_or_all
     )
     grow_classes: tuple[int | None, ...] = _setting(
-        (ALL,), "Number of classes, stage by stage (H2).", each=_integer_or_all
+        (ALL,), "Number of classes, stage by stage (H2).", each=integer_or_all
     )
     grow_size: tuple[int, ...] = _setting(
         (32,), "Image size in pixels, stage by stage (H3).", each=_integer
@@ -260,7 +258,7 @@ class Config:
                 f"--lr_max={self.lr_max:g}"
             )
         if self.finds_rate:
-            _check(self, "lr", AUTO_RATES.__contains__, _RATE)
+            _check(self, "lr", AUTO_RATES.__contains__, RATE)
         else:
             _check(self, "lr", lambda v: 0 < v < math.inf, "above 0")
         _check(
@@ -373,7 +371,7 @@ class Config:
     def flag_lines(self) -> list[str]:
         """`--name=value` of every setting; a flagfile that repeats the run."""
         return [
-            f"--{name}={_text(value)}"
+            f"--{name}={flag_text(value)}"
             for name, value in dataclasses.asdict(self).items()
             if value is not None
         ]
@@ -441,128 +439,12 @@ class Comparison:
             )
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag for every field of `Config` and `Comparison`."""
-    for field in (*dataclasses.fields(Config), *dataclasses.fields(Comparison)):
-        about, choices = field.metadata["help"], field.metadata["choices"]
-        default = field.default
-        if field.metadata["each"]:
-            default = [_text(v) for v in default]
-            define = flags.DEFINE_list
-        elif choices:
-            flags.DEFINE_enum(
-                field.name, default, choices, about, flag_values=values
-            )
-            continue
-        else:
-            define = _DEFINE[field.type]
-        define(field.name, default, about, flag_values=values)
-
-
-class _RateParser(flags.ArgumentParser):
-    """Of --lr: a number, or a way to find one."""
-
-    def parse(self, argument: str | float) -> float | str:
-        if argument in AUTO_RATES:
-            return argument
-        try:
-            return float(argument)
-        except ValueError:
-            raise ValueError(f"must be {_RATE}") from None
-
-    def flag_type(self) -> str:
-        return "float or string"
-
-
-def _define_rate(name, default, about, flag_values) -> None:
-    flags.DEFINE(_RateParser(), name, default, about, flag_values)
-
-
-_DEFINE = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    int | None: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    float | None: flags.DEFINE_float,
-    float | str: _define_rate,
-    str: flags.DEFINE_string,
-    str | None: flags.DEFINE_string,
-}
-
-
-def from_flags(
-    values: flags.FlagValues, arguments: Sequence[str] = ()
-) -> Config:
-    """A checked `Config` from parsed flags; raises `UserError`.
-
-    arguments: what parsing left over, the program's name first.
-    """
-    if len(arguments) > 1:
-        raise UserError(
-            f"stray argument {arguments[1]!r}; settings are given as "
-            "--name=value, comments in a flagfile begin with #"
-        )
-    return Config(
-        **{
-            field.name: _parse(field, values[field.name].value)
-            for field in dataclasses.fields(Config)
-        }
-    )
-
-
-def comparison_from_flags(
-    values: flags.FlagValues,
-) -> tuple[Comparison, list[str]]:
-    """What to compare, and the lines of all flags that were given with it.
-
-    Those lines hold for every arm; a flag left at its default says nothing.
-    """
-    given = [
-        f"--{field.name}={_text(_parse(field, values[field.name].value))}"
-        for field in dataclasses.fields(Config)
-        if values[field.name].present
-    ]
-    settings = {
-        field.name: _parse(field, values[field.name].value)
-        for field in dataclasses.fields(Comparison)
-    }
-    return Comparison(**settings), given
-
-
-def from_flag_lines(lines: list[str]) -> Config:
-    """A `Config` from the lines of a flagfile, such as a run's flags.txt."""
-    values = flags.FlagValues()
-    define_flags(values)
-    try:
-        arguments = values(["smartgrowth", *lines])
-    except flags.Error as error:
-        raise UserError(
-            f"flags that this version does not take: {error}; use the version "
-            "that wrote them"
-        ) from None
-    return from_flags(values, arguments)
-
-
-def _parse(field: dataclasses.Field, value: Any) -> Any:
-    each = field.metadata["each"]
-    if not each:
-        return value
-    try:
-        return tuple(each(entry.strip()) for entry in value or ())
-    except ValueError:
-        what = "numbers or 'all'" if each is _integer_or_all else "numbers"
-        raise UserError(
-            f"--{field.name}={','.join(value)}: expected {what}, separated "
-            "by commas"
-        ) from None
-
-
-def _text(value: Any) -> str:
-    """The value as a flag's text."""
+def flag_text(value: Any) -> str:
+    """A setting's value as it stands behind `--name=`."""
     if isinstance(value, tuple | list):
         text = io.StringIO()
         # Quotes an entry with a comma in it, as absl reads it.
-        csv.writer(text, lineterminator="").writerow(map(_text, value))
+        csv.writer(text, lineterminator="").writerow(map(flag_text, value))
         return text.getvalue()
     if value is ALL:
         return "all"
@@ -574,13 +456,13 @@ def _text(value: Any) -> str:
 def _check(config, name, accept, wanted) -> None:
     value = getattr(config, name)
     if not accept(value):
-        raise UserError(f"--{name}={_text(value)}: must be {wanted}")
+        raise UserError(f"--{name}={flag_text(value)}: must be {wanted}")
 
 
 def _check_each(config, name, accept, wanted) -> None:
     for value in getattr(config, name):
         if not accept(value):
             raise UserError(
-                f"--{name}={_text(getattr(config, name))}: every value must "
-                f"be {wanted}, got {_text(value)}"
+                f"--{name}={flag_text(getattr(config, name))}: every value "
+                f"must be {wanted}, got {flag_text(value)}"
             )

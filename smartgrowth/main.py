@@ -7,13 +7,13 @@ import sys
 
 from absl import app, flags
 
-from smartgrowth import UserError, config, modes
+from smartgrowth import UserError, command_line, modes
 
 
 def main(arguments: list[str]) -> int:
     """Runs `--mode`; a user's mistake is one line and exit status 1."""
     try:
-        settings = config.from_flags(flags.FLAGS, arguments)
+        settings = command_line.from_flags(flags.FLAGS, arguments)
         if settings.mode == "compare":
             modes.compare(settings, flags.FLAGS)
         else:
@@ -28,6 +28,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    config.define_flags()
-    flags.adopt_module_key_flags(config)  # for --help
+    command_line.define_flags()
+    flags.adopt_module_key_flags(command_line)  # for --help
     app.run(main)

@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from smartgrowth import config, quiet
+from smartgrowth import command_line, quiet
 from smartgrowth.config import Config
 
 
@@ -74,7 +74,7 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
     """values: parsed flags; which of them were given matters to the arms."""
     from smartgrowth import compare
 
-    compare.compare(settings, *config.comparison_from_flags(values))
+    compare.compare(settings, *command_line.comparison_from_flags(values))
 
 
 # --mode -> function of the settings; `compare` takes the flags besides.

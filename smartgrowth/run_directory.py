@@ -15,7 +15,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError
-from smartgrowth.config import Config, from_flag_lines
+from smartgrowth.command_line import from_flag_lines
+from smartgrowth.config import Config
 
 FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"

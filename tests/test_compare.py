@@ -22,8 +22,9 @@ from absl import flags
 from PIL import Image
 
 import smartgrowth
-from smartgrowth import UserError, compare, config
+from smartgrowth import UserError, command_line, compare
 from smartgrowth.compare import arms, runner
+from smartgrowth.config import Comparison
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 # Better at a higher rate; FAIL and SLOW in the environment say what happens.
@@ -31,7 +32,7 @@ STAND_IN = """
 import os, pathlib, sys, time
 import numpy as np
 from smartgrowth import data, prepare, run_directory
-from smartgrowth.config import from_flag_lines
+from smartgrowth.command_line import from_flag_lines
 
 config = from_flag_lines(sys.argv[1:])
 directory = pathlib.Path(config.workdir)
@@ -81,16 +82,16 @@ run_directory.write_json(
 DRIVE = """
 import sys
 from absl import flags
-from smartgrowth import UserError, compare, config
+from smartgrowth import UserError, command_line, compare
 
 values = flags.FlagValues()
-config.define_flags(values)
+command_line.define_flags(values)
 values(["drive", *sys.argv[2:]])
 command = [sys.executable, sys.argv[1]]
 try:
     compare.compare(
-        config.from_flags(values),
-        *config.comparison_from_flags(values),
+        command_line.from_flags(values),
+        *command_line.comparison_from_flags(values),
         command=lambda trial: command + trial.config.flag_lines(),
     )
 except KeyboardInterrupt:
@@ -146,15 +147,15 @@ def lines(shared, tmp_path):
 def call(lines, script=None):
     """Compares in this process; `script` trains, or training itself does."""
     values = flags.FlagValues()
-    config.define_flags(values)
+    command_line.define_flags(values)
     values(["compare", "--mode=compare", *lines])
 
     def command(trial):
         return [sys.executable, str(script), *trial.config.flag_lines()]
 
     return compare.compare(
-        config.from_flags(values),
-        *config.comparison_from_flags(values),
+        command_line.from_flags(values),
+        *command_line.comparison_from_flags(values),
         command=command if script else runner.train_command,
     )
 
@@ -359,7 +360,7 @@ def test_a_time_that_does_not_pay_for_compiling_is_an_error(run):
 
 def test_runs_at_once_cannot_be_made_equal_in_seconds():
     with pytest.raises(UserError, match="--jobs=1"):
-        config.Comparison(arms=("a",), equal="seconds", jobs=2)
+        Comparison(arms=("a",), equal="seconds", jobs=2)
 
 
 def test_a_budget_below_a_step_names_the_arm(run):
@@ -472,7 +473,7 @@ def test_an_arm_that_is_none_is_named(run, shared, entry, part):
 def test_a_wrong_setting_is_named(mistake):
     (name,) = mistake
     with pytest.raises(UserError, match=f"--{name}="):
-        config.Comparison(**{"arms": ("a",)} | mistake)
+        Comparison(**{"arms": ("a",)} | mistake)
 
 
 # Finished runs

@@ -7,12 +7,12 @@ import pytest
 from absl import flags
 
 from smartgrowth import UserError
-from smartgrowth.config import (
-    Config,
+from smartgrowth.command_line import (
     define_flags,
     from_flag_lines,
     from_flags,
 )
+from smartgrowth.config import Config
 
 FIELDS = dataclasses.fields(Config)
 

@@ -5,7 +5,8 @@ import pathlib
 import pytest
 from absl import flags
 
-from smartgrowth.config import Config, define_flags, from_flags
+from smartgrowth.command_line import define_flags, from_flags
+from smartgrowth.config import Config
 from smartgrowth.plan import Plan, make_network, make_plan
 
 ROOT = pathlib.Path(__file__).parents[1]

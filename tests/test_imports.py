@@ -21,6 +21,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 ROWS = (
     {"smartgrowth"},
     {"config", "schedules", "wording", "checkpoint", "devices"},
+    {"command_line"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},
     {"curriculum", "plan", "image_features"},

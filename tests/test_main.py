@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from absl import flags
 
-from smartgrowth import config, main, modes
+from smartgrowth import command_line, main, modes
 
 ROOT = pathlib.Path(main.__file__).parents[1]
 TINY = ("--dataset=tiny", "--grow_size=16,24", "--batch_size=8")
@@ -23,7 +23,7 @@ def call(monkeypatch, capsys, tmp_path):
 
     def call(*arguments):
         values = flags.FlagValues()
-        config.define_flags(values)
+        command_line.define_flags(values)
         rest = values(
             ["main", f"--workdir={tmp_path / 'run'}", *map(str, arguments)]
         )

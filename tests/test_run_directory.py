@@ -6,7 +6,7 @@ import json
 import pytest
 
 from smartgrowth import UserError, plots, run_directory
-from smartgrowth.config import from_flag_lines
+from smartgrowth.command_line import from_flag_lines
 from smartgrowth.report import outcome
 
 STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}

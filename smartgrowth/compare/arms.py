@@ -9,7 +9,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError, data, plan, prepare, run_directory
-from smartgrowth.config import Comparison, Config, from_flag_lines
+from smartgrowth.command_line import from_flag_lines
+from smartgrowth.config import Comparison, Config
 from smartgrowth.run_reader import malformed, read_json
 
 # Flags that belong to the comparison, or to each trial alone.
