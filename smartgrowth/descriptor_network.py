@@ -67,8 +67,7 @@ def _train(data: Data, size: int, tell) -> keras.Model:
     model.compile(
         optimizer=optimizer,
         loss=losses.masked_crossentropy,
-        # XLA makes separable networks 15 x slower on a CPU.
-        jit_compile=devices.find_machine().kind != "cpu",
+        jit_compile=devices.compiles(devices.find_machine()),
     )
     stage = Stage(
         index=0,

@@ -70,8 +70,7 @@ class Learner:
             ),
             loss=losses.masked_crossentropy,
             metrics=[self.accuracy],
-            # XLA makes separable networks 15 x slower on a CPU.
-            jit_compile=machine.kind != "cpu",
+            jit_compile=devices.compiles(machine),
             auto_scale_loss=False,
         )
         self.evaluator = evaluate.Evaluator(self.model, data)

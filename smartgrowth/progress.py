@@ -62,6 +62,7 @@ class Keeper:
     ):
         self.directory: pathlib.Path = directory
         self.plan_hash, self.numerics, self.say = plan_hash, numerics, say
+        self.model = model
         self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
         self.began = self.saved = time.monotonic()
@@ -97,6 +98,9 @@ class Keeper:
         groups = dict(self.variables)
         if not within:
             del groups["metrics"]
+        elif hasattr(self.model, "jax_state_sync"):
+            # Within a `fit`, JAX has taken the values out of the variables.
+            self.model.jax_state_sync()
         kept = dataclasses.replace(
             progress, wall_seconds=self.wall_seconds(progress)
         )
