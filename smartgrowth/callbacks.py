@@ -40,6 +40,18 @@ class CyclicLearningRate(keras.callbacks.Callback):
         }
 
 
+class Callbacks(keras.callbacks.CallbackList):
+    """Callbacks of a `fit` that get a batch's metrics as they are.
+
+    Keras' own list makes Python numbers of them: an accelerator would be waited
+    for after every batch.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+
 class BatchClock(keras.callbacks.Callback):
     """Counts the run's steps through one segment, and acts on them.
 
@@ -75,15 +87,21 @@ class BatchClock(keras.callbacks.Callback):
         self.began = began
         self.idle = 0.0  # spent on checkpoints, not on training
         self.first_batch = None  # seconds until it was learned
+        self.before = None  # the loss at the batch before
         self.seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.restore()
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.first_step + batch + 1
-        if step == self.last_step:
-            float(logs["loss"])  # waits for an accelerator to be done
+        # Of several steps at once it is the last one's number, or would be if
+        # the segment had as many left.
+        step = min(self.first_step + batch + 1, self.last_step)
+        # What is asked for waits for an accelerator: for all that it has to do
+        # first and last, else for all but the latest, so that it never idles.
+        over = step == self.last_step or self.before is None
+        float(logs["loss"] if over else self.before)
+        self.before = logs["loss"]
         now = time.monotonic()
         self.seconds = now - self.began - self.idle
         if self.first_batch is None:

@@ -234,6 +234,12 @@ class Config:
         "auto: bfloat16 or float16 where the machine does it in hardware.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    devices: str = _setting(
+        "auto",
+        "auto: one, an accelerator if there is one; 1; all: every batch is "
+        "shared by all, with JAX by those of several processes.",
+        choices=("auto", "1", "all"),
+    )
     deterministic: bool = _setting(
         False, "Equal bits on the same machine; slower on accelerators."
     )

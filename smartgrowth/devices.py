@@ -14,6 +14,9 @@ POLICIES = {
 }
 
 
+STEPS_AT_ONCE = 16  # on an accelerator; not yet measured
+
+
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """The device that trains.
@@ -78,6 +81,19 @@ def compiles(machine: Machine) -> bool:
     slower on a CPU. JAX has nothing else: it would run operator by operator.
     """
     return machine.kind != "cpu" or keras.backend.backend() == "jax"
+
+
+def steps_at_once(machine: Machine, several_shapes: bool) -> int:
+    """Training steps between two returns to Python.
+
+    An accelerator would wait for it; a stop is heard, and a checkpoint made,
+    only then. several_shapes: of the batches.
+    """
+    if machine.kind == "cpu":
+        return 1
+    if several_shapes and keras.backend.backend() == "tensorflow":
+        return 1  # `compile_each_shape` looks at every batch
+    return STEPS_AT_ONCE
 
 
 def prepare(seed: int, deterministic: bool) -> None:
@@ -157,7 +173,12 @@ def versions() -> dict[str, str]:
     import numpy as np
     import tensorflow as tf
 
-    return {
+    engine = {}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        engine["jax"] = jax.__version__
+    return engine | {
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 
+from smartgrowth import distributed
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data
 
@@ -23,10 +24,18 @@ class Scores:
 
 
 class Evaluator:
-    """Forward passes of one model, compiled once for every image size."""
+    """Forward passes of one model, compiled once for every image size.
 
-    def __init__(self, model: keras.Model, data: Data):
-        self.model, self.data = model, data
+    team: the devices that make them.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: Data,
+        team: distributed.Team = distributed.ALONE,
+    ):
+        self.model, self.data, self.team = model, data, team
         self.functions = {}
 
     def logits(self, split: str, size: int, flip: bool = False) -> np.ndarray:
@@ -35,11 +44,13 @@ class Evaluator:
         flip: of their mirror images.
         """
         part = self.data.split(split)
-        batches = pipeline.make_validation(self.data, part, size, BATCH)
+        batches = pipeline.make_validation(
+            self.data, part, size, self.team.round_up(BATCH)
+        )
         if flip:
             batches = batches.map(lambda images: images[:, :, ::-1])
         with self._function_of(size):
-            logits = self.model.predict(batches, verbose=0)
+            logits = self.model.predict(self.team.own_rows(batches), verbose=0)
         return logits[: len(part.labels)]
 
     def forward(self, images: np.ndarray) -> np.ndarray:
@@ -52,10 +63,18 @@ class Evaluator:
 
     @contextlib.contextmanager
     def _function_of(self, size: int):
-        # Keras keeps one predict function, whose shapes would relax.
+        # Keras keeps one predict function, whose shapes would relax; of several
+        # steps at once it would make one large graph.
         self.model.predict_function = self.functions.get(size)
+        if self.model.predict_function is None:
+            self.team.whole_outputs(self.model)
+        steps, self.model.steps_per_execution = (
+            self.model.steps_per_execution,
+            1,
+        )
         yield
         self.functions[size] = self.model.predict_function
+        self.model.steps_per_execution = steps
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

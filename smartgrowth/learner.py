@@ -1,5 +1,6 @@
 """One network, its optimizer and its progress, through every stage of a run."""
 
+import dataclasses
 import pathlib
 import time
 
@@ -12,6 +13,7 @@ from smartgrowth import (
     audit,
     callbacks,
     devices,
+    distributed,
     evaluate,
     losses,
     lr_finder,
@@ -42,7 +44,9 @@ class Learner:
         classes: np.ndarray,
         directory: pathlib.Path,
         plan_hash: str,
+        team: distributed.Team = distributed.ALONE,
     ):
+        self.team = team
         self.config, self.data, self.plan = config, data, plan
         self.network, self.classes, self.directory = network, classes, directory
         self.batches = Batches(
@@ -52,28 +56,35 @@ class Learner:
             prepare.sample_order(config, data),
             prepare.hard_images(config, data),
         )
-        machine = devices.find_machine()
+        self.machine = machine = devices.find_machine()
         self.policy, why = devices.choose_precision(config.precision, machine)
         devices.prepare(config.seed, config.deterministic)
-        self.model = network.build(data.mean, data.variance, self.policy)
+        with team.scope():
+            self.model = network.build(
+                data.mean,
+                data.variance,
+                self.policy,
+                synchronized=team.strategy is not None,
+            )
         self._enforce_rules()
         self.rate = None  # until it is found, if --lr says so
         if not config.finds_rate:
             self.set_rate(config.lr)
-        self.accuracy = losses.make_accuracy(config.label_smoothing)
-        self.model.compile(
-            optimizer=optimizers.make_optimizer(
-                config.optimizer,
-                config.weight_decay,
-                self.model.trainable_variables,
-                loss_scale=self.policy == "mixed_float16",
-            ),
-            loss=losses.masked_crossentropy,
-            metrics=[self.accuracy],
-            jit_compile=devices.compiles(machine),
-            auto_scale_loss=False,
-        )
-        self.evaluator = evaluate.Evaluator(self.model, data)
+        with team.scope():
+            self.accuracy = losses.make_accuracy(config.label_smoothing)
+            self.model.compile(
+                optimizer=optimizers.make_optimizer(
+                    config.optimizer,
+                    config.weight_decay,
+                    self.model.trainable_variables,
+                    loss_scale=self.policy == "mixed_float16",
+                ),
+                loss=losses.masked_crossentropy,
+                metrics=[self.accuracy],
+                jit_compile=devices.compiles(machine),
+                auto_scale_loss=False,
+            )
+        self.evaluator = evaluate.Evaluator(self.model, data, team)
         self.line = callbacks.ProgressLine(plan)
         self.keeper = Keeper(
             directory,
@@ -90,7 +101,7 @@ class Learner:
         self.stop = None  # an event, while the run can be stopped
         print(
             f"{config.model}, {self.model.count_params():,} parameters, on "
-            f"{machine.name} in {self.policy} ({why})"
+            f"{team.describe(machine.name)} in {self.policy} ({why})"
         )
         if not self.batches.augmentation.is_reproducible:
             print(augment.NOT_REPRODUCIBLE)
@@ -139,7 +150,9 @@ class Learner:
         self.compile_step(stage)
         self.compiled = None
         first, config = stage.first_step, self.config
-        batches = self.batches.of(stage, first, first + lr_finder.BATCHES)
+        batches = self.team.own_rows(
+            self.batches.of(stage, first, first + lr_finder.BATCHES)
+        )
         return lr_finder.run_range_test(
             self.model,
             batches.as_numpy_iterator(),
@@ -152,8 +165,12 @@ class Learner:
 
     def compile_step(self, stage: Stage) -> None:
         """Anew, once a stage: kept, its shapes would relax to unknown."""
-        self.model.make_train_function(force=True)
-        if len(set(stage.sizes)) > 1:
+        several = len(set(stage.sizes)) > 1
+        self.model.steps_per_execution = devices.steps_at_once(
+            self.machine, several
+        )
+        self.model.train_function = None  # `fit` makes another
+        if several:
             devices.compile_each_shape(self.model)
         self.compiled = stage.index
 
@@ -166,7 +183,7 @@ class Learner:
         entering = self.compiled != stage.index
         if entering:
             self.compile_step(stage)
-        batches = self.batches.of(stage, progress.step, end)
+        batches = self.team.own_rows(self.batches.of(stage, progress.step, end))
         clock = callbacks.BatchClock(
             first_step=progress.step,
             last_step=end,
@@ -186,7 +203,9 @@ class Learner:
             batches,
             verbose=0,
             shuffle=False,  # Keras warns of its own default for datasets
-            callbacks=[self.rate, clock],
+            callbacks=callbacks.Callbacks(
+                [self.rate, clock], add_history=True, model=self.model
+            ),
         ).history
         self.progress = progress.after(stage, end, clock.seconds)
         if entering:
@@ -244,8 +263,16 @@ class Learner:
         if stop:
             raise KeyboardInterrupt
 
-    def write_inputs(self) -> None:
-        """Writes what is known before the first step, for the report."""
+    def claim(self, description: dict) -> None:
+        """Makes the directory this run's; writes what is known before step 1.
+
+        description: of the plan.
+        """
+        config = self.config
+        if not self.team.leads:
+            config = dataclasses.replace(config, workdir=str(self.directory))
+        run_directory.claim(config, description)
+        self.team.meet()  # or others would read what --restart deletes
         if self.rate:
             self.write_schedule()
         with self.keeper.tolerate("data report", 0):
@@ -253,7 +280,7 @@ class Learner:
                 self.directory / run_directory.DATA_REPORT, self.data.report()
             )
             prepare.write_orders(
-                self.config, self.data, self.classes, self.batches.samples
+                config, self.data, self.classes, self.batches.samples
             )
 
     def write_schedule(self) -> None:
@@ -267,10 +294,14 @@ class Learner:
                 rows,
             )
 
-    def resume(self) -> int:
-        """Goes on from the newest checkpoint, if any; returns the step."""
-        self.progress = self.keeper.load(self.progress)
+    def resume(self, directory: pathlib.Path) -> int:
+        """Goes on from a run directory's newest checkpoint, if there is one.
+
+        Returns the step.
+        """
+        self.progress = self.keeper.load(self.progress, directory)
         step = self.progress.step
+        self.team.agree(self.keeper.plan_hash, step)
         if self.progress.found_rates:
             self.set_rate(self.progress.found_rates)
             self.write_schedule()

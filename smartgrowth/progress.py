@@ -68,15 +68,19 @@ class Keeper:
         self.began = self.saved = time.monotonic()
         self.interrupted = {}  # metric sums of a segment that was cut off
 
-    def load(self, progress: Progress) -> Progress:
-        """Takes up the newest whole checkpoint; `progress` if there is none."""
-        found = checkpoint.load(self.directory / run_directory.CHECKPOINTS)
+    def load(self, progress: Progress, directory: pathlib.Path) -> Progress:
+        """Takes up a run's newest whole checkpoint; `progress` if it has none.
+
+        directory: of the run; another than the one that is written to in a
+          process that does not lead.
+        """
+        found = checkpoint.load(directory / run_directory.CHECKPOINTS)
         if not found:
             return progress
         arrays, facts = found
         if facts["plan"] != self.plan_hash:
             raise UserError(
-                f"--workdir={self.directory} holds checkpoints of another "
+                f"--workdir={directory} holds checkpoints of another "
                 "plan; name another folder, or give --restart"
             )
         checkpoint.restore(self.variables, arrays)

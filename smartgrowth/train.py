@@ -6,7 +6,14 @@ outlive the process, so the same command again goes on where it stopped.
 
 import pathlib
 
-from smartgrowth import callbacks, lr_finder, prepare, report, run_directory
+from smartgrowth import (
+    callbacks,
+    distributed,
+    lr_finder,
+    prepare,
+    report,
+    run_directory,
+)
 from smartgrowth.config import Config
 from smartgrowth.data.store import Data
 from smartgrowth.learner import Learner
@@ -34,12 +41,20 @@ def train(config: Config, data: Data) -> pathlib.Path:
         print(f"{directory} is finished; its report: {page}")
         return directory
     print(prepare.overview(config, plan, data))
+    team = distributed.form(config.devices)
+    team.check(plan)
     learner = Learner(
-        config, data, plan, network, classes, directory, description["hash"]
+        config,
+        data,
+        plan,
+        network,
+        classes,
+        team.folder(directory),
+        description["hash"],
+        team,
     )
-    run_directory.claim(config, description)
-    learner.write_inputs()
-    done = learner.resume()
+    learner.claim(description)
+    done = learner.resume(directory)
     with callbacks.StopSignals() as learner.stop:
         for end in plan.evaluation_steps(config.evals):
             if end > done:
@@ -47,7 +62,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
                 learner.choose_rate(stage)
                 learner.evaluate(stage, learner.fit(stage, end))
     learner.finish()
-    print(f"report: {report.write_report(directory)}")
+    print(f"report: {report.write_report(learner.directory)}")
     return directory
 
 
@@ -58,7 +73,11 @@ def find_rate(config: Config, data: Data) -> lr_finder.Curve:
     """
     plan, network, classes = prepare.plan_run(config, data)
     directory = pathlib.Path(config.workdir).expanduser()
-    learner = Learner(config, data, plan, network, classes, directory, "")
+    team = distributed.form(config.devices)
+    team.check(plan)
+    learner = Learner(
+        config, data, plan, network, classes, team.folder(directory), "", team
+    )
     curve = learner.test_rates(lr_finder.stage_to_test(plan, config.lr))
     print(lr_finder.describe(curve))
     if curve.suggestions:

@@ -35,14 +35,7 @@ class View:
 
     def apply(self, images):
         """Images at `size`, (batch, size, size, 3), as this view shows them."""
-        if self.flip:
-            images = images[:, :, ::-1]
-        if not self.shift:
-            return images
-        import tensorflow as tf
-
-        place = reflect(np.arange(self.size) - self.shift, self.size)
-        return tf.gather(tf.gather(images, place, axis=1), place, axis=2)
+        return pipeline.flip_and_shift(images, self.flip, self.shift)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,15 +117,6 @@ def run(
 def vote(passes: Passes, views: Iterable[View]) -> np.ndarray:
     """The mean of the views' probabilities, float64 (images, classes)."""
     return np.mean([passes.probabilities[view] for view in views], axis=0)
-
-
-def reflect(place: np.ndarray, size: int) -> np.ndarray:
-    """Positions beyond an edge mirrored back into 0 to size - 1.
-
-    The edge's own pixel comes twice, as when training shifts images.
-    """
-    place = place % (2 * size)
-    return np.minimum(place, 2 * size - 1 - place)
 
 
 def _forward(evaluator, part, size, views):

@@ -20,7 +20,14 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
-    {"config", "schedules", "wording", "checkpoint", "devices"},
+    {
+        "config",
+        "schedules",
+        "wording",
+        "checkpoint",
+        "devices",
+        "distributed",
+    },
     {"command_line"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},

@@ -90,7 +90,9 @@ class Network:
             f"{near}"
         )
 
-    def build(self, mean, variance, dtype="float32", stock=False):
+    def build(
+        self, mean, variance, dtype="float32", stock=False, synchronized=False
+    ):
         """Makes the Keras model: raw RGB in 0..255 to float32 logits.
 
         Args:
@@ -98,6 +100,7 @@ class Network:
             units of 0..255.
           dtype: a dtype policy's name, such as "mixed_bfloat16".
           stock: only layers that any Keras can load, no fused batch norm.
+          synchronized: batch norm over the batch of all TensorFlow devices.
 
         Returns:
           A `keras.Model` of input (batch, height, width, 3), any height and
@@ -105,7 +108,7 @@ class Network:
         """
         from smartgrowth.models.layers import KerasLayers
 
-        layers = KerasLayers(dtype, stock)
+        layers = KerasLayers(dtype, stock, synchronized)
         image, x = layers.image_input(mean, variance)
         return layers.model(image, self._apply(layers, x), self.name)
 

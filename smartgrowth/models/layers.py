@@ -2,6 +2,8 @@
 be.
 """
 
+import functools
+
 import keras
 
 
@@ -52,16 +54,19 @@ class KerasLayers:
     """The vocabulary of layers, applied to Keras tensors.
 
     dtype: a dtype policy's name. stock: no layer that needs this package.
+    synchronized: batch norm over several TensorFlow devices, of which the fused
+    op knows nothing.
     """
 
-    def __init__(self, dtype="float32", stock=False):
+    def __init__(self, dtype="float32", stock=False, synchronized=False):
         self.dtype = dtype
-        fused = keras.backend.backend() == "tensorflow" and not stock
-        self.batch_norm = (
-            FusedBatchNormalization
-            if fused
-            else keras.layers.BatchNormalization
-        )
+        self.batch_norm = keras.layers.BatchNormalization
+        if synchronized:
+            self.batch_norm = functools.partial(
+                keras.layers.BatchNormalization, synchronized=True
+            )
+        elif keras.backend.backend() == "tensorflow" and not stock:
+            self.batch_norm = FusedBatchNormalization
 
     def image_input(self, mean, variance):
         image = keras.Input((None, None, 3), name="image")

@@ -49,8 +49,9 @@ PRESETS = {
     ),
 }
 NOT_REPRODUCIBLE = (
-    "--augment: layers of keras-cv draw from a state that no checkpoint holds; "
-    "if this run is resumed, its images will be augmented by other draws"
+    "--augment: layers of keras-cv, and with JAX those of Keras, draw from a "
+    "state that no checkpoint holds; if this run is resumed, its images will "
+    "be augmented by other draws"
 )
 # What randaugment does not choose from: mirror images may vote in tests.
 NOT_CHOSEN = {"flip"}

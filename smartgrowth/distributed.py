@@ -1,0 +1,338 @@
+"""Several devices, of one process or several, that share every batch.
+
+What is trained does not depend on how many they are: batches, rates and steps
+are those of the plan, and batch norm sees the whole batch. TensorFlow mirrors
+the network over the devices of one process; JAX shards the batch over those of
+all processes. The first process leads: it alone writes and prints.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from smartgrowth import UserError
+
+# Keras' names for what it is told of several processes.
+ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
+PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
+NUMBER = "KERAS_DISTRIBUTION_PROCESS_ID"
+# A silent one is given up after this, within the minute that people wait. Not
+# through Keras' `initialize`, which leaves it at JAX's own 100.
+HEARTBEAT_SECONDS = 30
+LOST = (
+    "another process of this run has ended or cannot be reached; give all "
+    "their commands again, and the run goes on from its last checkpoint"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Team:
+    """The devices that share every batch.
+
+    devices: of all processes. number: this process's, from 0.
+    strategy: TensorFlow's; the network is made within its scope.
+    """
+
+    devices: int = 1
+    processes: int = 1
+    number: int = 0
+    strategy: object = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.number == 0
+
+    def scope(self):
+        """To make a network in that is to be trained by the team."""
+        if self.strategy is None:
+            return contextlib.nullcontext()
+        return self.strategy.scope()
+
+    def describe(self, device: str) -> str:
+        """The team in words; device: the name of one of its devices."""
+        if self.devices == 1:
+            return device
+        words = f"{self.devices} devices, {device}"
+        if self.processes > 1:
+            words += f", in {self.processes} processes"
+        return words
+
+    def round_up(self, batch: int) -> int:
+        """The next batch size that the devices divide."""
+        return -(-batch // self.devices) * self.devices
+
+    def own_rows(self, batches):
+        """Of a dataset of whole batches, this process's part of each."""
+        if self.processes == 1:
+            return batches
+        part, parts = self.number, self.processes
+
+        def take(array):
+            rows = array.shape[0] // parts
+            return array[part * rows : (part + 1) * rows]
+
+        return batches.map(
+            lambda *arrays: (
+                take(arrays[0])
+                if len(arrays) == 1
+                else tuple(map(take, arrays))
+            )
+        )
+
+    def whole_outputs(self, model) -> None:
+        """Has the model's predict function give every process all rows."""
+        if self.processes == 1:
+            return
+        import jax
+
+        model.make_predict_function()
+        predict, mesh = (
+            model.predict_function,
+            keras.distribution.distribution(),
+        )
+        everywhere = jax.sharding.NamedSharding(
+            mesh.device_mesh.backend_mesh, jax.sharding.PartitionSpec()
+        )
+        gather = jax.jit(lambda rows: rows, out_shardings=everywhere)
+
+        def predict_and_gather(state, iterator):
+            outputs, state = predict(state, iterator)
+            return gather(outputs), state
+
+        model.predict_function = predict_and_gather
+
+    def check(self, plan) -> None:
+        """Raises `UserError` if the team cannot train what a plan shows."""
+        for stage in plan.stages:
+            if self.strategy is not None and len(set(stage.sizes)) > 1:
+                raise UserError(
+                    "--size_jitter with --devices=all: TensorFlow takes "
+                    "batches of one size here; give --devices=1, or set "
+                    "KERAS_BACKEND=jax"
+                )
+            batch, count = stage.batch_size, self.devices
+            if batch % count == 0:
+                continue
+            below, above = batch // count * count, self.round_up(batch)
+            near = [below] * (below > 0)
+            near += [above] * (above <= stage.num_images)
+            way = f"--batch_size for it at {' or '.join(map(str, near))}"
+            if not near:
+                way = f"more of them, or fewer devices than {count}"
+            why = ""
+            if batch == stage.num_images:
+                why = ", all the images that it has"
+            raise UserError(
+                f"stage {stage.index + 1} has batches of {batch}{why}, which "
+                f"{count} devices cannot share evenly; give {way}"
+            )
+
+    def folder(self, directory: pathlib.Path) -> pathlib.Path:
+        """Where this process writes: the run directory, if it leads.
+
+        The others do all that it does, so that no device waits in vain, and
+        write it to a folder that goes with the process.
+        """
+        if self.leads:
+            return directory
+        kept = tempfile.TemporaryDirectory(prefix="smartgrowth_")
+        _FOLDERS.append(kept)
+        return pathlib.Path(kept.name)
+
+    def agree(self, plan_hash: str, step: int) -> None:
+        """Raises `UserError` unless all processes go on from the same point."""
+        if self.processes == 1:
+            return
+        mine = [int(plan_hash[:7], 16), step]
+        every = _from_all(np.array(mine, np.int32))
+        if (every != every[0]).any():
+            raise UserError(
+                f"the processes of this run do not agree: plans "
+                f"{[f'{plan:07x}' for plan, _ in every.tolist()]}, steps "
+                f"{[at for _, at in every.tolist()]}; give all the same flags "
+                "and a --workdir that they share"
+            )
+
+    def meet(self) -> None:
+        """Waits until all processes are here."""
+        if self.processes > 1:
+            _from_all(np.zeros(1, np.int32))
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Ends this process, with a message, if another one is lost."""
+        if self.processes == 1:
+            yield
+            return
+        import jax
+
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            sys.stdout.flush()
+            print(f"error: {LOST} ({_first_line(error)})", file=sys.stderr)
+            sys.stderr.flush()
+            # Python's own way out would wait for the others.
+            os._exit(1)
+
+
+_FOLDERS = []  # of processes that do not lead; removed as Python ends
+
+
+ALONE = Team()
+
+
+def join(wanted: str) -> None:
+    """Makes this process one of several, if Keras' variables say that it is.
+
+    To be called before anything asks for devices. wanted: of `--devices`.
+
+    Raises:
+      UserError: of variables, an engine or a flag that do not go together.
+    """
+    told = {
+        name: os.environ[name]
+        for name in (ADDRESSES, PROCESSES, NUMBER)
+        if name in os.environ
+    }
+    if not told:
+        return
+    if len(told) < 3:
+        raise UserError(
+            f"of {ADDRESSES}, {PROCESSES} and {NUMBER} only "
+            f"{' and '.join(told)} is set; set all three, or none"
+        )
+    count, number = _whole(PROCESSES, told), _whole(NUMBER, told)
+    if number >= count:
+        raise UserError(f"{NUMBER}={number}: must be below {PROCESSES}={count}")
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            f"{PROCESSES}={count}: with {keras.backend.backend()} Keras trains "
+            "in one process; set KERAS_BACKEND=jax, or unset the variable"
+        )
+    if wanted != "all":
+        raise UserError(
+            f"--devices={wanted} with {PROCESSES}={count}: several processes "
+            "train on all their devices; give --devices=all"
+        )
+    address = told[ADDRESSES].split(",")[0].strip()
+    if not address.rpartition(":")[2].isdigit():
+        raise UserError(
+            f"{ADDRESSES}={told[ADDRESSES]}: must begin with the first "
+            "process's host:port"
+        )
+    import jax
+
+    try:
+        jax.distributed.initialize(
+            address, count, number, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except RuntimeError as error:
+        raise UserError(
+            f"{ADDRESSES}={told[ADDRESSES]}: the {count} processes did not "
+            f"find each other ({_first_line(error)})"
+        ) from None
+
+
+def form(wanted: str, say=print) -> Team:
+    """The team that `--devices` means. Networks made from now on are its.
+
+    wanted: auto, 1 or all. say: takes a line.
+
+    Raises:
+      UserError: the engine cannot.
+    """
+    engine = keras.backend.backend()
+    found = _devices(engine)
+    if wanted != "all":
+        if engine == "jax":
+            keras.distribution.set_distribution(None)
+        if wanted == "auto" and len(found) > 1 and _is_accelerator(found[0]):
+            say(
+                f"trains on one of {len(found)} accelerators; --devices=all "
+                "would use them"
+            )
+        return ALONE
+    if engine == "jax":
+        import jax
+
+        # Not sharded by Keras: every process is given its own rows.
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(
+                devices=found, auto_shard_dataset=False
+            )
+            if len(found) > 1
+            else None
+        )
+        return Team(len(found), jax.process_count(), jax.process_index())
+    if engine == "tensorflow":
+        return _mirrored(found)
+    raise UserError(
+        f"--devices=all: KERAS_BACKEND={engine} trains on one device here; "
+        "use jax or tensorflow"
+    )
+
+
+def _mirrored(found) -> Team:
+    import tensorflow as tf
+
+    if found[0].device_type == "TPU":
+        strategy = tf.distribute.TPUStrategy(_tpu())
+    elif len(found) == 1:
+        return ALONE
+    else:
+        strategy = tf.distribute.MirroredStrategy([d.name for d in found])
+    return Team(strategy.num_replicas_in_sync, strategy=strategy)
+
+
+def _tpu():
+    import tensorflow as tf
+
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver("local")
+    tf.config.experimental_connect_to_cluster(resolver)
+    tf.tpu.experimental.initialize_tpu_system(resolver)
+    return resolver
+
+
+def _devices(engine: str) -> list:
+    """All that the engine could train on: the accelerators, or the CPUs."""
+    if engine == "jax":
+        return keras.distribution.list_devices()
+    if engine != "tensorflow":
+        return [None]
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("TPU"):
+        return tf.config.list_physical_devices("TPU")
+    return tf.config.list_logical_devices(
+        "GPU"
+    ) or tf.config.list_logical_devices("CPU")
+
+
+def _is_accelerator(device) -> bool:
+    kind = getattr(device, "device_type", None) or str(device).split(":")[0]
+    return kind.lower() != "cpu"
+
+
+def _from_all(mine: np.ndarray) -> np.ndarray:
+    """Every process's array, by its number."""
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(mine))
+
+
+def _whole(name: str, told: dict) -> int:
+    if not told[name].isdigit():
+        raise UserError(f"{name}={told[name]}: must be a whole number")
+    return int(told[name])
+
+
+def _first_line(error) -> str:
+    return str(error).strip().partition("\n")[0]
