@@ -12,6 +12,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import traceback
 
 import keras
 import numpy as np
@@ -175,12 +176,18 @@ class Team:
 
         try:
             yield
-        except jax.errors.JaxRuntimeError as error:
+        except BaseException as error:
+            text, status = f"error: {error}", 1
+            if isinstance(error, jax.errors.JaxRuntimeError):
+                text = f"error: {LOST} ({_first_line(error)})"
+            elif isinstance(error, KeyboardInterrupt):
+                text, status = "stopped; the same commands go on", 130
+            elif not isinstance(error, UserError | OSError):
+                text = traceback.format_exc()
             sys.stdout.flush()
-            print(f"error: {LOST} ({_first_line(error)})", file=sys.stderr)
-            sys.stderr.flush()
+            print(text, file=sys.stderr, flush=True)
             # Python's own way out would wait for the others.
-            os._exit(1)
+            os._exit(status)
 
 
 _FOLDERS = []  # of processes that do not lead; removed as Python ends
@@ -230,6 +237,8 @@ def join(wanted: str) -> None:
         )
     import jax
 
+    if number:  # the first one speaks for all
+        sys.stdout = pathlib.Path(os.devnull).open("w")
     try:
         jax.distributed.initialize(
             address, count, number, heartbeat_timeout_seconds=HEARTBEAT_SECONDS

@@ -10,7 +10,7 @@ def train(settings: Config) -> None:
     from smartgrowth import data
 
     opened = data.open_data(settings)
-    quiet.import_backend()
+    quiet.import_backend(settings.devices)
     from smartgrowth import train
 
     train.train(settings, opened)
@@ -34,7 +34,7 @@ def lr_find(settings: Config) -> None:
     from smartgrowth import data
 
     opened = data.open_data(settings)
-    quiet.import_backend()
+    quiet.import_backend(settings.devices)
     from smartgrowth import train
 
     train.find_rate(settings, opened)

@@ -11,18 +11,22 @@ import sys
 import tempfile
 
 
-def import_backend() -> None:
+def import_backend(devices_wanted: str | None = None) -> None:
     """Imports Keras and its backend and finds the devices, silently.
 
     What was printed is shown after all if the import fails.
+
+    devices_wanted: of --devices, where something is to be trained.
     """
     # Honoured from the end of the import on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" in sys.modules:
         return
     with _held_back_stderr():
-        from smartgrowth import devices
+        from smartgrowth import devices, distributed
 
+        if devices_wanted:
+            distributed.join(devices_wanted)
         devices.find_machine()
 
 

@@ -43,26 +43,27 @@ def train(config: Config, data: Data) -> pathlib.Path:
     print(prepare.overview(config, plan, data))
     team = distributed.form(config.devices)
     team.check(plan)
-    learner = Learner(
-        config,
-        data,
-        plan,
-        network,
-        classes,
-        team.folder(directory),
-        description["hash"],
-        team,
-    )
-    learner.claim(description)
-    done = learner.resume(directory)
-    with callbacks.StopSignals() as learner.stop:
-        for end in plan.evaluation_steps(config.evals):
-            if end > done:
-                stage = plan.stage_at(end - 1)
-                learner.choose_rate(stage)
-                learner.evaluate(stage, learner.fit(stage, end))
-    learner.finish()
-    print(f"report: {report.write_report(learner.directory)}")
+    with team.watched():
+        learner = Learner(
+            config,
+            data,
+            plan,
+            network,
+            classes,
+            team.folder(directory),
+            description["hash"],
+            team,
+        )
+        learner.claim(description)
+        done = learner.resume(directory)
+        with callbacks.StopSignals() as learner.stop:
+            for end in plan.evaluation_steps(config.evals):
+                if end > done:
+                    stage = plan.stage_at(end - 1)
+                    learner.choose_rate(stage)
+                    learner.evaluate(stage, learner.fit(stage, end))
+        learner.finish()
+        print(f"report: {report.write_report(learner.directory)}")
     return directory
 
 
