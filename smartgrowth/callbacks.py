@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -21,16 +22,23 @@ class CyclicLearningRate(keras.callbacks.Callback):
 
     rates, momenta: floats of shape (steps,), one value a step of the run. The
     compiled step looks them up by itself; nothing else assigns a rate.
+    forgets_at: steps before which the optimizer is made to forget.
     """
 
-    def __init__(self, rates: np.ndarray, momenta: np.ndarray):
+    def __init__(
+        self,
+        rates: np.ndarray,
+        momenta: np.ndarray,
+        forgets_at: Sequence[int] = (),
+    ):
         super().__init__()
         self.rates, self.momenta = rates, momenta
+        self.forgets_at = forgets_at
 
     def set_model(self, model):
         super().set_model(model)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        optimizer.install_tables(self.rates, self.momenta)
+        optimizer.install_tables(self.rates, self.momenta, self.forgets_at)
 
     def at(self, step: int) -> dict[str, float]:
         """Rate and momentum with which batch number `step` is learned."""

@@ -38,6 +38,8 @@ ROWS = (
         "progress",
         "batches",
         "sheets",
+        "averaging",
+        "restarts",
     },
     {"predict", "tta", "explore", "speed", "learner", "train"},
     {"evaluation"},
