@@ -4,6 +4,8 @@ None of them evaluates: an evaluation inside a batch callback would reset the
 metrics of the training that it interrupts.
 """
 
+import importlib.util
+import pathlib
 import signal
 import sys
 import threading
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from smartgrowth import UserError
+from smartgrowth import UserError, run_directory
 from smartgrowth.plan import Plan, Stage
 
 
@@ -46,6 +48,29 @@ class CyclicLearningRate(keras.callbacks.Callback):
             "lr": float(self.rates[step]),
             "momentum": float(self.momenta[step]),
         }
+
+
+def open_tensorboard(
+    directory: pathlib.Path, model: keras.Model
+) -> keras.callbacks.TensorBoard:
+    """Keras' own callback; a row of the log is the end of an epoch to it.
+
+    directory: of the run. Its x axis, called epoch, is the run's step.
+
+    Raises:
+      UserError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "--tensorboard: the package tensorboard is not installed; "
+            "pip install tensorboard"
+        )
+    board = keras.callbacks.TensorBoard(
+        directory / run_directory.TENSORBOARD, write_graph=False
+    )
+    board.set_model(model)
+    board.on_train_begin()
+    return board
 
 
 class BatchClock(keras.callbacks.Callback):

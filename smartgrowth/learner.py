@@ -90,6 +90,9 @@ class Learner:
                 self.model, self.optimizer, config.ema
             )
         self.evaluator = evaluate.Evaluator(self.model, data)
+        self.board = None
+        if config.tensorboard:
+            self.board = callbacks.open_tensorboard(directory, self.model)
         self.line = callbacks.ProgressLine(plan)
         self.keeper = Keeper(
             directory,
@@ -270,6 +273,8 @@ class Learner:
             row |= {"raw_val_loss": raw.loss, "raw_val_accuracy": raw.accuracy}
         progress.rows.append(row)
         self.keeper.write_log(progress)
+        if self.board:
+            self.board.on_epoch_end(progress.step, row)
         self.line.say_row(stage, row)
         best = scores.accuracy > progress.best_accuracy
         progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
@@ -331,6 +336,8 @@ class Learner:
     def finish(self) -> None:
         """Writes the trained model, its predictions and the final figures."""
         progress = self.progress
+        if self.board:
+            self.board.on_train_end()
         try:
             shown = sheets.variants(
                 self.data,

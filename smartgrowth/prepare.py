@@ -13,6 +13,7 @@ from smartgrowth import (
     curriculum,
     descriptors,
     hardest,
+    rate_chart,
     run_directory,
     schedules,
 )
@@ -167,6 +168,16 @@ def _cycles(config: Config, plan: Plan) -> list[int | None]:
             "give --schedule_scope=stage, or --cycle_len in steps"
         )
     return cycles
+
+
+def rate_drawing(config: Config, plan: Plan) -> str:
+    """Learning rate and momentum of the whole plan, in characters."""
+    rate, unit = config.lr, ""
+    if config.finds_rate:
+        rate, unit = 1.0, " times the rate that is found"
+    rates, momenta = make_tables(config, plan, rate)
+    begins = [stage.first_step for stage in plan.stages]
+    return rate_chart.rate_chart(rates, momenta, begins, unit)
 
 
 def overview(config: Config, plan: Plan, data: Data) -> str:

@@ -31,7 +31,7 @@ TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 AUGMENTATION = "augmentation.png"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 EVALUATION, AUDIT = "evaluation.json", "audit.json"
-REPORT = "report.html"
+REPORT, TENSORBOARD = "report.html", "tensorboard"
 PLOTS = (
     "loss.png",
     "accuracy.png",
@@ -351,7 +351,8 @@ def _clear(directory: pathlib.Path) -> None:
 
     The plan goes last: while it stands, the rest can still be recognized.
     """
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, TENSORBOARD):
+        shutil.rmtree(directory / name, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
     hard = (*HARD["train"], *HARD["validation"], TRAIN_PREDICTIONS, ORDERS)
     asked = (EVALUATION, AUDIT, AUGMENTATION, REPORT, *PLOTS)

@@ -20,7 +20,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
-    {"config", "schedules", "wording", "checkpoint", "devices"},
+    {"config", "schedules", "rate_chart", "wording", "checkpoint", "devices"},
     {"command_line"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},

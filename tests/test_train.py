@@ -1,6 +1,7 @@
 """The driver: what a run leaves behind, and that stopping changes nothing."""
 
 import csv
+import importlib.util
 import json
 import os
 import pathlib
@@ -585,3 +586,44 @@ def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
     kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
     assert kinds == {np.dtype("float32")}
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_tensorboard_gets_every_row_of_the_log(grown_config, tiny_data):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util import tensor_util
+
+    directory = train.train(grown_config(tensorboard=True), tiny_data)
+    rows = read_log(directory)
+    for part, column in (
+        ("train", "train_loss"),
+        ("train", "gflops"),
+        ("validation", "val_loss"),
+    ):
+        board = event_accumulator.EventAccumulator(
+            str(directory / "tensorboard" / part),
+            {event_accumulator.TENSORS: 0},
+        )
+        board.Reload()
+        events = board.Tensors(f"epoch_{column.removeprefix('val_')}")
+        assert [event.step for event in events] == [
+            int(row["step"]) for row in rows
+        ]
+        assert [
+            float(tensor_util.make_ndarray(event.tensor_proto))
+            for event in events
+        ] == pytest.approx([float(row[column]) for row in rows], rel=1e-5)
+
+
+def test_tensorboard_that_is_missing_is_named(
+    grown_config, tiny_data, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorboard" else find(name),
+    )
+    config = grown_config(tensorboard=True)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        train.train(config, tiny_data)
+    assert not pathlib.Path(config.workdir).exists()
