@@ -16,6 +16,7 @@ import pytest
 
 from smartgrowth import (
     UserError,
+    callbacks,
     checkpoint,
     descriptors,
     evaluate,
@@ -184,6 +185,35 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
         in capsys.readouterr().out
     )
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
+    grown_config, tiny_data, stop_after, monkeypatch
+):
+    """As the optimizer reads it: cosines of 5, 5 and 7 steps."""
+    read = {}
+    look = callbacks.BatchClock.on_train_batch_end
+
+    def look_and_go_on(clock, batch, logs=None):
+        # The clock counts this batch: what is read is the next one's rate.
+        optimizer = clock.model.optimizer
+        read[int(optimizer.iterations)] = float(optimizer.learning_rate)
+        look(clock, batch, logs)
+
+    monkeypatch.setattr(
+        callbacks.BatchClock, "on_train_batch_end", look_and_go_on
+    )
+    config = grown_config(schedule="sgdr", cycle_len=5, lr=0.02)
+    stop_after(7)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    assert max(read) == 7
+    stop_after(None)
+    train.train(config, tiny_data)
+    parts = [np.arange(n) / (n - 1) for n in (5, 5, 7)]
+    rates = 0.01 * (1 + np.cos(np.pi * np.concatenate(parts)))
+    found = [read[step] for step in range(1, 17)]
+    np.testing.assert_allclose(found, rates[1:], atol=1e-8)
 
 
 def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
