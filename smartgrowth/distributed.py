@@ -238,7 +238,7 @@ def join(wanted: str) -> None:
     import jax
 
     if number:  # the first one speaks for all
-        sys.stdout = pathlib.Path(os.devnull).open("w")
+        sys.stdout = pathlib.Path(os.devnull).open("w")  # noqa: SIM115
     try:
         jax.distributed.initialize(
             address, count, number, heartbeat_timeout_seconds=HEARTBEAT_SECONDS

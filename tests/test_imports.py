@@ -23,6 +23,7 @@ ROWS = (
     {
         "config",
         "schedules",
+        "rate_chart",
         "wording",
         "checkpoint",
         "devices",
@@ -45,6 +46,8 @@ ROWS = (
         "progress",
         "batches",
         "sheets",
+        "averaging",
+        "restarts",
     },
     {"predict", "tta", "explore", "speed", "learner", "train"},
     {"evaluation"},

@@ -540,3 +540,23 @@ def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):
         check=True,
     )
     assert done.stdout.split("\n") == ["[]", "[]", ""]
+
+
+def test_averaged_and_raw_weights_are_told_apart(finished, page):
+    with (finished / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (finished / "log.csv").open("w", newline="") as file:
+        names = ("raw_val_loss", "raw_val_accuracy")
+        writer = csv.DictWriter(file, (*COLUMNS, *names))
+        writer.writeheader()
+        writer.writerows(
+            row | {"raw_val_loss": 2.25, "raw_val_accuracy": 0.125}
+            for row in rows
+        )
+    metrics = METRICS | {"raw_val_loss": 2.25, "raw_val_accuracy": 0.125}
+    (finished / "metrics.json").write_text(json.dumps(metrics))
+    averaged = Page(finished)
+    assert "averaged weights; without averaging 12.5%" in averaged.text
+    assert "validation without averaging from 12.5% to 12.5%" in averaged.source
+    assert "validation without averaging from 2.250 to 2.250" in averaged.source
+    assert "without averaging" not in page.source

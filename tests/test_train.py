@@ -1,6 +1,7 @@
 """The driver: what a run leaves behind, and that stopping changes nothing."""
 
 import csv
+import importlib.util
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 
 from smartgrowth import (
     UserError,
+    callbacks,
     checkpoint,
     descriptors,
     evaluate,
@@ -183,6 +185,35 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
         in capsys.readouterr().out
     )
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
+    grown_config, tiny_data, stop_after, monkeypatch
+):
+    """As the optimizer reads it: cosines of 5, 5 and 7 steps."""
+    read = {}
+    look = callbacks.BatchClock.on_train_batch_end
+
+    def look_and_go_on(clock, batch, logs=None):
+        # The clock counts this batch: what is read is the next one's rate.
+        optimizer = clock.model.optimizer
+        read[int(optimizer.iterations)] = float(optimizer.learning_rate)
+        look(clock, batch, logs)
+
+    monkeypatch.setattr(
+        callbacks.BatchClock, "on_train_batch_end", look_and_go_on
+    )
+    config = grown_config(schedule="sgdr", cycle_len=5, lr=0.02)
+    stop_after(7)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    assert max(read) == 7
+    stop_after(None)
+    train.train(config, tiny_data)
+    parts = [np.arange(n) / (n - 1) for n in (5, 5, 7)]
+    rates = 0.01 * (1 + np.cos(np.pi * np.concatenate(parts)))
+    found = [read[step] for step in range(1, 17)]
+    np.testing.assert_allclose(found, rates[1:], atol=1e-8)
 
 
 def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
@@ -585,3 +616,44 @@ def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
     kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
     assert kinds == {np.dtype("float32")}
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_tensorboard_gets_every_row_of_the_log(grown_config, tiny_data):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util import tensor_util
+
+    directory = train.train(grown_config(tensorboard=True), tiny_data)
+    rows = read_log(directory)
+    for part, column in (
+        ("train", "train_loss"),
+        ("train", "gflops"),
+        ("validation", "val_loss"),
+    ):
+        board = event_accumulator.EventAccumulator(
+            str(directory / "tensorboard" / part),
+            {event_accumulator.TENSORS: 0},
+        )
+        board.Reload()
+        events = board.Tensors(f"epoch_{column.removeprefix('val_')}")
+        assert [event.step for event in events] == [
+            int(row["step"]) for row in rows
+        ]
+        assert [
+            float(tensor_util.make_ndarray(event.tensor_proto))
+            for event in events
+        ] == pytest.approx([float(row[column]) for row in rows], rel=1e-5)
+
+
+def test_tensorboard_that_is_missing_is_named(
+    grown_config, tiny_data, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorboard" else find(name),
+    )
+    config = grown_config(tensorboard=True)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        train.train(config, tiny_data)
+    assert not pathlib.Path(config.workdir).exists()
