@@ -59,6 +59,7 @@ def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
 
 def find_machine() -> Machine:
     """The device that the Keras backend trains on."""
+    leave_accelerators()
     if keras.backend.backend() == "jax":
         return _jax_machine()
     import tensorflow as tf
@@ -72,6 +73,18 @@ def find_machine() -> Machine:
                 details.get("compute_capability"),
             )
     return _cpu()
+
+
+def leave_accelerators() -> None:
+    """Has TensorFlow, which reads the images for every engine, leave them to
+    the one that trains. It would take all their memory.
+
+    To be called before TensorFlow looks for devices.
+    """
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
 
 
 def compiles(machine: Machine) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -174,8 +175,13 @@ class Team:
             return
         import jax
 
+        messenger = subprocess.Popen(
+            [sys.executable, "-c", _MESSENGER, f"error: {LOST}"],
+            stdin=subprocess.PIPE,
+        )
         try:
             yield
+            messenger.communicate(b"told")
         except BaseException as error:
             text, status = f"error: {error}", 1
             if isinstance(error, jax.errors.JaxRuntimeError):
@@ -186,10 +192,19 @@ class Team:
                 text = traceback.format_exc()
             sys.stdout.flush()
             print(text, file=sys.stderr, flush=True)
+            messenger.communicate(b"told")
             # Python's own way out would wait for the others.
             os._exit(status)
 
 
+# JAX may end the process from within, with a stack of its own and no word of
+# Python's. What reads the other end of a pipe still hears that, and says it.
+_MESSENGER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if sys.stdin.read() != "told":
+    print(sys.argv[1], file=sys.stderr, flush=True)
+"""
 _FOLDERS = []  # of processes that do not lead; removed as Python ends
 
 

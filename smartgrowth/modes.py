@@ -44,6 +44,7 @@ def lr_find(settings: Config) -> None:
 
 def evaluate(settings: Config) -> None:
     quiet.import_backend()
+    _say_one_device(settings)
     from smartgrowth import evaluation
 
     evaluation.evaluate_run(settings)
@@ -51,6 +52,7 @@ def evaluate(settings: Config) -> None:
 
 def predict(settings: Config) -> None:
     quiet.import_backend()
+    _say_one_device(settings)
     from smartgrowth import predict
 
     predict.label_images(settings)
@@ -77,6 +79,11 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
     from smartgrowth import compare
 
     compare.compare(settings, *command_line.comparison_from_flags(values))
+
+
+def _say_one_device(settings: Config) -> None:
+    if settings.devices == "all":
+        print(f"--devices=all: --mode={settings.mode} uses one device")
 
 
 # --mode -> function of the settings; `compare` takes the flags besides.

@@ -1,9 +1,15 @@
 """A dataset and a finished run, both tiny, for every module's tests."""
 
 import os
+import tempfile
 
 # Before TensorFlow is imported, as in main.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# JAX compiles for seconds what many tests train: once a session, then, and in
+# the processes that tests start as well.
+JAX_CACHE = tempfile.TemporaryDirectory(prefix="smartgrowth_jax_")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", JAX_CACHE.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np
 import pytest

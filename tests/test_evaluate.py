@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,6 +10,10 @@ from smartgrowth import evaluate
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.models import Network
 
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="JAX compiles once a shape by itself",
+)
 # Of three images whose labels are 0, 1, 2, between three classes.
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8]])
 LABELS = np.array([0, 1, 2])
@@ -162,6 +167,7 @@ def test_flipped_logits_are_those_of_the_mirror_images(
     assert np.abs(flipped - plain).max() > 0.01
 
 
+@tensorflow_only
 def test_every_size_is_compiled_once(evaluator):
     for _ in range(3):
         for size in (16, 24):

@@ -1,5 +1,6 @@
 """Which views vote, that each is passed once, and what they are."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -107,6 +108,8 @@ def test_votes_are_means_of_passes_that_are_each_made_once(
     # Twenty images are three batches of eight.
     assert sorted(passed) == [16] * 6 + [24] * 3
     for function in evaluator.functions.values():
+        if keras.backend.backend() != "tensorflow":
+            break  # JAX compiles one a shape by itself
         assert function.experimental_get_tracing_count() == 1
     plain = evaluate.softmax(evaluator.logits(VALIDATION, 16))
     flipped = evaluate.softmax(evaluator.logits(VALIDATION, 16, flip=True))

@@ -28,8 +28,10 @@ def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
     fingerprint = tiny_imagenet_files.fingerprint(data_dir)
 
     def prepare(files):
+        from smartgrowth import devices
         from smartgrowth.data import tiny_imagenet
 
+        devices.leave_accelerators()
         return tiny_imagenet.prepare(files, fingerprint, cache_dir)
 
     def examples():
@@ -73,8 +75,10 @@ def _load_imagenette(data_dir: str | None, cache_dir: CacheDir) -> Source:
 
 
 def _load_tfds(name, tfds_name, data_dir, cache_dir, **options) -> Source:
+    from smartgrowth import devices
     from smartgrowth.data import tfds_source
 
+    devices.leave_accelerators()
     return tfds_source.load_tfds(
         tfds_name,
         name,
