@@ -1,14 +1,17 @@
 """A dataset and a finished run, both tiny, for every module's tests."""
 
 import os
+import pathlib
+import shutil
 import tempfile
 
 # Before TensorFlow is imported, as in main.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # JAX compiles for seconds what many tests train: once a session, then, and in
 # the processes that tests start as well.
-JAX_CACHE = tempfile.TemporaryDirectory(prefix="smartgrowth_jax_")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", JAX_CACHE.name)
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="smartgrowth_jax_")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import numpy as np
@@ -24,6 +27,12 @@ TRAIN_COUNTS = (13, 12, 11, 10)  # no batch size divides them all
 VALIDATION_COUNT = 5  # of every class
 NATIVE = 24  # pixels a side
 COLOURS = ((200, 60, 60), (60, 190, 70), (60, 70, 210), (190, 190, 60))
+
+
+def pytest_unconfigure():
+    made = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if made.name.startswith("smartgrowth_jax_"):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def make_examples():

@@ -1,0 +1,85 @@
+"""A training in a process of its own, for test_distributed.
+
+python distributed_run.py '{"devices": 2, "store": ..., "config": {...}}'
+
+Virtual devices are made before the engine starts; the loss of every step goes
+to `losses.txt` beside the run, the validation right after a resume to
+`resumed.json`.
+"""
+
+import json
+import math
+import os
+import pathlib
+import sys
+
+import conftest
+
+from smartgrowth import UserError
+
+
+def make_devices(count: int) -> None:
+    """Virtual ones, of this machine's processor."""
+    if os.environ["KERAS_BACKEND"] == "jax":
+        os.environ["XLA_FLAGS"] = (
+            f"--xla_force_host_platform_device_count={count}"
+        )
+    elif count > 1:
+        import tensorflow as tf
+
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
+
+
+def train(spec: dict) -> None:
+    """As --mode=train does it, watched."""
+    from smartgrowth import quiet
+
+    quiet.import_backend(spec["config"]["devices"])
+    from smartgrowth import callbacks, devices, evaluate, learner, train
+    from smartgrowth.data import store
+
+    config = conftest.make_config(**spec["config"])
+    beside = pathlib.Path(config.workdir).parent
+    leads = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
+    on_batch_end = callbacks.BatchClock.on_train_batch_end
+    resume = learner.Learner.resume
+
+    def note_loss(clock, batch, logs=None):
+        """The means over the segment so far, from which each loss follows."""
+        if leads:
+            with (beside / "losses.txt").open("a") as file:
+                file.write(f"{float(logs['loss']):.9g}\n")
+        if clock.first_step + batch + 1 >= spec.get("stop_at", math.inf):
+            clock.stop.set()
+        on_batch_end(clock, batch, logs)
+
+    def resume_and_validate(self, directory):
+        step = resume(self, directory)
+        if step and self.team.processes == 1:
+            scores = evaluate.score(
+                self._validate(config.final_size), self.data.validation.labels
+            )
+            (beside / "resumed.json").write_text(
+                json.dumps([step, scores.loss, scores.accuracy])
+            )
+        return step
+
+    callbacks.BatchClock.on_train_batch_end = note_loss
+    learner.Learner.resume = resume_and_validate
+    if "steps_at_once" in spec:
+        devices.steps_at_once = lambda *_: spec["steps_at_once"]
+    train.train(config, store.open_data(pathlib.Path(spec["store"])))
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    make_devices(given["devices"])
+    try:
+        train(given)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped")
