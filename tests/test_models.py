@@ -459,6 +459,7 @@ np.savez("found.npz", **found)
 """
 
 
+@tensorflow_only
 def test_a_stock_model_opens_where_smartgrowth_is_not(tmp_path):
     network = Network("resnet", CLASSES, width=4, depth=1)
     trained, _ = pair()

@@ -42,5 +42,6 @@ def test_the_rules_were_audited_and_the_versions_kept(tiny_run):
     assert passed["no dropout"] is True
     assert passed["receptive field against image size"] is None
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    known = ["smartgrowth", "keras", "tensorflow", "numpy", "python"]
+    jax = ["jax"] if keras.backend.backend() == "jax" else []
+    known = ["smartgrowth", "keras", *jax, "tensorflow", "numpy", "python"]
     assert list(metrics["versions"]) == known
