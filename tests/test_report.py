@@ -3,13 +3,13 @@
 import base64
 import csv
 import html
-import html.parser
 import io
 import json
 import re
 import subprocess
 import sys
 
+import html_page
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,26 +114,12 @@ def page(tmp_path_factory):
     return Page(write_finished(tmp_path_factory.mktemp("finished_run")))
 
 
-class Page(html.parser.HTMLParser):
-    """The parts of a page that the tests ask for."""
+class Page(html_page.Page):
+    """The report of a run directory."""
 
     def __init__(self, directory):
-        super().__init__()
         self.directory = directory
-        self.tags, self.words, self.rows = [], [], []
-        self.source = write_report(directory).read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_data(self, data):
-        self.words.append(data)
-        if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
-            self.rows[-1].append(data)
+        super().__init__(write_report(directory).read_text(encoding="utf-8"))
 
     def stage_table(self):
         """Returns the stage table as a dict for each stage."""
