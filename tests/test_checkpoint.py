@@ -81,6 +81,7 @@ def equal(found: dict, expected: dict) -> None:
 # Saving and loading
 
 
+@pytest.mark.core
 def test_a_checkpoint_comes_back_exactly(tmp_path):
     facts = {"progress": {"rows": [{"loss": 0.1, "text": "ü"}], "best": None}}
     arrays = save(tmp_path, 7, **facts)
@@ -333,6 +334,7 @@ def values(group) -> list:
     return [np.array(variable) for variable in group]
 
 
+@pytest.mark.core
 def test_variables_are_collected_by_group_position_and_name():
     groups = {"model": variables((2, 3), (4,)), "optimizer": variables((1,))}
     assert list(checkpoint.collect(groups)) == [
@@ -342,6 +344,7 @@ def test_variables_are_collected_by_group_position_and_name():
     ]
 
 
+@pytest.mark.core
 def test_what_was_collected_is_restored_to_other_variables(tmp_path):
     old = {"model": variables((2, 3), (4,)), "clock": variables((), seed=3)}
     new = {

@@ -10,6 +10,8 @@ from smartgrowth import evaluate
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.models import Network
 
+pytestmark = pytest.mark.core
+
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
     reason="JAX compiles once a shape by itself",

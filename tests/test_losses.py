@@ -7,6 +7,8 @@ from keras import ops
 
 from smartgrowth import losses
 
+pytestmark = pytest.mark.core
+
 
 def reference(targets, logits):
     """Cross-entropy and accuracy in float64, from the entered columns alone."""

@@ -217,6 +217,7 @@ def test_what_is_not_put_back_is_seen(monkeypatch):
     assert changed == {"model", "optimizer", "metrics"}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("first_step", [0, 3])
 def test_each_batch_is_learned_at_its_own_rate(first_step):
     """The losses are those of a training whose table holds the rates."""
@@ -272,6 +273,7 @@ def test_a_loss_that_is_no_number_ends_a_test_and_is_no_part_of_it():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
+@pytest.mark.core
 def test_a_test_that_is_stopped_leaves_everything_as_it_was():
     model, variables = make_model()
     before = values_of(variables)

@@ -10,6 +10,8 @@ from keras import ops
 
 from smartgrowth import UserError, optimizers
 
+pytestmark = pytest.mark.core
+
 STEPS = 20
 DECAY = 0.05
 # Uneven on purpose: a value of the wrong step shows.

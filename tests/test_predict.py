@@ -59,6 +59,7 @@ def read_predictions(run):
 # --mode=predict
 
 
+@pytest.mark.core
 def test_images_get_the_probabilities_that_validation_gave_them(
     config, run, folder, tiny_data, capsys
 ):

@@ -3,11 +3,14 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from smartgrowth import evaluate, predict, results
 from smartgrowth.data.store import TRAIN
+
+pytestmark = pytest.mark.core
 
 
 def test_the_clean_part_is_as_large_as_the_validation_and_fixed(tiny_data):

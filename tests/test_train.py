@@ -120,6 +120,7 @@ def finished(whole, tiny_config) -> Config:
     return config
 
 
+@pytest.mark.core
 def test_a_run_leaves_what_the_contract_says(whole, tiny_data):
     rows = read_log(whole)
     assert tuple(rows[0]) == run_directory.LOG_COLUMNS
@@ -161,12 +162,14 @@ def test_a_run_leaves_what_the_contract_says(whole, tiny_data):
         assert list(predictions["ids"]) == list(tiny_data.validation.ids)
 
 
+@pytest.mark.core
 def test_iterations_never_restart_and_count_every_step(whole):
     arrays = last_arrays(whole)
     (clock,) = [v for k, v in arrays.items() if k.endswith("/iteration")]
     assert clock == 17
 
 
+@pytest.mark.core
 def test_the_first_stage_learns_nothing_about_absent_classes(
     grown_config, tiny_data, stop_after
 ):
@@ -182,6 +185,7 @@ def test_the_first_stage_learns_nothing_about_absent_classes(
     assert np.all(bias[absent] == 0)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("step", [3, 9, 12])
 def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
     grown_config, tiny_data, whole, stop_after, step, capsys
@@ -344,6 +348,7 @@ def cut(grown_config, tiny_data, stop_after) -> Config:
     return config
 
 
+@pytest.mark.core
 def test_a_resume_that_forgets_its_data_position_is_seen(
     cut, tiny_data, whole, monkeypatch
 ):
@@ -487,6 +492,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
     assert gaps.max() <= 20 and gaps.min() >= 2
 
 
+@pytest.mark.core
 def test_a_stop_during_an_evaluation_is_heard(
     grown_config, tiny_data, monkeypatch
 ):
@@ -575,6 +581,7 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
         train.train(grown_config(seed=1), tiny_data)
 
 
+@pytest.mark.core
 def test_a_finished_run_is_left_alone(finished, tiny_data, capsys):
     directory = pathlib.Path(finished.workdir)
     before = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}

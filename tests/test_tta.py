@@ -9,6 +9,8 @@ from smartgrowth.data.store import VALIDATION
 from smartgrowth.models import Network
 from smartgrowth.tta import View
 
+pytestmark = pytest.mark.core
+
 # Variants
 
 
