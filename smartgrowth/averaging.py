@@ -76,7 +76,9 @@ class Averages:
     def start_anew(self) -> None:
         """Makes the present weights the average."""
         for average, weight in zip(self.averages, self.weights, strict=True):
-            average.assign(weight)
+            # A copy: JAX's step takes over the memory of both, and on several
+            # devices dies if that is one and the same.
+            average.assign(np.array(weight))
 
     def update(self) -> None:
         """Follows the weights; once a step, after the optimizer."""

@@ -80,6 +80,7 @@ EVERYTHING = Config(
     cutmix=0.3,
     seed=2**31 - 1,
     precision="bfloat16",
+    devices="all",
     deterministic=True,
     evals=7,
     checkpoint_minutes=0.1,
