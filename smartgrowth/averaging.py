@@ -76,8 +76,8 @@ class Averages:
     def start_anew(self) -> None:
         """Makes the present weights the average."""
         for average, weight in zip(self.averages, self.weights, strict=True):
-            # A copy: JAX's step takes over the memory of both, and on several
-            # devices dies if that is one and the same.
+            # A copy, for JAX: what runs a step takes over the memory of weights
+            # and averages, which must not be one and the same.
             average.assign(np.array(weight))
 
     def update(self) -> None:
@@ -93,7 +93,7 @@ class Averages:
         """While entered, the model has the average for its weights."""
         kept = [np.array(weight) for weight in self.weights]
         for average, weight in zip(self.averages, self.weights, strict=True):
-            weight.assign(average)
+            weight.assign(np.array(average))
         try:
             yield
         finally:

@@ -31,6 +31,7 @@ CONFIG = {
     "optimizer": "sgd",
     "lr": 0.01,
     "schedule": "constant",
+    "ema": 0.9,  # its averages too are the same
     "evals": 1,
     "devices": "all",
 }
