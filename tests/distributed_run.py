@@ -59,9 +59,10 @@ def train(spec: dict) -> None:
     def resume_and_validate(self, directory):
         step = resume(self, directory)
         if step and self.team.processes == 1:
-            scores = evaluate.score(
-                self._validate(config.final_size), self.data.validation.labels
-            )
+            with self.judged():
+                probabilities = self._validate(config.final_size)
+            labels = self.data.validation.labels
+            scores = evaluate.score(probabilities, labels)
             (beside / "resumed.json").write_text(
                 json.dumps([step, scores.loss, scores.accuracy])
             )

@@ -92,3 +92,38 @@ def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     assert facts["cpu"].strip()
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     assert devices.describe_numerics()["onednn"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("machine", "several_shapes", "engine", "at_once"),
+    [
+        (cpu(), False, "tensorflow", False),
+        (cpu(), False, "jax", False),
+        (gpu(8, 0), False, "tensorflow", True),
+        (gpu(8, 0), True, "tensorflow", False),
+        (gpu(8, 0), True, "jax", True),
+    ],
+    ids=str,
+)
+def test_an_accelerator_is_given_several_steps_at_once(
+    machine, several_shapes, engine, at_once, monkeypatch
+):
+    monkeypatch.setattr(devices.keras.backend, "backend", lambda: engine)
+    steps = devices.steps_at_once(machine, several_shapes)
+    assert steps == (devices.STEPS_AT_ONCE if at_once else 1)
+
+
+@pytest.mark.parametrize(
+    ("machine", "engine", "compiled"),
+    [
+        (cpu(), "tensorflow", False),
+        (cpu(), "jax", True),
+        (gpu(8, 0), "tensorflow", True),
+    ],
+    ids=str,
+)
+def test_tensorflow_does_without_xla_on_a_cpu(
+    machine, engine, compiled, monkeypatch
+):
+    monkeypatch.setattr(devices.keras.backend, "backend", lambda: engine)
+    assert devices.compiles(machine) is compiled
