@@ -22,6 +22,11 @@ def plan(settings: Config) -> None:
     opened = data.open_data(settings)
     planned, _, _ = prepare.plan_run(settings, opened)
     print(prepare.overview(settings, planned, opened))
+    if settings.measure:
+        quiet.import_backend()
+        from smartgrowth import speed
+
+        print(speed.measure(settings, opened, planned))
 
 
 def explore(settings: Config) -> None:
