@@ -20,6 +20,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
+    {"notebook", "colab"},
     {"config", "schedules", "wording", "checkpoint", "devices"},
     {"command_line"},
     {"calibration", "confusion"},
@@ -174,6 +175,8 @@ def test_no_module_imports_itself_around_corners():
         "page",
         "pictures",
         "explore",
+        "notebook",
+        "colab",
         "report",
         "compare",
         "compare.report",
