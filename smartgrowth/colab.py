@@ -115,7 +115,7 @@ def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
     Raises:
       Stop: it is no name for a folder.
     """
-    if pathlib.PurePath(name).name != name or name in ("", "."):
+    if pathlib.PurePath(name).name != name or name in ("", ".."):
         raise Stop(f"RUN_NAME is {name!r}; give a name without slashes")
     return drive / RUNS / name
 

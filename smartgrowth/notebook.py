@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from smartgrowth import UserError
+from smartgrowth.wording import about
 
 SOURCE = "smartgrowth-source"  # the clone that the first cell makes
 LOCAL = "smartgrowth-data"  # on the machine's own disk: images, stores, flags
@@ -127,9 +128,7 @@ def forecast(*flags: str, runs: int = 1) -> None:
 def session_note(seconds: int, runs: int = 1) -> str:
     """What the duration means for a free session in Colab."""
     sessions = -(-seconds // (SESSION_HOURS * 3600))
-    text = (
-        f"{runs} such runs: about {seconds / 60:.0f} min. " if runs > 1 else ""
-    )
+    text = f"{runs} such runs: {about(seconds)}. " if runs > 1 else ""
     text += (
         f"A free Colab session lasts usually up to {SESSION_HOURS} hours, an "
         "idle one less: "

@@ -20,9 +20,8 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
-    {"notebook", "colab"},
     {"config", "schedules", "wording", "checkpoint", "devices"},
-    {"command_line"},
+    {"command_line", "notebook", "colab"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},
     {"curriculum", "plan", "image_features"},
