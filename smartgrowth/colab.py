@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 
 from smartgrowth.notebook import Stop, local_folder, stream
@@ -154,24 +155,24 @@ def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
 def _bring(path: pathlib.Path, unpacked: bool) -> pathlib.Path:
     """A file's copy on the local disk, or the folder that a zip unpacks to."""
     facts = path.stat()
-    folder = local_folder() / f"{facts.st_size}-{facts.st_mtime_ns}"
-    place = folder / (path.stem if unpacked else path.name)
-    if not place.exists():
+    # Another file of that name gets a folder of its own.
+    stamp = zlib.crc32(f"{facts.st_size} {facts.st_mtime_ns}".encode())
+    folder = local_folder() / f"{path.stem}-{stamp:08x}"
+    if not folder.exists():
         print(f"bringing {path.name} to the local disk")
-        partial = folder.with_name(f"partial-{folder.name}")
+        partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
         try:
             if unpacked:
                 with zipfile.ZipFile(path) as archive:
-                    archive.extractall(partial / place.name)
+                    archive.extractall(partial)
             else:
-                partial.mkdir()
-                shutil.copy2(path, partial / place.name)
-        except (zipfile.BadZipFile, OSError) as error:
+                shutil.copy2(path, partial)
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
             raise Stop(f"DATA: {path} cannot be read ({error})") from None
-        shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-    return _inner(place) if unpacked else place
+    return _inner(folder) if unpacked else folder / path.name
 
 
 def _inner(folder: pathlib.Path) -> pathlib.Path:

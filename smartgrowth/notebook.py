@@ -130,7 +130,7 @@ def session_note(seconds: int, runs: int = 1) -> str:
     sessions = -(-seconds // (SESSION_HOURS * 3600))
     text = f"{runs} such runs: {about(seconds)}. " if runs > 1 else ""
     text += (
-        f"A free Colab session lasts usually up to {SESSION_HOURS} hours, an "
+        f"A free Colab session usually lasts up to {SESSION_HOURS} hours, an "
         "idle one less: "
     )
     if sessions <= 1:
