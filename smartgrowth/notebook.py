@@ -94,13 +94,17 @@ def write_flags(
 # The program
 
 
-def run(*flags: str) -> list[str]:
-    """Runs the program; shows what it prints, line by line, and returns it.
+def run(*flags: str) -> None:
+    """Runs the program; shows what it prints, line by line.
 
     Raises:
       Stop: with the program's own message.
       KeyboardInterrupt: the cell was stopped; the program has saved first.
     """
+    _program(flags)
+
+
+def _program(flags: Sequence[str]) -> list[str]:
     program = [sys.executable, "-u", "-m", "smartgrowth.main", *flags]
     return stream(program, "the program", os.environ | backend())
 
@@ -119,7 +123,7 @@ def forecast(*flags: str, runs: int = 1) -> None:
 
     runs: that many, one after another, each as long as this one.
     """
-    lines = run(*flags, "--mode=plan", "--measure")
+    lines = _program([*flags, "--mode=plan", "--measure"])
     found = re.search(r"on this machine \(measured: (\d+) s", lines[-1])
     if found:
         print(session_note(runs * int(found[1]), runs))
@@ -142,7 +146,13 @@ def session_note(seconds: int, runs: int = 1) -> str:
 
 
 def stream(command: Sequence[str], what: str, environment) -> list[str]:
-    """Runs a command; prints its lines as they come, and returns them."""
+    """Runs a command; prints its lines as they come, and returns them.
+
+    what: its name, for the message that it was killed.
+
+    Raises:
+      Stop: it failed.
+    """
     lines = []
     with subprocess.Popen(
         command,

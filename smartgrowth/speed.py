@@ -63,7 +63,6 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
     Raises:
       UserError: `--workdir` holds a run of another plan.
     """
-    began = time.monotonic()
     identity = run_directory.identify(config, data)
     description = run_directory.describe(plan, identity)
     directory = run_directory.check(config, description)
@@ -84,7 +83,7 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
         learner, config.final_size, passes
     )
     ending += rate_seconds(config, plan, rests, paces)
-    return describe(rests, paces, ending, done, time.monotonic() - began)
+    return describe(rests, paces, ending, done)
 
 
 def what_is_left(plan: Plan, evals: int, done: int) -> list[Rest]:
@@ -196,12 +195,11 @@ def describe(
     paces: Sequence[Pace],
     ending: float,
     done: int,
-    spent: float,
 ) -> str:
     """A row a stage, and how long all that is left will take.
 
     ending: seconds outside the stages, start-up and report left out. done:
-    steps already trained. spent: seconds that measuring took.
+    steps already trained.
     """
     header = (
         "stage  size  images/s  compiling    steps  training  validation"
@@ -226,6 +224,6 @@ def describe(
     rows.append(
         f"{about(total)} on this machine (measured: {total:.0f} s, of which "
         f"training {training:.0f}, validation {validation:.0f}, results "
-        f"{ending:.0f}; measuring took {spent:.0f} s)"
+        f"{ending:.0f}; start-up and report besides)"
     )
     return "\n".join(rows)

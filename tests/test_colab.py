@@ -102,6 +102,7 @@ def machine(source, tmp_path_factory):
                     # With what the tests' environment has to build with.
                     "PIP_NO_BUILD_ISOLATION": "0",
                     "IPYTHONDIR": str(folder / "ipython"),
+                    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                     "PYTHONPATH": "",
                 },
             }
@@ -253,7 +254,7 @@ def test_a_mistake_stops_run_all_with_the_program_s_own_line(
     with pytest.raises(nbclient.exceptions.CellExecutionError) as stopped:
         run_all("train", FURTHER_FLAGS=f"--grow_size=20 --cache_dir={cache}")
     message = str(stopped.value)
-    assert "Stopped: image size 20" in message or "size 20" in message
+    assert "Stopped: image size 20 does not suit --model=resnet" in message
     assert "Traceback" not in message
     executed = read(tmp_path / "train-executed.ipynb")
     last = [cell for cell in executed.cells if cell.get("outputs")][-1]
@@ -281,21 +282,39 @@ def test_a_comparison_ends_with_its_page(run_all, tmp_path, cache):
 
 
 @pytest.mark.slow
-def test_own_images_are_unpacked_looked_at_and_trained_on(run_all, tmp_path):
+def test_own_images_are_unpacked_and_looked_at(run_all, tmp_path):
     drive = tmp_path / "drive/MyDrive"
     write_zip(drive / "pets.zip", "pets/")
     done = run_all(
         "explore",
         DATA="MyDrive/pets.zip",
-        TRAIN=True,
         FURTHER_FLAGS=f"{TINY} --grow_size=16 --stage_steps=4",
     )
-    explored, report = pages(done)
-    assert "What there is to learn" in explored and "cat" in explored
-    assert "Validation accuracy" in report
+    (page,) = pages(done)
+    assert "What there is to learn" in page and "cat" in page
     assert list((tmp_path / "smartgrowth-data").rglob("cat/0.png"))
     assert not (drive / "pets").exists()
+    folder = drive / "smartgrowth/my-images"
+    assert [path.name for path in folder.iterdir()] == ["explore.html"]
     assert calls(tmp_path) == ["mount", "flush_and_unmount"]
+
+
+def test_own_images_are_trained_on_as_any_others():
+    """Line by line, what train.ipynb does."""
+
+    def lines(name):
+        return [
+            line.strip()
+            for cell in read(ROOT / f"colab/{name}.ipynb").cells
+            if cell.cell_type == "code" and "notebook." in cell.source
+            for line in cell.source.splitlines()
+        ]
+
+    explore = lines("explore")
+    assert explore.count("if TRAIN:") == 2
+    trained = explore[explore.index("if TRAIN:") :]
+    steps = [line for line in trained if line != "if TRAIN:"]
+    assert steps == lines("train")[-3:]
 
 
 def write_zip(path: pathlib.Path, inside: str = "") -> None:
@@ -480,6 +499,12 @@ def test_a_dataset_s_own_flagfile_goes_before_the_common_one(
         notebook.find_config("h4", "glyphs")
 
 
+def test_a_killed_command_says_so():
+    code = "import os; os.kill(os.getpid(), 9)"
+    with pytest.raises(notebook.Stop, match="^it was killed by SIGKILL"):
+        notebook.stream([sys.executable, "-c", code], "it", os.environ)
+
+
 def test_a_failed_command_gives_its_last_error(capfd):
     code = "print('step 1'); print('error: no room'); exit(3)"
     with pytest.raises(notebook.Stop, match="^no room$"):
@@ -487,6 +512,38 @@ def test_a_failed_command_gives_its_last_error(capfd):
     with pytest.raises(notebook.Stop, match="exit status 3"):
         notebook.stream([sys.executable, "-c", "exit(3)"], "it", os.environ)
     assert "step 1" in capfd.readouterr().out
+
+
+STOPPED = """
+import os, sys
+from smartgrowth import notebook
+
+child = '''
+import time
+try:
+    print("training", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("saved", flush=True)
+    raise SystemExit(130)
+'''
+try:
+    notebook.stream([sys.executable, "-c", child], "it", os.environ)
+except KeyboardInterrupt:
+    print("the cell stopped", flush=True)
+"""
+
+
+def test_the_stop_button_lets_the_program_save_first():
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as cell:
+        assert cell.stdout.readline() == "training\n"
+        cell.send_signal(signal.SIGINT)
+        assert cell.stdout.read() == "saved\nthe cell stopped\n"
 
 
 def test_long_runs_take_several_sessions():

@@ -59,7 +59,7 @@ def test_range_tests_to_come_are_counted(tiny_config, lr, done, tests):
 
 def test_the_answer_adds_up():
     rests = speed.what_is_left(make_plan(), evals=4, done=0)
-    text = speed.describe(rests, [PACE, PACE], ending=7.0, done=0, spent=1.0)
+    text = speed.describe(rests, [PACE, PACE], ending=7.0, done=0)
     # 2 x 3 s compiling, 4 x 0.5 s, 400 x 0.01 s; 4 x 2 s; 7 s
     assert "about 27 s on this machine (measured: 27 s" in text
     assert "training 12, validation 8, results 7" in text
