@@ -192,7 +192,10 @@ def kill_once(drive: pathlib.Path, name: str) -> threading.Thread:
     argument = f"--flagfile={drive.parents[1]}/smartgrowth-data/{name}.flags"
 
     def wait_and_kill():
+        end = time.monotonic() + 300
         while not list(folder.glob("checkpoints/step_*.json")):
+            if time.monotonic() > end:
+                return
             time.sleep(0.05)
         for process in psutil.process_iter(["cmdline"]):
             if argument in (process.info["cmdline"] or ()):
@@ -220,8 +223,8 @@ def test_training_goes_on_after_a_kill_and_ends_with_its_report(
     killer = kill_once(drive, "mine")
     with pytest.raises(nbclient.exceptions.CellExecutionError) as stopped:
         run_all("train", **form)
-    killer.join()
     assert "was killed by SIGKILL" in str(stopped.value)
+    killer.join()
     assert calls(tmp_path) == ["mount"]  # 'Run all' ended there
     folder = drive / "smartgrowth/mine"
     assert not (folder / "report.html").exists()
@@ -248,17 +251,28 @@ def calls(folder: pathlib.Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_mistake_stops_run_all_with_the_program_s_own_line(
+def test_a_run_of_other_settings_stops_run_all_with_the_difference(
     run_all, tmp_path, cache
 ):
+    folder = tmp_path / "drive/MyDrive/smartgrowth/mine"
+    folder.mkdir(parents=True)
+    there = {"hash": "", "stages": [], "identity": {"augment": ["none"]}}
+    (folder / "plan.json").write_text(json.dumps(there))
     with pytest.raises(nbclient.exceptions.CellExecutionError) as stopped:
-        run_all("train", FURTHER_FLAGS=f"--grow_size=20 --cache_dir={cache}")
+        run_all(
+            "train",
+            RUN_NAME="mine",
+            FURTHER_FLAGS=f"{TINY} --grow_size=16 --stage_steps=4 "
+            f"--cache_dir={cache}",
+        )
     message = str(stopped.value)
-    assert "Stopped: image size 20 does not suit --model=resnet" in message
+    assert f"Stopped: --workdir={folder} holds a run of another" in message
+    assert "augment.0: none -> shift" in message
     assert "Traceback" not in message
     executed = read(tmp_path / "train-executed.ipynb")
     last = [cell for cell in executed.cells if cell.get("outputs")][-1]
     assert "notebook.forecast" in last.source
+    assert [path.name for path in folder.iterdir()] == ["plan.json"]
 
 
 @pytest.mark.slow
