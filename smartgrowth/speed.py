@@ -18,8 +18,9 @@ from smartgrowth.plan import Plan, Stage
 from smartgrowth.progress import Progress
 from smartgrowth.wording import about, show
 
-WARM = 4  # steps of every size, while shapes are compiled
-SHORT, LONG, SECONDS = 5, 200, 2.0  # steps that are timed; seconds that suffice
+WARM = 3  # steps of every size, while shapes are compiled
+STEPS = (3, 12, 48, 192, 768)  # of segments that are timed, in turn
+SECONDS = 1.5  # once one takes that long, no further one follows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ def make_learner(config: Config, data: Data) -> Learner:
     """A learner of the same stages, each long enough to be timed."""
     config = dataclasses.replace(
         config,
-        stage_steps=(WARM * len(config.size_jitter) + SHORT + LONG,),
+        stage_steps=(WARM * len(config.size_jitter) + sum(STEPS),),
         stage_epochs=(),
         budget_gflops=None,
         # A rate that is still to be found takes as long as any other.
@@ -134,14 +135,12 @@ def time_stage(
 
     warm = WARM * len(stage.sizes)
     first = fit(warm)
-    short = fit(SHORT)
-    count = min(max(math.ceil(SECONDS / short * SHORT), 2 * SHORT), LONG)
-    long = fit(count)
-    # Two segments of different lengths tell a step from a segment's start.
-    step = (long - short) / (count - SHORT)
-    if not 0 < step <= long / count:  # on a machine that does other work too
-        step = long / count
-    segment = max(long - count * step, 0.0)
+    timed = []
+    for count in STEPS:
+        timed.append((count, fit(count)))
+        if timed[-1][1] > SECONDS:
+            break
+    step, segment = split_times(timed)
     sizes = {learner.config.final_size, stage.image_size}
     return Pace(
         compiling=max(first - segment - warm * step, 0.0),
@@ -151,6 +150,21 @@ def time_stage(
             time_validation(learner, size, passes) for size in sizes
         ),
     )
+
+
+def split_times(timed: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds of a step, and of what a segment takes besides.
+
+    timed: steps and seconds of segments, each longer than the one before.
+    """
+    count, seconds = timed[-1]
+    step = seconds / count
+    if len(timed) > 1:
+        fewer, less = timed[-2]
+        found = (seconds - less) / (count - fewer)
+        if 0 < found < step:  # else the machine did other work meanwhile
+            step = found
+    return step, seconds - count * step
 
 
 def time_validation(

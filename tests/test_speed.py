@@ -45,6 +45,19 @@ def test_a_stage_takes_its_compiling_its_segments_and_its_steps():
     assert rest.validation(PACE) == pytest.approx(4.0)
 
 
+def test_two_segments_tell_a_step_from_a_segment_s_start():
+    # 0.4 s to begin, 0.01 s a step
+    step, segment = speed.split_times([(3, 0.9), (12, 0.52), (48, 0.88)])
+    assert (step, segment) == (pytest.approx(0.01), pytest.approx(0.4))
+
+
+def test_steps_that_are_slow_or_disturbed_are_taken_as_they_come():
+    assert speed.split_times([(3, 6.0)]) == (2.0, 0.0)
+    step, segment = speed.split_times([(3, 0.1), (12, 2.4)])
+    assert (step, segment) == (pytest.approx(0.2), pytest.approx(0))
+    assert speed.split_times([(3, 1.0), (12, 0.6)])[0] == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(
     ("lr", "done", "tests"),
     [(0.01, 0, 0), ("auto", 0, 1), ("auto", 50, 0), ("auto:stage", 50, 1)],
