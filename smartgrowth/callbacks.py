@@ -4,15 +4,18 @@ None of them evaluates: an evaluation inside a batch callback would reset the
 metrics of the training that it interrupts.
 """
 
+import importlib.util
+import pathlib
 import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
-from smartgrowth import UserError
+from smartgrowth import UserError, run_directory
 from smartgrowth.plan import Plan, Stage
 
 
@@ -21,16 +24,23 @@ class CyclicLearningRate(keras.callbacks.Callback):
 
     rates, momenta: floats of shape (steps,), one value a step of the run. The
     compiled step looks them up by itself; nothing else assigns a rate.
+    forgets_at: steps before which the optimizer is made to forget.
     """
 
-    def __init__(self, rates: np.ndarray, momenta: np.ndarray):
+    def __init__(
+        self,
+        rates: np.ndarray,
+        momenta: np.ndarray,
+        forgets_at: Sequence[int] = (),
+    ):
         super().__init__()
         self.rates, self.momenta = rates, momenta
+        self.forgets_at = forgets_at
 
     def set_model(self, model):
         super().set_model(model)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        optimizer.install_tables(self.rates, self.momenta)
+        optimizer.install_tables(self.rates, self.momenta, self.forgets_at)
 
     def at(self, step: int) -> dict[str, float]:
         """Rate and momentum with which batch number `step` is learned."""
@@ -38,6 +48,29 @@ class CyclicLearningRate(keras.callbacks.Callback):
             "lr": float(self.rates[step]),
             "momentum": float(self.momenta[step]),
         }
+
+
+def open_tensorboard(
+    directory: pathlib.Path, model: keras.Model
+) -> keras.callbacks.TensorBoard:
+    """Keras' own callback; a row of the log is the end of an epoch to it.
+
+    directory: of the run. Its x axis, called epoch, is the run's step.
+
+    Raises:
+      UserError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError(
+            "--tensorboard: the package tensorboard is not installed; "
+            "pip install tensorboard"
+        )
+    board = keras.callbacks.TensorBoard(
+        directory / run_directory.TENSORBOARD, write_graph=False
+    )
+    board.set_model(model)
+    board.on_train_begin()
+    return board
 
 
 class BatchClock(keras.callbacks.Callback):

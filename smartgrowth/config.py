@@ -208,9 +208,24 @@ class Config:
     cycle_len: int | None = _setting(
         None, "Steps of the (first) cycle; the whole scope unless given."
     )
+    cycle_epochs: float | None = _setting(
+        None, "Or: passes over a stage's images that it takes."
+    )
     cycle_mult: float = _setting(1.0, "Growth of the cycles (sgdr).")
     weight_decay: float = _setting(
         0.05, "Decoupled, times the rate; not on batch norm and biases."
+    )
+    ema: float = _setting(
+        0.0,
+        "Decay a step of a moving average of the weights, such as 0.999, which "
+        "is then what is validated and kept; 0: none.",
+    )
+    stage_restart: str = _setting(
+        "none",
+        "What a stage's begin does. momentum: the optimizer forgets earlier "
+        "gradients; shrink_perturb: that, and all weights are shrunk and "
+        "perturbed.",
+        choices=("none", "momentum", "shrink_perturb"),
     )
     label_smoothing: float = _setting(
         0.0, "Share of a label spread over the classes that have entered."
@@ -248,6 +263,9 @@ class Config:
     checkpoint_minutes: float = _setting(
         5.0, "Minutes between checkpoints; stage ends besides."
     )
+    tensorboard: bool = _setting(
+        False, "Write log.csv's figures for TensorBoard too, in --workdir."
+    )
     images: str | None = _setting(
         None, "--mode=predict: an image file, or a folder of them."
     )
@@ -261,6 +279,17 @@ class Config:
             _check(self, name, lambda v: v is None or v > 0, "above 0")
         for name in ("lr_min", "lr_max", "cycle_mult", "checkpoint_minutes"):
             _check(self, name, lambda v: 0 < v < math.inf, "above 0")
+        _check(
+            self,
+            "cycle_epochs",
+            lambda v: v is None or 0 < v < 1e6,
+            "above 0",
+        )
+        if self.cycle_len and self.cycle_epochs:
+            raise UserError(
+                f"--cycle_len={self.cycle_len} and --cycle_epochs="
+                f"{self.cycle_epochs:g} both say how long a cycle is; give one"
+            )
         if self.lr_min >= self.lr_max:
             raise UserError(
                 f"--lr_min={self.lr_min:g}: must be below "
@@ -279,7 +308,7 @@ class Config:
         _check(self, "weight_decay", lambda v: 0 <= v < math.inf, "at least 0")
         _check(self, "evals", lambda v: v >= 1, "at least 1")
         _check(self, "seed", lambda v: 0 <= v < 2**31, "from 0 to 2147483647")
-        for name in ("dropout", "label_smoothing"):
+        for name in ("dropout", "label_smoothing", "ema"):
             _check(self, name, lambda v: 0 <= v < 1, "at least 0 and below 1")
         for name in ("mixup", "cutmix"):
             _check(self, name, lambda v: 0 <= v <= 1, "0 to 1")

@@ -1,5 +1,6 @@
 """One network, its optimizer and its progress, through every stage of a run."""
 
+import contextlib
 import pathlib
 import time
 
@@ -10,6 +11,7 @@ import smartgrowth
 from smartgrowth import (
     UserError,
     audit,
+    averaging,
     callbacks,
     devices,
     evaluate,
@@ -17,6 +19,7 @@ from smartgrowth import (
     lr_finder,
     optimizers,
     prepare,
+    restarts,
     results,
     run_directory,
     sheets,
@@ -57,6 +60,10 @@ class Learner:
         devices.prepare(config.seed, config.deterministic)
         self.model = network.build(data.mean, data.variance, self.policy)
         self._enforce_rules()
+        if config.ema:
+            self.model = averaging.AveragedModel(
+                self.model.input, self.model.output, name=self.model.name
+            )
         self.rate = None  # until it is found, if --lr says so
         if not config.finds_rate:
             self.set_rate(config.lr)
@@ -74,7 +81,18 @@ class Learner:
             jit_compile=machine.kind != "cpu",
             auto_scale_loss=False,
         )
+        self.optimizer = getattr(
+            self.model.optimizer, "inner_optimizer", self.model.optimizer
+        )
+        self.averages = None
+        if config.ema:
+            self.averages = averaging.Averages(
+                self.model, self.optimizer, config.ema
+            )
         self.evaluator = evaluate.Evaluator(self.model, data)
+        self.board = None
+        if config.tensorboard:
+            self.board = callbacks.open_tensorboard(directory, self.model)
         self.line = callbacks.ProgressLine(plan)
         self.keeper = Keeper(
             directory,
@@ -105,9 +123,28 @@ class Learner:
 
     def set_rate(self, rate: float | list[float]) -> None:
         """Follows the schedule up to a highest rate, or one a stage."""
+        begins = [stage.first_step for stage in self.plan.stages[1:]]
         self.rate = callbacks.CyclicLearningRate(
-            *prepare.make_tables(self.config, self.plan, rate)
+            *prepare.make_tables(self.config, self.plan, rate),
+            forgets_at=begins if self.config.stage_restart != "none" else (),
         )
+
+    def enter(self, stage: Stage) -> None:
+        """Does what `--stage_restart` says, before the stage's first step.
+
+        The same noise again if a run goes on from there.
+        """
+        how, progress = self.config.stage_restart, self.progress
+        if how == "none" or stage.index <= progress.restarted:
+            return
+        restarts.RESTARTS[how](
+            self.optimizer,
+            self.model.trainable_variables,
+            np.random.default_rng([self.config.seed, 4, stage.index]),
+        )
+        if self.averages and how == "shrink_perturb":
+            self.averages.start_anew()
+        progress.restarted = stage.index
 
     def choose_rate(self, stage: Stage) -> None:
         """Finds the rate before a stage, if `--lr` says so and none is known.
@@ -201,14 +238,11 @@ class Learner:
         Raises KeyboardInterrupt if the run is to stop, once it has saved.
         """
         progress, labels = self.progress, self.data.validation.labels
-        final = evaluate.softmax(
-            self.evaluator.logits(VALIDATION, self.config.final_size)
-        )
-        at_size = final
-        if stage.image_size != self.config.final_size:
-            at_size = evaluate.softmax(
-                self.evaluator.logits(VALIDATION, stage.image_size)
-            )
+        with self.judged():
+            final = self._validate(self.config.final_size)
+            at_size = final
+            if stage.image_size != self.config.final_size:
+                at_size = self._validate(stage.image_size)
         scores = evaluate.score(final, labels)
         entered = self.classes[: stage.num_classes]
         seen = evaluate.score(at_size, labels, entered)
@@ -233,8 +267,14 @@ class Learner:
             "train_seconds": progress.train_seconds,
             "wall_seconds": self.keeper.wall_seconds(progress),
         }
+        if self.averages:
+            raw = self._validate(self.config.final_size)
+            raw = evaluate.score(raw, labels)
+            row |= {"raw_val_loss": raw.loss, "raw_val_accuracy": raw.accuracy}
         progress.rows.append(row)
         self.keeper.write_log(progress)
+        if self.board:
+            self.board.on_epoch_end(progress.step, row)
         self.line.say_row(stage, row)
         best = scores.accuracy > progress.best_accuracy
         progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
@@ -244,6 +284,16 @@ class Learner:
             self.keeper.save(progress, best=best)
         if stop:
             raise KeyboardInterrupt
+
+    def judged(self):
+        """While entered, the model has the weights that are validated."""
+        if self.averages:
+            return self.averages.in_place()
+        return contextlib.nullcontext()
+
+    def _validate(self, size: int) -> np.ndarray:
+        """Probabilities of the validation images, (images, classes)."""
+        return evaluate.softmax(self.evaluator.logits(VALIDATION, size))
 
     def write_inputs(self) -> None:
         """Writes what is known before the first step, for the report."""
@@ -286,6 +336,8 @@ class Learner:
     def finish(self) -> None:
         """Writes the trained model, its predictions and the final figures."""
         progress = self.progress
+        if self.board:
+            self.board.on_train_end()
         try:
             shown = sheets.variants(
                 self.data,
@@ -294,30 +346,36 @@ class Learner:
             ) + sheets.batches(self.batches, self.plan)
             path = self.directory / run_directory.AUGMENTATION
             path.write_bytes(sheets.png(shown))
-            results.write_results(
-                self.directory,
-                self.evaluator,
-                self.network,
-                progress.rows[-1],
-                size=self.config.final_size,
-                mirrored=self.batches.augmentation.mirrors,
-                facts={
-                    "native_size": self.data.native_size,
-                    "train_seconds": progress.train_seconds,
-                    "wall_seconds": self.keeper.wall_seconds(progress),
-                    "stage_seconds": progress.stage_seconds,
-                    "boundary_seconds": progress.boundary_seconds,
-                    "found_rates": progress.found_rates,
-                    "numerics": self.keeper.numerics,
-                    "versions": {
-                        "smartgrowth": smartgrowth.__version__,
-                        "keras": keras.__version__,
-                    },
-                },
-            )
+            with self.judged():
+                results.write_results(
+                    self.directory,
+                    self.evaluator,
+                    self.network,
+                    progress.rows[-1],
+                    size=self.config.final_size,
+                    mirrored=self.batches.augmentation.mirrors,
+                    facts=self._facts(),
+                )
         except OSError as error:
             raise UserError(
                 f"--workdir={self.directory}: cannot write the results "
                 f"({error.strerror or error}); make room and give the command "
                 "again, the training is kept"
             ) from error
+
+    def _facts(self) -> dict:
+        """What metrics.json holds besides the figures."""
+        progress = self.progress
+        return {
+            "native_size": self.data.native_size,
+            "train_seconds": progress.train_seconds,
+            "wall_seconds": self.keeper.wall_seconds(progress),
+            "stage_seconds": progress.stage_seconds,
+            "boundary_seconds": progress.boundary_seconds,
+            "found_rates": progress.found_rates,
+            "numerics": self.keeper.numerics,
+            "versions": {
+                "smartgrowth": smartgrowth.__version__,
+                "keras": keras.__version__,
+            },
+        }

@@ -99,7 +99,8 @@ def run_range_test(
     table = np.concatenate([np.full(first_step, rates[0]), rates])
     losses = []
     try:
-        with optimizer.other_tables(table, np.full(len(table), MOMENTUM)):
+        momenta = np.full(len(table), MOMENTUM)
+        with optimizer.other_tables(table, momenta, first_step):
             for rate, batch in zip(
                 rates, itertools.cycle(batches), strict=False
             ):

@@ -22,6 +22,8 @@ def plan(settings: Config) -> None:
     opened = data.open_data(settings)
     planned, _, _ = prepare.plan_run(settings, opened)
     print(prepare.overview(settings, planned, opened))
+    print()
+    print(prepare.rate_drawing(settings, planned))
     if settings.measure:
         quiet.import_backend()
         from smartgrowth import speed

@@ -7,6 +7,7 @@ the usual way, has no effect once the step is compiled.
 """
 
 import contextlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -19,29 +20,45 @@ class _Tables:
     """Mixin: rate and momentum tables, indexed by `iterations`."""
 
     _tables = None
+    _forgets_at = ()
 
-    def install_tables(self, rates, momenta) -> None:
+    def install_tables(
+        self, rates, momenta, forgets_at: Sequence[int] = ()
+    ) -> None:
         """Sets rate and momentum of every step, before the step is compiled.
 
         rates, momenta: floats of shape (steps,); the last value serves any
         further steps.
+        forgets_at: steps before which `forget` is called, rising.
         """
+        self._forgets_at = forgets_at
+        parts = np.split(np.asarray(momenta, np.float64), forgets_at)
         # beta_1's powers of Adam's bias correction, for a beta_1 that varies.
-        powers = np.cumprod(np.asarray(momenta, np.float64))
+        powers = np.concatenate([np.cumprod(part) for part in parts])
+        ages = np.concatenate([1 + np.arange(len(part)) for part in parts])
         self._tables = tuple(
             np.asarray(table, np.float32)
-            for table in (rates, momenta, 1.0 - powers)
+            for table in (rates, momenta, 1.0 - powers, ages)
         )
 
+    def forget(self) -> None:
+        """Sets what is remembered of earlier gradients to zero."""
+        for variable in self.moments:
+            variable.assign(np.zeros(variable.shape))
+
     @contextlib.contextmanager
-    def other_tables(self, rates, momenta):
-        """While entered, a step that is compiled reads these instead."""
-        kept = self._tables
-        self.install_tables(rates, momenta)
+    def other_tables(self, rates, momenta, step: int):
+        """While entered, a step that is compiled reads these instead.
+
+        step: the present one, `iterations`.
+        """
+        kept = self._tables, self._forgets_at
+        before = [past for past in self._forgets_at if past <= step]
+        self.install_tables(rates, momenta, before)
         try:
             yield
         finally:
-            self._tables = kept
+            self._tables, self._forgets_at = kept
 
     def _now(self, index):
         table = self._tables[index]
@@ -60,6 +77,10 @@ class SGD(_Tables, keras.optimizers.SGD):
     v <- m v - r g;  w <- w + m v - r g;  w <- w - r d w (decayed first).
     """
 
+    @property
+    def moments(self) -> list:
+        return self.momentums
+
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype)
         move = gradient * ops.cast(learning_rate, variable.dtype)
@@ -73,13 +94,16 @@ class SGD(_Tables, keras.optimizers.SGD):
 class AdamW(_Tables, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2017, 1711.05101) with a varying beta_1."""
 
+    @property
+    def moments(self) -> list:
+        return [*self._momentums, *self._velocities]
+
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype)
         index = self._get_variable_index(variable)
         mean, square = self._momentums[index], self._velocities[index]
         beta_1 = ops.cast(self._now(1), variable.dtype)
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        correction_2 = 1.0 - ops.power(self.beta_2, step)
+        correction_2 = 1.0 - ops.power(self.beta_2, self._now(3))
         self.assign_add(mean, (gradient - mean) * (1.0 - beta_1))
         self.assign_add(
             square, (ops.square(gradient) - square) * (1.0 - self.beta_2)

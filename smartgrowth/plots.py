@@ -19,18 +19,20 @@ THEMES = {
     "dark": "#1b1f24 #dde3ea #2b323b #5f6a76 #56b4e9 #f0953c #2cc79b #e59bc6"
     " #e0c341 #aaa2ff #ff8a80",
 }
-STROKES = ("o-", "s-", "^--", "D:")
+STROKES = ("o-", "s-", "^--", "D:", "v-.")
 WIDTH, HEIGHT = 5.0, 3.6  # inches: two abreast on a laptop, one on a phone
 LOSSES = {
     "train_loss": "training",
     "val_loss": "validation at {} px",
     "stage_val_loss": "validation as the stage sees it",
+    "raw_val_loss": "validation without averaging",
 }
 ACCURACIES = {
     "train_accuracy": "training",
     "val_accuracy": "validation at {} px",
     "val_accuracy_at_size": "validation at the stage's size",
     "stage_val_accuracy": "… and with its classes only",
+    "raw_val_accuracy": "validation without averaging",
 }
 RATES = {"lr": "learning rate", "momentum": "momentum"}
 

@@ -13,6 +13,7 @@ from smartgrowth import (
     curriculum,
     descriptors,
     hardest,
+    rate_chart,
     run_directory,
     schedules,
 )
@@ -146,9 +147,37 @@ def make_tables(
         rate,
         [stage.steps for stage in plan.stages],
         restart=config.schedule_scope == "stage",
-        cycle_steps=config.cycle_len,
+        cycles=_cycles(config, plan),
         cycle_mult=config.cycle_mult,
     )
+
+
+def _cycles(config: Config, plan: Plan) -> list[int | None]:
+    """Steps of the first cycle in each stage; None for as long as it gets."""
+    if config.cycle_epochs is None:
+        return [config.cycle_len] * len(plan.stages)
+    cycles = [
+        max(round(config.cycle_epochs * s.num_images / s.batch_size), 1)
+        for s in plan.stages
+    ]
+    if config.schedule_scope == "run" and len(set(cycles)) > 1:
+        steps = ", ".join(map(str, cycles))
+        raise UserError(
+            f"--cycle_epochs={config.cycle_epochs:g} is {steps} steps in the "
+            "stages of this plan, and one schedule runs through all of them; "
+            "give --schedule_scope=stage, or --cycle_len in steps"
+        )
+    return cycles
+
+
+def rate_drawing(config: Config, plan: Plan) -> str:
+    """Learning rate and momentum of the whole plan, in characters."""
+    rate, unit = config.lr, ""
+    if config.finds_rate:
+        rate, unit = 1.0, " times the rate that is found"
+    rates, momenta = make_tables(config, plan, rate)
+    begins = [stage.first_step for stage in plan.stages]
+    return rate_chart.rate_chart(rates, momenta, begins, unit)
 
 
 def overview(config: Config, plan: Plan, data: Data) -> str:

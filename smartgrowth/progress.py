@@ -15,7 +15,8 @@ class Progress:
 
     rows: of log.csv. stage_seconds, boundary_seconds: one value a stage.
     found_rates: by range tests so far, of the stages from the first one on, or
-    one for all.
+    one for all. restarted: index of the last stage before which
+    `--stage_restart` was done.
     """
 
     stage_seconds: list[float]
@@ -25,6 +26,7 @@ class Progress:
     wall_seconds: float = 0.0
     best_accuracy: float = -1.0
     found_rates: list[float] = dataclasses.field(default_factory=list)
+    restarted: int = 0
 
     @property
     def train_seconds(self) -> float:

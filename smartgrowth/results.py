@@ -44,9 +44,9 @@ def write_results(
     """
     data, labels = evaluator.data, evaluator.data.validation.labels
     plain = evaluate.softmax(evaluator.logits(VALIDATION, size))
-    figures = {
-        name: row[name] for name in ("val_accuracy", "val_top5", "val_loss")
-    }
+    judged = ("val_accuracy", "val_top5", "val_loss")
+    judged += run_directory.RAW_COLUMNS
+    figures = {name: row[name] for name in judged if name in row}
     if mirrored:
         other = evaluator.logits(VALIDATION, size, flip=True)
         both = (plain + evaluate.softmax(other)) / 2

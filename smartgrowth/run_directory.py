@@ -31,7 +31,7 @@ TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 AUGMENTATION = "augmentation.png"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 EVALUATION, AUDIT = "evaluation.json", "audit.json"
-REPORT = "report.html"
+REPORT, TENSORBOARD = "report.html", "tensorboard"
 PLOTS = (
     "loss.png",
     "accuracy.png",
@@ -64,6 +64,9 @@ LOG_COLUMNS = (
     "train_seconds",
     "wall_seconds",
 )
+# Of the weights themselves, where their moving average is what val_* judge.
+RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
+_OFF = {field.name: field.default for field in dataclasses.fields(Config)}
 
 
 def describe(plan, identity: dict) -> dict:
@@ -100,6 +103,10 @@ def identify(config: Config, data) -> dict:
     )
     if config.finds_rate:
         names += " lr_min lr_max"
+    # Named only where they are used: they came later, and runs from before go
+    # on.
+    later = ("ema", "stage_restart", "cycle_epochs")
+    names += "".join(f" {n}" for n in later if getattr(config, n) != _OFF[n])
     values = {name: getattr(config, name) for name in names.split()}
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # wherever it is
@@ -248,7 +255,8 @@ def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
     Not Keras' CSVLogger, which truncates at every `fit` and, when a run is
     resumed, misaligns columns and doubles rows.
     """
-    write_csv(directory / LOG, LOG_COLUMNS, rows)
+    raw = [name for name in RAW_COLUMNS if rows and name in rows[0]]
+    write_csv(directory / LOG, (*LOG_COLUMNS, *raw), rows)
 
 
 def write_csv(path: pathlib.Path, columns, rows) -> None:
@@ -343,7 +351,8 @@ def _clear(directory: pathlib.Path) -> None:
 
     The plan goes last: while it stands, the rest can still be recognized.
     """
-    shutil.rmtree(directory / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, TENSORBOARD):
+        shutil.rmtree(directory / name, ignore_errors=True)
     results = (METRICS, LOG, SCHEDULE, MODEL, CLASSES, PREDICTIONS, LABELS)
     hard = (*HARD["train"], *HARD["validation"], TRAIN_PREDICTIONS, ORDERS)
     asked = (EVALUATION, AUDIT, AUGMENTATION, REPORT, *PLOTS)

@@ -70,7 +70,9 @@ def read_run(directory: pathlib.Path) -> Run:
         problem = "`stages` must list stages with `steps` and `image_size`"
         raise malformed(plan_path, problem) from error
     log_path = directory / run_directory.LOG
-    log = read_table(log_path, run_directory.LOG_COLUMNS)
+    log = read_table(
+        log_path, run_directory.LOG_COLUMNS, run_directory.RAW_COLUMNS
+    )
     if not log["stage"].isin(range(len(stages))).all():
         problem = f"a stage is not one of plan.json's 0 to {len(stages) - 1}"
         raise malformed(log_path, problem)
@@ -152,11 +154,14 @@ def read_json(path: pathlib.Path) -> dict:
     return value
 
 
-def read_table(path: pathlib.Path, columns: Sequence[str]) -> "pd.DataFrame":
+def read_table(
+    path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> "pd.DataFrame":
     """Those columns of a CSV file as floats, by step; an empty field is NaN.
 
     Of rows of the same step the last one counts, as a resumed run may have
-    written it twice.
+    written it twice. optional: columns that are NaN throughout in a file that
+    has none.
     """
     import pandas as pd
 
@@ -164,13 +169,16 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> "pd.DataFrame":
     header = rows.pop(0) if rows else columns
     if missing := [name for name in columns if name not in header]:
         raise malformed(path, f"it has no column {', '.join(missing)}")
+    columns = (*columns, *optional)
     if rows and len(rows[-1]) < len(header):
         rows.pop()  # the run is writing it just now
     values = []
     for row in rows:
         try:
             fields = dict(zip(header, row, strict=True))
-            values.append([float(fields[name] or "nan") for name in columns])
+            values.append(
+                [float(fields.get(name) or "nan") for name in columns]
+            )
             int(fields["step"])
         except ValueError as error:
             problem = f"{error} in the row {','.join(row)!r:.60}"

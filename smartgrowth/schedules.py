@@ -185,6 +185,7 @@ def make_tables(
     lengths: Sequence[int],
     *,
     restart: bool,
+    cycles: Sequence[int | None] | None = None,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rate and momentum of every step of a run, float64 (steps,) each.
@@ -192,13 +193,17 @@ def make_tables(
     Args:
       lengths: steps of each stage.
       restart: the schedule begins anew in every stage.
+      cycles: `cycle_steps` of `make_schedules` in each stage; the first serves
+        a schedule that goes through all.
       rate: of `make_schedules`; or one for each stage, which then has its part
         of the schedule that goes up to this.
       name, options: of `make_schedules`.
     """
     if not np.isscalar(rate):
         tables = [
-            make_tables(name, peak, lengths, restart=restart, **options)
+            make_tables(
+                name, peak, lengths, restart=restart, cycles=cycles, **options
+            )
             for peak in rate
         ]
         ends = np.cumsum(lengths)[:-1]
@@ -206,9 +211,13 @@ def make_tables(
         parts = [part[index] for index, part in enumerate(rates)]
         return np.concatenate(parts), tables[0][1]
     steps = sum(lengths)
+    cycles = cycles or [None] * len(lengths)
     if not restart:
         lengths = [steps]
-    parts = [make_schedules(name, rate, n, **options) for n in lengths]
+    parts = [
+        make_schedules(name, rate, n, cycle_steps=cycle, **options)
+        for n, cycle in zip(lengths, cycles, strict=False)
+    ]
     rates, momenta = (
         join(part, lengths)(np.arange(steps))
         for part in zip(*parts, strict=True)

@@ -106,8 +106,12 @@ def make_learner(config: Config, data: Data) -> Learner:
         stage_steps=(WARM * len(config.size_jitter) + sum(STEPS),),
         stage_epochs=(),
         budget_gflops=None,
-        # A rate that is still to be found takes as long as any other.
-        lr=config.lr_min if config.finds_rate else config.lr,
+        # Any rate takes as long as any other.
+        lr=config.lr_min,
+        schedule="constant",
+        cycle_len=None,
+        cycle_epochs=None,
+        tensorboard=False,  # it writes
         checkpoint_minutes=1e9,  # never
     )
     plan, network, classes = prepare.plan_run(config, data)
@@ -141,7 +145,11 @@ def time_stage(
         if timed[-1][1] > SECONDS:
             break
     step, segment = split_times(timed)
-    sizes = {learner.config.final_size, stage.image_size}
+    sizes = [learner.config.final_size]
+    if stage.image_size not in sizes:
+        sizes.append(stage.image_size)
+    if learner.config.ema:  # the weights that are not averaged too
+        sizes.append(learner.config.final_size)
     return Pace(
         compiling=max(first - segment - warm * step, 0.0),
         segment=segment,

@@ -44,6 +44,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
         for end in plan.evaluation_steps(config.evals):
             if end > done:
                 stage = plan.stage_at(end - 1)
+                learner.enter(stage)
                 learner.choose_rate(stage)
                 learner.evaluate(stage, learner.fit(stage, end))
     learner.finish()

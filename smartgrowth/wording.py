@@ -7,6 +7,8 @@ NAMES = {
     "val_accuracy": "Validation accuracy",
     "val_top5": "Top-5 accuracy",
     "val_loss": "Validation loss",
+    "raw_val_accuracy": "Validation accuracy without averaging the weights",
+    "raw_val_loss": "Validation loss without averaging the weights",
     "calibration_error": "Calibration error",
     "tta_accuracy": "Accuracy with test-time augmentation",
     "clean_train_accuracy": "Accuracy on training images, not augmented",

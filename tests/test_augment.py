@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from augmented import augmented_batches
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
@@ -290,7 +291,7 @@ def test_a_variant_does_what_numpy_does(images, name):
 
 
 @EVERY
-def test_a_variant_is_the_same_eagerly_and_in_tf_data(images, name):
+def test_a_variant_is_the_same_eagerly_and_augmented_batches(images, name):
     parameters = {name: tf.constant(injected(name))}
     dataset = tf.data.Dataset.from_tensors((images, parameters)).map(
         lambda batch, given: augment.apply(batch, given, NOISE_SEED)
@@ -551,28 +552,12 @@ def test_what_is_named_is_not_chosen_again():
 # A batch
 
 
-def in_tf_data(images, targets, augmentation, first, last, strength=1.0):
-    def augmented(step):
-        return augment.augment(
-            tf.constant(images),
-            tf.constant(targets),
-            augmentation,
-            strength,
-            tf.stack([tf.constant(3, tf.int64), step]),
-        )
-
-    dataset = tf.data.Dataset.range(first, last).map(
-        augmented, num_parallel_calls=2
-    )
-    return list(dataset.as_numpy_iterator())
-
-
 @pytest.mark.parametrize("augmentation", [BASIC, STRONG, EVERYTHING, RANDOM])
 def test_a_step_shows_the_same_wherever_one_begins(
     images, targets, augmentation
 ):
-    whole = in_tf_data(images, targets, augmentation, 0, 6)
-    tail = in_tf_data(images, targets, augmentation, 3, 6)
+    whole = augmented_batches(images, targets, augmentation, 0, 6)
+    tail = augmented_batches(images, targets, augmentation, 3, 6)
     for first, second in zip(whole[3:], tail, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
@@ -590,7 +575,7 @@ def test_a_step_shows_the_same_wherever_one_begins(
 def test_as_many_images_of_the_same_kind_come_out(
     images, targets, augmentation
 ):
-    for shown, labels in in_tf_data(images, targets, augmentation, 0, 2):
+    for shown, labels in augmented_batches(images, targets, augmentation, 0, 2):
         assert (shown.shape, shown.dtype) == (images.shape, np.uint8)
         assert (labels.shape, labels.dtype) == (targets.shape, np.float32)
 
@@ -601,7 +586,7 @@ def test_a_preset_leaves_labels_exact_under_any_policy(images, policy, preset):
     targets = np.full((BATCH, 300), -1, np.float32)
     targets[:, 100:] = 0.1 / 200
     targets[:, 257] += 0.9
-    for _, labels in in_tf_data(
+    for _, labels in augmented_batches(
         images, targets, Augmentation(PRESETS[preset]), 0, 3
     ):
         np.testing.assert_array_equal(labels, targets)

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import html.parser
 import io
 import pathlib
 import re
@@ -10,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from conftest import COLOURS, TRAIN_COUNTS, VALIDATION_COUNT
+from html_page import Page
 from PIL import Image, ImageEnhance
 
 from smartgrowth import (
@@ -66,28 +66,6 @@ def orders(monkeypatch):
     )
     monkeypatch.setattr(prepare, "sample_order", sample_order)
     return prepare
-
-
-class Page(html.parser.HTMLParser):
-    """The parts of some HTML that the tests ask for."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.source = source
-        self.tags, self.words, self.rows = [], [], []
-        self.feed(source)
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-        self.images = [fields for tag, fields in self.tags if tag == "img"]
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_data(self, data):
-        self.words.append(data)
-        if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
-            self.rows[-1].append(data)
 
 
 def pixels(image: dict) -> np.ndarray:

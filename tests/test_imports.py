@@ -20,7 +20,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
-    {"config", "schedules", "wording", "checkpoint", "devices"},
+    {"config", "schedules", "rate_chart", "wording", "checkpoint", "devices"},
     {"command_line", "notebook", "colab"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},
@@ -38,6 +38,8 @@ ROWS = (
         "progress",
         "batches",
         "sheets",
+        "averaging",
+        "restarts",
     },
     {"predict", "tta", "explore", "speed", "learner", "train"},
     {"evaluation"},

@@ -259,7 +259,9 @@ def test_plan_prints_a_table_whose_shares_are_all_of_it(tiny, tmp_path):
         "--stage_steps=5",
     )
     assert status == 0
-    header, _, *stages, total = output.splitlines()
+    plan, drawing = output.split("\n\n")
+    assert drawing.startswith("learning rate, ")
+    header, _, *stages, total = plan.splitlines()
     assert header.split()[:4] == ["stage", "size", "classes", "images"]
     assert [row.split()[:6] for row in stages] == [
         [str(index), "16", str(classes), row.split()[3], "5", "8"]

@@ -184,3 +184,39 @@ def test_orders_are_kept_for_the_same_settings_alone(
     for half in (b"half a file", b"PK\x03\x04 half a file", b""):
         (tmp_path / "orders.npz").write_bytes(half)
         assert prepare.read_orders(config, tiny_data) is None
+
+
+def tables(**settings):
+    """Rate and momentum of two stages of 100 and 200 images, 40 steps each."""
+    config = Config(
+        grow_size=(16, 16),
+        grow_samples=(50, 100),
+        stage_steps=(40,),
+        batch_size=(10,),
+        lr=0.5,
+        schedule="sgdr",
+        **settings,
+    )
+    network = plan.make_network(config, 2)
+    run = plan.make_plan(config, [100, 100], network)
+    return prepare.make_tables(config, run, 0.5)[0]
+
+
+def test_cycles_are_counted_in_passes_over_a_stage_s_images():
+    rates = tables(cycle_epochs=1.0, schedule_scope="stage")
+    # A pass takes 10 batches in the first stage and 20 in the second.
+    begins = np.flatnonzero(rates == 0.5)
+    assert begins.tolist() == [0, 10, 20, 30, 40, 60]
+    np.testing.assert_allclose(rates[[9, 19, 39, 59, 79]], 0.0, atol=1e-12)
+
+
+def test_a_schedule_through_stages_of_other_lengths_has_no_pass():
+    with pytest.raises(UserError, match="10, 20 steps.*--schedule_scope=stage"):
+        tables(cycle_epochs=1.0)
+
+
+def test_the_drawing_of_a_rate_to_be_found_says_so():
+    config = Config(lr="auto", stage_steps=(40,))
+    run = plan.make_plan(config, [100, 100], plan.make_network(config, 2))
+    text = prepare.rate_drawing(config, run)
+    assert text.startswith("learning rate, 0.0001 to 1 times the rate that is")

@@ -3,13 +3,13 @@
 import base64
 import csv
 import html
-import html.parser
 import io
 import json
 import re
 import subprocess
 import sys
 
+import html_page
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,26 +114,12 @@ def page(tmp_path_factory):
     return Page(write_finished(tmp_path_factory.mktemp("finished_run")))
 
 
-class Page(html.parser.HTMLParser):
-    """The parts of a page that the tests ask for."""
+class Page(html_page.Page):
+    """The report of a run directory."""
 
     def __init__(self, directory):
-        super().__init__()
         self.directory = directory
-        self.tags, self.words, self.rows = [], [], []
-        self.source = write_report(directory).read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_data(self, data):
-        self.words.append(data)
-        if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
-            self.rows[-1].append(data)
+        super().__init__(write_report(directory).read_text(encoding="utf-8"))
 
     def stage_table(self):
         """Returns the stage table as a dict for each stage."""
@@ -540,3 +526,23 @@ def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):
         check=True,
     )
     assert done.stdout.split("\n") == ["[]", "[]", ""]
+
+
+def test_averaged_and_raw_weights_are_told_apart(finished, page):
+    with (finished / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (finished / "log.csv").open("w", newline="") as file:
+        names = ("raw_val_loss", "raw_val_accuracy")
+        writer = csv.DictWriter(file, (*COLUMNS, *names))
+        writer.writeheader()
+        writer.writerows(
+            row | {"raw_val_loss": 2.25, "raw_val_accuracy": 0.125}
+            for row in rows
+        )
+    metrics = METRICS | {"raw_val_loss": 2.25, "raw_val_accuracy": 0.125}
+    (finished / "metrics.json").write_text(json.dumps(metrics))
+    averaged = Page(finished)
+    assert "averaged weights; without averaging 12.5%" in averaged.text
+    assert "validation without averaging from 12.5% to 12.5%" in averaged.source
+    assert "validation without averaging from 2.250 to 2.250" in averaged.source
+    assert "without averaging" not in page.source

@@ -83,8 +83,16 @@ def test_the_answer_adds_up():
 def test_measuring_leaves_no_file_and_no_finished_part(
     tiny_config, tiny_data, tmp_path, monkeypatch
 ):
-    config = tiny_config(checkpoint_minutes=1e-9, lr="auto", evals=1)
-    monkeypatch.setattr(speed, "SECONDS", 0.1)
+    config = tiny_config(
+        checkpoint_minutes=1e-9,
+        lr="auto",
+        evals=1,
+        ema=0.9,
+        tensorboard=True,
+        cycle_len=3,
+        schedule="triangular",
+    )
+    monkeypatch.setattr(speed, "SECONDS", 0.0)
     text = measured(config, tiny_data)
     assert not (tmp_path / "run").exists()
     rates = re.findall(r"^ +\d  +\d+ +([\d,]+) .* s +4 .*", text, re.MULTILINE)

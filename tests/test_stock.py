@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from augmented import augmented_batches
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
@@ -52,22 +53,10 @@ def half_precision():
     keras.config.set_dtype_policy("float32")
 
 
-def batches(images, targets, layer, first, last, strength=1.0):
-    augmentation = Augmentation(stock=(layer,))
-
-    def augmented(step):
-        return augment(
-            tf.constant(images),
-            tf.constant(targets),
-            augmentation,
-            strength,
-            tf.stack([tf.constant(3, tf.int64), step]),
-        )
-
-    dataset = tf.data.Dataset.range(first, last).map(
-        augmented, num_parallel_calls=2
+def batches(images, targets, layer, *rest, **strength):
+    return augmented_batches(
+        images, targets, Augmentation(stock=(layer,)), *rest, **strength
     )
-    return list(dataset.as_numpy_iterator())
 
 
 @pytest.mark.filterwarnings("ignore")  # theirs to mend

@@ -1,9 +1,11 @@
 """The driver: what a run leaves behind, and that stopping changes nothing."""
 
 import csv
+import importlib.util
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import time
 import keras
 import numpy as np
 import pytest
+from conftest import make_config
 
 from smartgrowth import (
     UserError,
+    callbacks,
     checkpoint,
     descriptors,
     evaluate,
@@ -77,31 +81,43 @@ def stop_after(monkeypatch):
     yield arrange
 
 
+# Two sizes, classes and samples that grow; a checkpoint every step.
+GROWN = {
+    "grow_size": (16, 24),
+    "grow_classes": (2, None),
+    "grow_samples": (3, None),
+    "stage_steps": (9, 8),
+    "batch_size": (4,),
+    "evals": 3,
+    "augment": ("basic",),
+    "deterministic": True,
+    "checkpoint_minutes": 1e-9,
+}
+
+
 @pytest.fixture
 def grown_config(tiny_config):
-    """Two sizes, classes and samples that grow; a checkpoint every step."""
-
-    def make(**overrides) -> Config:
-        settings = {
-            "grow_size": (16, 24),
-            "grow_classes": (2, None),
-            "grow_samples": (3, None),
-            "stage_steps": (9, 8),
-            "batch_size": (4,),
-            "evals": 3,
-            "augment": ("basic",),
-            "deterministic": True,
-            "checkpoint_minutes": 1e-9,
-        }
-        return tiny_config(**settings | overrides)
-
-    return make
+    """Makes the settings of such a run in this test's own folder."""
+    return lambda **overrides: tiny_config(**GROWN | overrides)
 
 
-def test_a_run_leaves_what_the_contract_says(grown_config, tiny_data):
-    config = grown_config()
-    directory = train.train(config, tiny_data)
-    rows = read_log(directory)
+@pytest.fixture(scope="module")
+def whole(tiny_data, tmp_path_factory) -> pathlib.Path:
+    """The directory of one that was never stopped: look, do not touch."""
+    directory = tmp_path_factory.mktemp("grown") / "whole"
+    return train.train(make_config(directory, **GROWN), tiny_data)
+
+
+@pytest.fixture
+def finished(whole, tiny_config) -> Config:
+    """The settings of a copy of the finished run."""
+    config = tiny_config(**GROWN)
+    shutil.copytree(whole, config.workdir)
+    return config
+
+
+def test_a_run_leaves_what_the_contract_says(whole, tiny_data):
+    rows = read_log(whole)
     assert tuple(rows[0]) == run_directory.LOG_COLUMNS
     steps = [int(row["step"]) for row in rows]
     assert steps[-1] == 17 and 9 in steps and steps == sorted(set(steps))
@@ -112,7 +128,7 @@ def test_a_run_leaves_what_the_contract_says(grown_config, tiny_data):
         assert row["num_classes"] == (
             "2" if first_stage else str(len(tiny_data.class_names))
         )
-    names = {path.name for path in directory.iterdir()}
+    names = {path.name for path in whole.iterdir()}
     assert names >= {
         "flags.txt",
         "plan.json",
@@ -126,24 +142,23 @@ def test_a_run_leaves_what_the_contract_says(grown_config, tiny_data):
         "data_report.json",
     }
     assert not [name for name in names if "partial" in name]
-    metrics = json.loads((directory / "metrics.json").read_text())
+    metrics = json.loads((whole / "metrics.json").read_text())
     assert metrics["val_accuracy"] == pytest.approx(
         float(rows[-1]["val_accuracy"]), rel=1e-5
     )
     assert len(metrics["stage_seconds"]) == 2
     assert metrics["train_seconds"] == sum(metrics["stage_seconds"])
-    plan = json.loads((directory / "plan.json").read_text())
+    plan = json.loads((whole / "plan.json").read_text())
     assert metrics["gflops"] == pytest.approx(plan["gflops"])
     assert float(rows[-1]["gflops"]) == pytest.approx(plan["gflops"], rel=1e-5)
-    with np.load(directory / "predictions.npz") as predictions:
+    with np.load(whole / "predictions.npz") as predictions:
         hits = predictions["probabilities"].argmax(1) == predictions["labels"]
         assert hits.mean() == pytest.approx(metrics["val_accuracy"])
         assert list(predictions["ids"]) == list(tiny_data.validation.ids)
 
 
-def test_iterations_never_restart_and_count_every_step(grown_config, tiny_data):
-    directory = train.train(grown_config(), tiny_data)
-    arrays = last_arrays(directory)
+def test_iterations_never_restart_and_count_every_step(whole):
+    arrays = last_arrays(whole)
     (clock,) = [v for k, v in arrays.items() if k.endswith("/iteration")]
     assert clock == 17
 
@@ -165,12 +180,10 @@ def test_the_first_stage_learns_nothing_about_absent_classes(
 
 @pytest.mark.parametrize("step", [3, 9, 12])
 def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
-    grown_config, tiny_data, tmp_path, stop_after, step, capsys
+    grown_config, tiny_data, whole, stop_after, step, capsys
 ):
     """In the middle of a segment, at a stage's end, in the second stage."""
-    whole = grown_config(workdir=str(tmp_path / "whole"))
-    train.train(whole, tiny_data)
-    cut = grown_config(workdir=str(tmp_path / "cut"))
+    cut = grown_config()
     stop_after(step)
     with pytest.raises(KeyboardInterrupt):
         train.train(cut, tiny_data)
@@ -182,7 +195,36 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
         f"resuming at step {step} of 17, stage {stage} of 2"
         in capsys.readouterr().out
     )
-    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    assert_equal_runs(whole, pathlib.Path(cut.workdir))
+
+
+def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
+    grown_config, tiny_data, stop_after, monkeypatch
+):
+    """As the optimizer reads it: cosines of 5, 5 and 7 steps."""
+    read = {}
+    look = callbacks.BatchClock.on_train_batch_end
+
+    def look_and_go_on(clock, batch, logs=None):
+        # The clock counts this batch: what is read is the next one's rate.
+        optimizer = clock.model.optimizer
+        read[int(optimizer.iterations)] = float(optimizer.learning_rate)
+        look(clock, batch, logs)
+
+    monkeypatch.setattr(
+        callbacks.BatchClock, "on_train_batch_end", look_and_go_on
+    )
+    config = grown_config(schedule="sgdr", cycle_len=5, lr=0.02)
+    stop_after(7)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tiny_data)
+    assert max(read) == 7
+    stop_after(None)
+    train.train(config, tiny_data)
+    parts = [np.arange(n) / (n - 1) for n in (5, 5, 7)]
+    rates = 0.01 * (1 + np.cos(np.pi * np.concatenate(parts)))
+    found = [read[step] for step in range(1, 17)]
+    np.testing.assert_allclose(found, rates[1:], atol=1e-8)
 
 
 def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
@@ -217,12 +259,10 @@ def test_a_resumed_run_keeps_the_orders_that_it_had(
 
 
 def test_hard_images_of_a_run_are_shown_in_the_next(
-    grown_config, tiny_data, tmp_path, monkeypatch
+    grown_config, tiny_data, whole, monkeypatch
 ):
-    first = train.train(grown_config(), tiny_data)
-    wrong = prepare.hard_images(
-        grown_config(replay_hard=f"{first}:0.5"), tiny_data
-    )
+    config = grown_config(replay_hard=f"{whole}:0.5")
+    wrong = prepare.hard_images(config, tiny_data)
     shown = {}
     make = pipeline.make_dataset
 
@@ -231,12 +271,7 @@ def test_hard_images_of_a_run_are_shown_in_the_next(
         return make(data, stage, images, classes, **settings)
 
     monkeypatch.setattr(pipeline, "make_dataset", look)
-    train.train(
-        grown_config(
-            workdir=str(tmp_path / "second"), replay_hard=f"{first}:0.5"
-        ),
-        tiny_data,
-    )
+    train.train(config, tiny_data)
     assert [shown[index][0] for index in (0, 1)] == [0.0, 0.5]
     for _, hard, images in shown.values():
         # No image enters before its stage.
@@ -284,16 +319,20 @@ def test_a_resumed_run_sees_the_same_augmentation(
     assert augment.NOT_REPRODUCIBLE not in capsys.readouterr().out
 
 
-def test_a_run_that_cannot_be_repeated_says_so(grown_config, tiny_data, capsys):
-    train.train(grown_config(augment=("keras_cv:GridMask",)), tiny_data)
+def test_a_run_that_cannot_be_repeated_says_so(
+    grown_config, tiny_data, capsys, monkeypatch
+):
+    """Before it begins."""
+    monkeypatch.setattr(learner.Learner, "fit", None)
+    with pytest.raises(TypeError):
+        train.train(grown_config(augment=("keras_cv:GridMask",)), tiny_data)
     assert augment.NOT_REPRODUCIBLE in capsys.readouterr().out
 
 
 @pytest.fixture
-def cut(grown_config, tiny_data, tmp_path, stop_after) -> Config:
-    """A run that was stopped at step 3; `whole` beside it was not."""
-    train.train(grown_config(workdir=str(tmp_path / "whole")), tiny_data)
-    config = grown_config(workdir=str(tmp_path / "cut"))
+def cut(grown_config, tiny_data, stop_after) -> Config:
+    """A run that was stopped at step 3."""
+    config = grown_config()
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tiny_data)
@@ -302,7 +341,7 @@ def cut(grown_config, tiny_data, tmp_path, stop_after) -> Config:
 
 
 def test_a_resume_that_forgets_its_data_position_is_seen(
-    cut, tiny_data, tmp_path, monkeypatch
+    cut, tiny_data, whole, monkeypatch
 ):
     """The control of the tests above: they would notice."""
     make_dataset = pipeline.make_dataset
@@ -316,15 +355,15 @@ def test_a_resume_that_forgets_its_data_position_is_seen(
     monkeypatch.setattr(pipeline, "make_dataset", from_the_stage_s_beginning)
     train.train(cut, tiny_data)
     with pytest.raises(AssertionError):
-        assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+        assert_equal_runs(whole, pathlib.Path(cut.workdir))
 
 
 def test_a_resume_that_forgets_its_metric_sums_is_seen(
-    cut, tiny_data, tmp_path, monkeypatch
+    cut, tiny_data, whole, monkeypatch
 ):
     monkeypatch.setattr(Keeper, "restore_metrics", lambda keeper: None)
     train.train(cut, tiny_data)
-    log = [read_log(tmp_path / name) for name in ("whole", "cut")]
+    log = [read_log(path) for path in (whole, pathlib.Path(cut.workdir))]
     first = [rows[0]["train_loss"] for rows in log]
     assert first[0] != first[1]
 
@@ -481,13 +520,10 @@ def test_float16_scales_its_loss_and_goes_on_with_the_scale(
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_a_finished_run_gets_its_report_if_it_lacks_one(
-    grown_config, tiny_data
-):
-    config = grown_config()
-    page = train.train(config, tiny_data) / "report.html"
+def test_a_finished_run_gets_its_report_if_it_lacks_one(finished, tiny_data):
+    page = pathlib.Path(finished.workdir) / "report.html"
     page.unlink()
-    train.train(config, tiny_data)
+    train.train(finished, tiny_data)
     assert page.exists()
 
 
@@ -535,12 +571,10 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
         train.train(grown_config(seed=1), tiny_data)
 
 
-def test_a_finished_run_is_left_alone(grown_config, tiny_data, capsys):
-    config = grown_config()
-    directory = train.train(config, tiny_data)
+def test_a_finished_run_is_left_alone(finished, tiny_data, capsys):
+    directory = pathlib.Path(finished.workdir)
     before = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
-    capsys.readouterr()
-    train.train(config, tiny_data)
+    train.train(finished, tiny_data)
     assert "is finished" in capsys.readouterr().out
     after = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
     changed = {p.name for p in before if before[p] != after.get(p)}
@@ -555,23 +589,21 @@ def test_the_broken_rule_stops_before_training(grown_config, tiny_data):
 
 
 def test_the_trained_model_opens_without_this_package(
-    grown_config, tiny_data, tmp_path
+    whole, tiny_data, tmp_path
 ):
-    directory = train.train(grown_config(precision="float32"), tiny_data)
-    size = 24
-    images = np.array(tiny_data.validation.images(size)[:5])
+    images = np.array(tiny_data.validation.images(24)[:5])
     np.save(tmp_path / "images.npy", images)
     code = (
         "import sys, numpy as np, keras\n"
         "sys.modules['smartgrowth'] = None\n"
-        f"model = keras.saving.load_model({str(directory / 'final.keras')!r})\n"
+        f"model = keras.saving.load_model({str(whole / 'final.keras')!r})\n"
         f"x = np.load({str(tmp_path / 'images.npy')!r})\n"
         "y = keras.ops.softmax(model.predict(x, verbose=0))\n"
         f"np.save({str(tmp_path / 'out.npy')!r}, np.asarray(y))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     rows = tiny_data.validation.rows
-    with np.load(directory / "predictions.npz") as predictions:
+    with np.load(whole / "predictions.npz") as predictions:
         expected = predictions["probabilities"]
     found = np.load(tmp_path / "out.npy")
     for index, row in enumerate(rows):
@@ -585,3 +617,44 @@ def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
     kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
     assert kinds == {np.dtype("float32")}
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_tensorboard_gets_every_row_of_the_log(grown_config, tiny_data):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util import tensor_util
+
+    directory = train.train(grown_config(tensorboard=True), tiny_data)
+    rows = read_log(directory)
+    for part, column in (
+        ("train", "train_loss"),
+        ("train", "gflops"),
+        ("validation", "val_loss"),
+    ):
+        board = event_accumulator.EventAccumulator(
+            str(directory / "tensorboard" / part),
+            {event_accumulator.TENSORS: 0},
+        )
+        board.Reload()
+        events = board.Tensors(f"epoch_{column.removeprefix('val_')}")
+        assert [event.step for event in events] == [
+            int(row["step"]) for row in rows
+        ]
+        assert [
+            float(tensor_util.make_ndarray(event.tensor_proto))
+            for event in events
+        ] == pytest.approx([float(row[column]) for row in rows], rel=1e-5)
+
+
+def test_tensorboard_that_is_missing_is_named(
+    grown_config, tiny_data, monkeypatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tensorboard" else find(name),
+    )
+    config = grown_config(tensorboard=True)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        train.train(config, tiny_data)
+    assert not pathlib.Path(config.workdir).exists()

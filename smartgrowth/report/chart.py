@@ -13,14 +13,16 @@ from smartgrowth.plots import THEMES
 
 WIDTH, HEIGHT = 560, 320  # units of the drawing, about CSS pixels on a laptop
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 24, 46
-DASHES = ("", "", "7 4", "2 4")
-# Around (0, 0): disc, square, triangle, diamond.
+DASHES = ("", "", "7 4", "2 4", "8 3 2 3")
+# Around (0, 0): disc, square, triangle, diamond, triangle upside down.
 MARKS = (
     "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0",
     "m-2.7-2.7h5.4v5.4h-5.4z",
     "m0-3.4l3.2 5.8h-6.4z",
     "m0-3.6l3.6 3.6l-3.6 3.6l-3.6-3.6z",
+    "m0 3.4l3.2-5.8h-6.4z",
 )
+CURVES = len(MARKS)
 MARKED = 120  # points; a longer line is drawn without
 
 
@@ -182,7 +184,9 @@ def _colours(theme: str) -> str:
     """The theme's colours as CSS variables."""
     _, _, band, edge, *curves = THEMES[theme].split()
     named = {"band": band, "edge": edge}
-    named |= {f"c{place}": colour for place, colour in enumerate(curves[:4])}
+    named |= {
+        f"c{place}": colour for place, colour in enumerate(curves[:CURVES])
+    }
     return " ".join(f"--{name}: {colour};" for name, colour in named.items())
 
 
@@ -196,8 +200,8 @@ svg text {{ fill: var(--ink); font-size: 13px; }}
 .grid {{ opacity: .45; }}
 .line {{ fill: none; stroke-linejoin: round; stroke-width: 2; }}
 .mark {{ stroke: transparent; stroke-width: 8; }}
-{"".join(f".line.c{n} {{ stroke: var(--c{n}); }} " for n in range(4))}
-{"".join(f".mark.c{n} {{ fill: var(--c{n}); }} " for n in range(4))}
+{"".join(f".line.c{n} {{ stroke: var(--c{n}); }} " for n in range(CURVES))}
+{"".join(f".mark.c{n} {{ fill: var(--c{n}); }} " for n in range(CURVES))}
 .legend {{ display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; list-style: none;
   font-size: .875rem; margin: 0 0 .3rem; padding: 0; }}
 .legend svg {{ display: inline-block; height: .75rem; width: 1.9rem;

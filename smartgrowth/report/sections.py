@@ -56,6 +56,12 @@ def headline(run: Run, calibration_error: float | None) -> str:
         "parameters": "",
     }
     known = run.figures | {"calibration_error": calibration_error}
+    raw = run.metrics.get("raw_val_accuracy")
+    if raw is not None:
+        notes["val_accuracy"] += (
+            f", averaged weights; without averaging "
+            f"{show('raw_val_accuracy', raw)}"
+        )
     tiles = [
         (name_of(name), show(name, known.get(name)), note)
         for name, note in notes.items()

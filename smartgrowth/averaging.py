@@ -1,0 +1,99 @@
+"""The moving average of a network's weights, updated within the training step.
+
+Keras' own (`use_ema`) leaves out the statistics of batch norm, and is written
+into the weights at each end of `fit`: of every segment here.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class AveragedModel(keras.Model):
+    """A functional model whose training step keeps `averages` up to date."""
+
+    averages = None
+
+    def train_step(self, *arguments):
+        if keras.backend.backend() != "jax":
+            logs = super().train_step(*arguments)
+            self.averages.update()
+            return logs
+        # JAX hands the state of all variables through its step.
+        logs, state = super().train_step(*arguments)
+        trainable, fixed, optimizer, metrics = state
+        mapping = [
+            *zip(self.trainable_variables, trainable, strict=True),
+            *zip(self.non_trainable_variables, fixed, strict=True),
+            *zip(self.optimizer.variables, optimizer, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self.averages.update()
+        optimizer = [
+            scope.get_current_value(variable)
+            for variable in self.optimizer.variables
+        ]
+        return logs, (trainable, fixed, optimizer, metrics)
+
+
+class Averages:
+    """An exponential moving average of every weight and statistic of a model.
+
+    a <- a + (w - a) (1 - min(decay, (1 + n) / (10 + n))) after the n-th step:
+    at first it follows quickly, as TensorFlow's ExponentialMovingAverage does
+    when it is told the number of updates. Kept among the optimizer's variables,
+    so that checkpoints and range tests treat it as they treat those.
+
+    Args:
+      model: built; its present weights are the first average.
+      optimizer: built, with `iterations` as the run's clock.
+      decay: from 0 to 1, what stays in a step.
+    """
+
+    def __init__(self, model: AveragedModel, optimizer, decay: float):
+        self.optimizer, self.decay = optimizer, decay
+        self.weights = [
+            weight
+            for weight in model.variables
+            # Not the state of a generator of random numbers.
+            if keras.backend.is_float_dtype(weight.dtype)
+        ]
+        self.averages = [
+            optimizer.add_variable(
+                weight.shape,
+                dtype=weight.dtype,
+                # Each device has the same; none need to be reduced.
+                aggregation="only_first_replica",
+                name="average",
+            )
+            for weight in self.weights
+        ]
+        self.start_anew()
+        model.averages = self
+
+    def start_anew(self) -> None:
+        """Makes the present weights the average."""
+        for average, weight in zip(self.averages, self.weights, strict=True):
+            average.assign(weight)
+
+    def update(self) -> None:
+        """Follows the weights; once a step, after the optimizer."""
+        count = ops.cast(self.optimizer.iterations, "float32")
+        decay = ops.minimum(self.decay, (1.0 + count) / (10.0 + count))
+        for average, weight in zip(self.averages, self.weights, strict=True):
+            move = (weight - average) * ops.cast(1.0 - decay, average.dtype)
+            average.assign(average + move)
+
+    @contextlib.contextmanager
+    def in_place(self):
+        """While entered, the model has the average for its weights."""
+        kept = [np.array(weight) for weight in self.weights]
+        for average, weight in zip(self.averages, self.weights, strict=True):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self.weights, kept, strict=True):
+                weight.assign(value)

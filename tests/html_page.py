@@ -1,0 +1,26 @@
+"""The parts of an HTML page that tests ask for."""
+
+import html.parser
+import re
+
+
+class Page(html.parser.HTMLParser):
+    """tags: (name, attributes) of each; rows: cells of each table row; text."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.source = source
+        self.tags, self.words, self.rows = [], [], []
+        self.feed(source)
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+        self.images = [fields for tag, fields in self.tags if tag == "img"]
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
+            self.rows[-1].append(data)
