@@ -216,7 +216,7 @@ def test_training_goes_on_after_a_kill_and_ends_with_its_report(
     form = {
         "HYPOTHESIS": "h3",
         "RUN_NAME": "mine",
-        "FURTHER_FLAGS": f"{TINY} --grow_size=16,24 --stage_steps=6,200 "
+        "FURTHER_FLAGS": f"{TINY} --grow_size=16,24 --stage_steps=6,80 "
         f"--classes=4 --cache_dir='{cache}'",
     }
     drive = tmp_path / "drive/MyDrive"
@@ -232,13 +232,13 @@ def test_training_goes_on_after_a_kill_and_ends_with_its_report(
     again = run_all("train", **form)
     assert calls(tmp_path) == ["mount", "mount", "flush_and_unmount"]
     text = shown(again)
-    assert "resuming at step 6 of 206, stage 2 of 2" in text
+    assert "resuming at step 6 of 86, stage 2 of 2" in text
     assert "6 steps are done already" in text
     assert re.search(r"^about \d+ \w+ on this machine", text, re.MULTILINE)
     assert "this fits into one" in text
     with (folder / "log.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
-    assert steps == [6, 206]
+    assert steps == [6, 86]
     (page,) = pages(again)
     assert "<iframe srcdoc=" in page and "Validation accuracy" in page
     assert (tmp_path / "smartgrowth-data").exists()
