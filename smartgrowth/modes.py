@@ -28,6 +28,7 @@ def plan(settings: Config) -> None:
         quiet.import_backend()
         from smartgrowth import speed
 
+        print()
         print(speed.measure(settings, opened, planned))
 
 
