@@ -21,7 +21,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 ROWS = (
     {"smartgrowth"},
     {"config", "schedules", "rate_chart", "wording", "checkpoint", "devices"},
-    {"command_line"},
+    {"command_line", "notebook", "colab"},
     {"calibration", "confusion"},
     {"quiet", "optimizers", "losses", "models"},
     {"curriculum", "plan", "image_features"},
@@ -176,6 +176,8 @@ def test_no_module_imports_itself_around_corners():
         "page",
         "pictures",
         "explore",
+        "notebook",
+        "colab",
         "report",
         "compare",
         "compare.report",
