@@ -70,6 +70,11 @@ class Config:
         "runs/default", "The run directory: everything a run writes."
     )
     restart: bool = _setting(False, "Delete a run in --workdir and begin anew.")
+    measure: bool = _setting(
+        False,
+        "--mode=plan: time a few steps of every stage and say how long the run "
+        "will take.",
+    )
 
     dataset: str = _setting(
         "glyphs",
@@ -272,6 +277,10 @@ class Config:
     )
 
     def __post_init__(self):
+        if self.measure and self.mode != "plan":
+            raise UserError(
+                f"--measure with --mode={self.mode}: it belongs to --mode=plan"
+            )
         for name in ("width", "depth", "cycle_len", "test_size"):
             _check(self, name, lambda v: v is None or v > 0, "above 0")
         for name in ("lr_min", "lr_max", "cycle_mult", "checkpoint_minutes"):

@@ -24,6 +24,12 @@ def plan(settings: Config) -> None:
     print(prepare.overview(settings, planned, opened))
     print()
     print(prepare.rate_drawing(settings, planned))
+    if settings.measure:
+        quiet.import_backend()
+        from smartgrowth import speed
+
+        print()
+        print(speed.measure(settings, opened, planned))
 
 
 def explore(settings: Config) -> None:

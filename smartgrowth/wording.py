@@ -61,6 +61,16 @@ def show(key: str, value) -> str:
     return shown + UNITS.get(key, "")
 
 
+def about(seconds: float) -> str:
+    """A duration that is known roughly."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"about {max(seconds, 1):.0f} s"
+    if minutes < 100:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60} min"
+
+
 def describe_stage(stage: dict) -> str:
     """What a stage of plan.json shows: image size, classes, images."""
     keys = ("image_size", "num_classes", "samples_per_class")

@@ -29,9 +29,11 @@ NATIVE = 24  # pixels a side
 COLOURS = ((200, 60, 60), (60, 190, 70), (60, 70, 210), (190, 190, 60))
 
 
-def pytest_unconfigure():
+def pytest_unconfigure(config):
     made = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    if made.name.startswith("smartgrowth_jax_"):
+    # Workers of pytest-xdist share that of the process that started them.
+    started = not hasattr(config, "workerinput")
+    if started and made.name.startswith("smartgrowth_jax_"):
         shutil.rmtree(made, ignore_errors=True)
 
 

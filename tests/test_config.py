@@ -37,6 +37,7 @@ def test_no_flags_is_the_default_config():
 
 EVERYTHING = Config(
     mode="plan",
+    measure=True,
     workdir="runs/a run",
     restart=True,
     dataset="folder:some images",

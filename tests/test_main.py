@@ -89,6 +89,7 @@ def assert_one_line(result, *parts) -> None:
         ("--stage_epochs=1", ["--stage_steps and --stage_epochs"]),
         ("--budget_gflops=1e-9", ["--budget_gflops=1e-09", "raise it"]),
         ("--grow_classes=1", ["one class", "--grow_classes"]),
+        ("--measure", ["--measure with --mode=train", "--mode=plan"]),
         ("--classes=pawn", ["--classes: 'pawn'", "such as rook"]),
         ("--classes=9", ["--classes=9", "from 2 to 4"]),
     ],
