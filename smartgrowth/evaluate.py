@@ -9,7 +9,7 @@ import numpy as np
 
 from smartgrowth import distributed
 from smartgrowth.data import pipeline
-from smartgrowth.data.store import Data
+from smartgrowth.data.store import VALIDATION, Data
 
 BATCH = 128
 
@@ -52,6 +52,29 @@ class Evaluator:
         with self._function_of(size):
             logits = self.model.predict(self.team.own_rows(batches), verbose=0)
         return logits[: len(part.labels)]
+
+    def validate(
+        self, size: int, stage_size: int, entered: np.ndarray
+    ) -> dict[str, float]:
+        """The figures of log.csv: `val_*` and `stage_val_*`, by column.
+
+        size: final image size in pixels. stage_size: the stage's. entered:
+        labels of the classes that have entered.
+        """
+        labels = self.data.validation.labels
+        final = softmax(self.logits(VALIDATION, size))
+        at_size = final
+        if stage_size != size:
+            at_size = softmax(self.logits(VALIDATION, stage_size))
+        scores, seen = score(final, labels), score(at_size, labels, entered)
+        return {
+            "val_loss": scores.loss,
+            "val_accuracy": scores.accuracy,
+            "val_top5": scores.top5,
+            "val_accuracy_at_size": score(at_size, labels).accuracy,
+            "stage_val_loss": seen.loss,
+            "stage_val_accuracy": seen.accuracy,
+        }
 
     def forward(self, images: np.ndarray) -> np.ndarray:
         """Logits of a single batch, float32 (images, classes).

@@ -12,14 +12,12 @@ import smartgrowth
 from smartgrowth import (
     UserError,
     audit,
-    averaging,
     callbacks,
+    compiled,
     devices,
     distributed,
     evaluate,
-    losses,
     lr_finder,
-    optimizers,
     prepare,
     restarts,
     results,
@@ -29,7 +27,7 @@ from smartgrowth import (
 from smartgrowth.batches import Batches
 from smartgrowth.config import Config
 from smartgrowth.data import augment
-from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.data.store import Data
 from smartgrowth.models import Network
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.progress import Keeper, Progress
@@ -63,7 +61,16 @@ class Learner:
         self.policy, why = devices.choose_precision(config.precision, machine)
         devices.prepare(config.seed, config.deterministic)
         with team.scope():
-            self._make_network()
+            made = compiled.compile_network(
+                config,
+                network,
+                data,
+                machine,
+                self.policy,
+                synchronized=team.strategy is not None,
+            )
+        self.model, self.optimizer = made.model, made.optimizer
+        self.averages = made.averages
         self._enforce_rules()
         self.rate = None  # until it is found, if --lr says so
         if not config.finds_rate:
@@ -77,7 +84,7 @@ class Learner:
             directory,
             plan_hash,
             self.model,
-            self.accuracy,
+            made.accuracy,
             devices.describe_numerics() | {"policy": self.policy},
             60 * config.checkpoint_minutes,
             self.line.say,
@@ -92,41 +99,6 @@ class Learner:
         )
         if not self.batches.augmentation.is_reproducible:
             print(augment.NOT_REPRODUCIBLE)
-
-    def _make_network(self) -> None:
-        """The model, its optimizer, and the averages of its weights."""
-        config, data = self.config, self.data
-        self.model = self.network.build(
-            data.mean,
-            data.variance,
-            self.policy,
-            synchronized=self.team.strategy is not None,
-        )
-        if config.ema:
-            self.model = averaging.AveragedModel(
-                self.model.input, self.model.output, name=self.model.name
-            )
-        self.accuracy = losses.make_accuracy(config.label_smoothing)
-        self.model.compile(
-            optimizer=optimizers.make_optimizer(
-                config.optimizer,
-                config.weight_decay,
-                self.model.trainable_variables,
-                loss_scale=self.policy == "mixed_float16",
-            ),
-            loss=losses.masked_crossentropy,
-            metrics=[self.accuracy],
-            jit_compile=devices.compiles(self.machine),
-            auto_scale_loss=False,
-        )
-        self.optimizer = getattr(
-            self.model.optimizer, "inner_optimizer", self.model.optimizer
-        )
-        self.averages = None
-        if config.ema:
-            self.averages = averaging.Averages(
-                self.model, self.optimizer, config.ema
-            )
 
     def _enforce_rules(self) -> None:
         if self.config.enforce_rules:
@@ -259,15 +231,10 @@ class Learner:
 
         Raises KeyboardInterrupt if the run is to stop, once it has saved.
         """
-        progress, labels = self.progress, self.data.validation.labels
-        with self.judged():
-            final = self._validate(self.config.final_size)
-            at_size = final
-            if stage.image_size != self.config.final_size:
-                at_size = self._validate(stage.image_size)
-        scores = evaluate.score(final, labels)
+        progress, size = self.progress, self.config.final_size
         entered = self.classes[: stage.num_classes]
-        seen = evaluate.score(at_size, labels, entered)
+        with self.judged():
+            figures = self.evaluator.validate(size, stage.image_size, entered)
         row = {
             "step": progress.step,
             "stage": stage.index,
@@ -278,28 +245,23 @@ class Learner:
             **self.rate.at(progress.step - 1),
             "train_loss": logs["loss"],
             "train_accuracy": logs["accuracy"],
-            "val_loss": scores.loss,
-            "val_accuracy": scores.accuracy,
-            "val_top5": scores.top5,
-            "val_accuracy_at_size": evaluate.score(at_size, labels).accuracy,
-            "stage_val_loss": seen.loss,
-            "stage_val_accuracy": seen.accuracy,
+            **figures,
             "images_seen": self.plan.images_seen(progress.step),
             "gflops": self.plan.gflops(progress.step),
             "train_seconds": progress.train_seconds,
             "wall_seconds": self.keeper.wall_seconds(progress),
         }
         if self.averages:
-            raw = self._validate(self.config.final_size)
-            raw = evaluate.score(raw, labels)
-            row |= {"raw_val_loss": raw.loss, "raw_val_accuracy": raw.accuracy}
+            raw = self.evaluator.validate(size, size, entered)
+            row |= {name: raw[name[4:]] for name in run_directory.RAW_COLUMNS}
         progress.rows.append(row)
         self.keeper.write_log(progress)
         if self.board:
             self.board.on_epoch_end(progress.step, row)
         self.line.say_row(stage, row)
-        best = scores.accuracy > progress.best_accuracy
-        progress.best_accuracy = max(progress.best_accuracy, scores.accuracy)
+        best = row["val_accuracy"] > progress.best_accuracy
+        if best:
+            progress.best_accuracy = row["val_accuracy"]
         over = progress.step == stage.last_step
         stop = self.stop.is_set()
         if best or over or stop or self.keeper.due():
@@ -312,10 +274,6 @@ class Learner:
         if self.averages:
             return self.averages.in_place()
         return contextlib.nullcontext()
-
-    def _validate(self, size: int) -> np.ndarray:
-        """Probabilities of the validation images, (images, classes)."""
-        return evaluate.softmax(self.evaluator.logits(VALIDATION, size))
 
     def claim(self, description: dict) -> None:
         """Makes the directory this run's; writes what is known before step 1.

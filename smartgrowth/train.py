@@ -84,5 +84,5 @@ def find_rate(config: Config, data: Data) -> lr_finder.Curve:
     print(lr_finder.describe(curve))
     if curve.suggestions:
         print(f"--lr=auto takes {lr_finder.choose(curve, []):g}")
-    print(f"the curve: {lr_finder.write_curve(directory, curve)}")
+    print(f"the curve: {lr_finder.write_curve(learner.directory, curve)}")
     return curve
