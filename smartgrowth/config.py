@@ -34,6 +34,13 @@ CLASS_ORDERS = (
 SAMPLE_ORDERS = ("random", "first", "iconic", "medoids")
 AUTO_RATES = ("auto", "auto:stage")  # --lr, where it is to be found
 RATE = "a number above 0, auto or auto:stage"
+# By which Keras is told that a process is one of several: the address of the
+# first, how many they are, and which of them this is.
+PROCESS_VARIABLES = (
+    "KERAS_DISTRIBUTION_JOB_ADDRESSES",
+    "KERAS_DISTRIBUTION_NUM_PROCESSES",
+    "KERAS_DISTRIBUTION_PROCESS_ID",
+)
 ALL = None  # in --grow_samples and --grow_classes
 
 

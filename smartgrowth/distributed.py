@@ -1,214 +1,25 @@
-"""Several devices, of one process or several, that share every batch.
+"""Finding the devices that share every batch, of one process or several.
 
 What is trained does not depend on how many they are: batches, rates and steps
 are those of the plan, and batch norm sees the whole batch. TensorFlow mirrors
 the network over the devices of one process; JAX shards the batch over those of
-all processes. The first process leads: it alone writes and prints.
+all processes.
 """
 
-import contextlib
-import dataclasses
 import os
 import pathlib
-import subprocess
 import sys
-import tempfile
-import traceback
 
 import keras
-import numpy as np
 
 from smartgrowth import UserError
+from smartgrowth.config import PROCESS_VARIABLES
+from smartgrowth.team import ALONE, Team, first_line
 
-# Keras' names for what it is told of several processes.
-ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
-PROCESSES = "KERAS_DISTRIBUTION_NUM_PROCESSES"
-NUMBER = "KERAS_DISTRIBUTION_PROCESS_ID"
+ADDRESSES, PROCESSES, NUMBER = PROCESS_VARIABLES
 # A silent one is given up after this, within the minute that people wait. Not
 # through Keras' `initialize`, which leaves it at JAX's own 100.
 HEARTBEAT_SECONDS = 30
-LOST = (
-    "another process of this run has ended or cannot be reached; give all "
-    "their commands again, and the run goes on from its last checkpoint"
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Team:
-    """The devices that share every batch.
-
-    devices: of all processes. number: this process's, from 0.
-    strategy: TensorFlow's; the network is made within its scope.
-    """
-
-    devices: int = 1
-    processes: int = 1
-    number: int = 0
-    strategy: object = None
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.number == 0
-
-    def scope(self):
-        """To make a network in that is to be trained by the team."""
-        if self.strategy is None:
-            return contextlib.nullcontext()
-        return self.strategy.scope()
-
-    def describe(self, device: str) -> str:
-        """The team in words; device: the name of one of its devices."""
-        if self.devices == 1:
-            return device
-        words = f"{self.devices} devices, {device}"
-        if self.processes > 1:
-            words += f", in {self.processes} processes"
-        return words
-
-    def round_up(self, batch: int) -> int:
-        """The next batch size that the devices divide."""
-        return -(-batch // self.devices) * self.devices
-
-    def own_rows(self, batches):
-        """Of a dataset of whole batches, this process's part of each."""
-        if self.processes == 1:
-            return batches
-        part, parts = self.number, self.processes
-
-        def take(array):
-            rows = array.shape[0] // parts
-            return array[part * rows : (part + 1) * rows]
-
-        return batches.map(
-            lambda *arrays: (
-                take(arrays[0])
-                if len(arrays) == 1
-                else tuple(map(take, arrays))
-            )
-        )
-
-    def whole_outputs(self, model) -> None:
-        """Has the model's predict function give every process all rows."""
-        if self.processes == 1:
-            return
-        import jax
-
-        model.make_predict_function()
-        predict, mesh = (
-            model.predict_function,
-            keras.distribution.distribution(),
-        )
-        everywhere = jax.sharding.NamedSharding(
-            mesh.device_mesh.backend_mesh, jax.sharding.PartitionSpec()
-        )
-        gather = jax.jit(lambda rows: rows, out_shardings=everywhere)
-
-        def predict_and_gather(state, iterator):
-            outputs, state = predict(state, iterator)
-            return gather(outputs), state
-
-        model.predict_function = predict_and_gather
-
-    def check(self, plan) -> None:
-        """Raises `UserError` if the team cannot train what a plan shows."""
-        for stage in plan.stages:
-            if self.strategy is not None and len(set(stage.sizes)) > 1:
-                raise UserError(
-                    "--size_jitter with --devices=all: TensorFlow takes "
-                    "batches of one size here; give --devices=1, or set "
-                    "KERAS_BACKEND=jax"
-                )
-            batch, count = stage.batch_size, self.devices
-            if batch % count == 0:
-                continue
-            below, above = batch // count * count, self.round_up(batch)
-            near = [below] * (below > 0)
-            near += [above] * (above <= stage.num_images)
-            way = f"--batch_size for it at {' or '.join(map(str, near))}"
-            if not near:
-                way = f"more of them, or fewer devices than {count}"
-            why = ""
-            if batch == stage.num_images:
-                why = ", all the images that it has"
-            raise UserError(
-                f"stage {stage.index + 1} has batches of {batch}{why}, which "
-                f"{count} devices cannot share evenly; give {way}"
-            )
-
-    def folder(self, directory: pathlib.Path) -> pathlib.Path:
-        """Where this process writes: the run directory, if it leads.
-
-        The others do all that it does, so that no device waits in vain, and
-        write it to a folder that goes with the process.
-        """
-        if self.leads:
-            return directory
-        kept = tempfile.TemporaryDirectory(prefix="smartgrowth_")
-        _FOLDERS.append(kept)
-        return pathlib.Path(kept.name)
-
-    def agree(self, plan_hash: str, step: int) -> None:
-        """Raises `UserError` unless all processes go on from the same point."""
-        if self.processes == 1:
-            return
-        mine = [int(plan_hash[:7], 16), step]
-        every = _from_all(np.array(mine, np.int32))
-        if (every != every[0]).any():
-            raise UserError(
-                f"the processes of this run do not agree: plans "
-                f"{[f'{plan:07x}' for plan, _ in every.tolist()]}, steps "
-                f"{[at for _, at in every.tolist()]}; give all the same flags "
-                "and a --workdir that they share"
-            )
-
-    def meet(self) -> None:
-        """Waits until all processes are here."""
-        if self.processes > 1:
-            _from_all(np.zeros(1, np.int32))
-
-    @contextlib.contextmanager
-    def watched(self):
-        """Ends this process, with a message, if another one is lost."""
-        if self.processes == 1:
-            yield
-            return
-        import jax
-
-        messenger = subprocess.Popen(
-            [sys.executable, "-c", _MESSENGER, f"error: {LOST}"],
-            stdin=subprocess.PIPE,
-        )
-        try:
-            yield
-            messenger.communicate(b"told")
-        except BaseException as error:
-            text, status = f"error: {error}", 1
-            if isinstance(error, jax.errors.JaxRuntimeError):
-                text = f"error: {LOST} ({_first_line(error)})"
-            elif isinstance(error, KeyboardInterrupt):
-                text, status = "stopped; the same commands go on", 130
-            elif not isinstance(error, UserError | OSError):
-                text = traceback.format_exc()
-            sys.stdout.flush()
-            print(text, file=sys.stderr, flush=True)
-            messenger.communicate(b"told")
-            # Python's own way out would wait for the others.
-            os._exit(status)
-
-
-# JAX may end the process from within, with a stack of its own and no word of
-# Python's. What reads the other end of a pipe still hears that, and says it.
-_MESSENGER = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-if sys.stdin.read() != "told":
-    print(sys.argv[1], file=sys.stderr, flush=True)
-"""
-_FOLDERS = []  # of processes that do not lead; removed as Python ends
-
-
-ALONE = Team()
 
 
 def join(wanted: str) -> None:
@@ -261,7 +72,7 @@ def join(wanted: str) -> None:
     except RuntimeError as error:
         raise UserError(
             f"{ADDRESSES}={told[ADDRESSES]}: the {count} processes did not "
-            f"find each other ({_first_line(error)})"
+            f"find each other ({first_line(error)})"
         ) from None
 
 
@@ -345,18 +156,7 @@ def _is_accelerator(device) -> bool:
     return kind.lower() != "cpu"
 
 
-def _from_all(mine: np.ndarray) -> np.ndarray:
-    """Every process's array, by its number."""
-    from jax.experimental import multihost_utils
-
-    return np.asarray(multihost_utils.process_allgather(mine))
-
-
 def _whole(name: str, told: dict) -> int:
     if not told[name].isdigit():
         raise UserError(f"{name}={told[name]}: must be a whole number")
     return int(told[name])
-
-
-def _first_line(error) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -7,9 +7,9 @@ import math
 import keras
 import numpy as np
 
-from smartgrowth import distributed
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.team import ALONE, Team
 
 BATCH = 128
 
@@ -33,7 +33,7 @@ class Evaluator:
         self,
         model: keras.Model,
         data: Data,
-        team: distributed.Team = distributed.ALONE,
+        team: Team = ALONE,
     ):
         self.model, self.data, self.team = model, data, team
         self.functions = {}

@@ -15,7 +15,6 @@ from smartgrowth import (
     callbacks,
     compiled,
     devices,
-    distributed,
     evaluate,
     lr_finder,
     prepare,
@@ -31,6 +30,7 @@ from smartgrowth.data.store import Data
 from smartgrowth.models import Network
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.progress import Keeper, Progress
+from smartgrowth.team import ALONE, Team
 
 
 class Learner:
@@ -45,7 +45,7 @@ class Learner:
         classes: np.ndarray,
         directory: pathlib.Path,
         plan_hash: str,
-        team: distributed.Team = distributed.ALONE,
+        team: Team = ALONE,
     ):
         self.team = team
         self.config, self.data, self.plan = config, data, plan

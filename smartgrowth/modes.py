@@ -1,9 +1,11 @@
 """What each `--mode` does. Each imports what it needs: Keras takes seconds."""
 
+import os
+
 from absl import flags
 
-from smartgrowth import command_line, quiet
-from smartgrowth.config import Config
+from smartgrowth import UserError, command_line, quiet
+from smartgrowth.config import PROCESS_VARIABLES, Config
 
 
 def train(settings: Config) -> None:
@@ -84,6 +86,12 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
     """values: parsed flags; which of them were given matters to the arms."""
     from smartgrowth import compare
 
+    told = [name for name in os.environ if name in PROCESS_VARIABLES]
+    if told:
+        raise UserError(
+            f"{told[0]} is set: --mode=compare makes a process of its own for "
+            "every run; unset it, or train the runs first and compare them"
+        )
     compare.compare(settings, *command_line.comparison_from_flags(values))
 
 

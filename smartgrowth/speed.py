@@ -10,7 +10,13 @@ import threading
 import time
 from collections.abc import Sequence
 
-from smartgrowth import checkpoint, lr_finder, prepare, run_directory
+from smartgrowth import (
+    checkpoint,
+    distributed,
+    lr_finder,
+    prepare,
+    run_directory,
+)
 from smartgrowth.config import Config
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.learner import Learner
@@ -116,7 +122,9 @@ def make_learner(config: Config, data: Data) -> Learner:
     )
     plan, network, classes = prepare.plan_run(config, data)
     directory = pathlib.Path(config.workdir).expanduser()
-    learner = Learner(config, data, plan, network, classes, directory, "")
+    team = distributed.form(config.devices)
+    team.check(plan)
+    learner = Learner(config, data, plan, network, classes, directory, "", team)
     learner.stop = threading.Event()
     learner.line.every = math.inf  # no progress is shown
     return learner

@@ -22,7 +22,7 @@ from absl import flags
 from PIL import Image
 
 import smartgrowth
-from smartgrowth import UserError, command_line, compare
+from smartgrowth import UserError, command_line, compare, modes
 from smartgrowth.compare import arms, runner
 from smartgrowth.config import Comparison
 
@@ -82,7 +82,7 @@ run_directory.write_json(
 DRIVE = """
 import sys
 from absl import flags
-from smartgrowth import UserError, command_line, compare
+from smartgrowth import UserError, command_line, compare, modes
 
 values = flags.FlagValues()
 command_line.define_flags(values)
@@ -356,6 +356,14 @@ def test_seconds_can_be_what_is_equal(run, tmp_path, capsys):
 def test_a_time_that_does_not_pay_for_compiling_is_an_error(run):
     with pytest.raises(UserError, match="grown: compiling alone takes longer"):
         run("--equal=seconds", "--budget_gflops=0.02")
+
+
+def test_processes_that_share_a_run_are_not_taken_into_a_comparison(
+    monkeypatch,
+):
+    monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
+    with pytest.raises(UserError, match="NUM_PROCESSES is set.*unset it"):
+        modes.compare(None, None)
 
 
 def test_runs_at_once_cannot_be_made_equal_in_seconds():

@@ -18,6 +18,7 @@ import pytest
 
 from smartgrowth import UserError, distributed
 from smartgrowth.plan import Plan, Stage
+from smartgrowth.team import ALONE, Team
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 50
@@ -258,8 +259,8 @@ def plan_of(*batches, images=100, jitter=()) -> Plan:
 
 
 def test_batches_that_the_devices_divide_are_taken():
-    distributed.Team(4).check(plan_of(8, 12))
-    distributed.ALONE.check(plan_of(7))
+    Team(4).check(plan_of(8, 12))
+    ALONE.check(plan_of(7))
 
 
 @pytest.mark.parametrize(
@@ -275,20 +276,20 @@ def test_other_batches_are_refused_with_the_nearest(
     devices, batch, images, words
 ):
     with pytest.raises(UserError, match=words):
-        distributed.Team(devices).check(plan_of(8, batch, images=images))
+        Team(devices).check(plan_of(8, batch, images=images))
 
 
 def test_sizes_in_turn_are_refused_where_they_cannot_be_had():
     plan = plan_of(8, jitter=(16, 24))
-    distributed.Team(2).check(plan)  # JAX
+    Team(2).check(plan)  # JAX
     with pytest.raises(UserError, match="--size_jitter"):
-        distributed.Team(2, strategy=object()).check(plan)
+        Team(2, strategy=object()).check(plan)
 
 
 def test_validation_batches_are_rounded_up():
-    assert distributed.ALONE.round_up(128) == 128
-    assert distributed.Team(3).round_up(128) == 129
-    assert distributed.Team(8).round_up(128) == 128
+    assert ALONE.round_up(128) == 128
+    assert Team(3).round_up(128) == 129
+    assert Team(8).round_up(128) == 128
 
 
 VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.NUMBER)
@@ -336,7 +337,7 @@ def test_one_device_trains_unless_all_are_asked_for(
 ):
     monkeypatch.setattr(distributed, "_devices", lambda engine: found)
     lines = []
-    assert distributed.form(wanted, lines.append) is distributed.ALONE
+    assert distributed.form(wanted, lines.append) is ALONE
     assert (
         [line for line in lines if said[0] in line] == lines
         if said

@@ -28,6 +28,7 @@ ROWS = (
         "checkpoint",
         "devices",
         "distributed",
+        "team",
     },
     {"command_line", "notebook", "colab"},
     {"calibration", "confusion"},
