@@ -38,7 +38,7 @@ def train(spec: dict) -> None:
     from smartgrowth import quiet
 
     quiet.import_backend(spec["config"]["devices"])
-    from smartgrowth import callbacks, devices, evaluate, learner, train
+    from smartgrowth import callbacks, devices, learner, train
     from smartgrowth.data import store
 
     config = conftest.make_config(**spec["config"])
@@ -59,12 +59,11 @@ def train(spec: dict) -> None:
     def resume_and_validate(self, directory):
         step = resume(self, directory)
         if step and self.team.processes == 1:
+            size = config.final_size
             with self.judged():
-                probabilities = self._validate(config.final_size)
-            labels = self.data.validation.labels
-            scores = evaluate.score(probabilities, labels)
+                found = self.evaluator.validate(size, size, self.classes)
             (beside / "resumed.json").write_text(
-                json.dumps([step, scores.loss, scores.accuracy])
+                json.dumps([step, found["val_loss"], found["val_accuracy"]])
             )
         return step
 
