@@ -116,6 +116,8 @@ def prepare(seed: int, deterministic: bool) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+        # TensorFlow makes none by itself any more, and keras-cv asks for it.
+        tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
 
 def describe_numerics() -> dict:

@@ -138,3 +138,24 @@ def tiny_run(tiny_data, tiny_store, tmp_path_factory):
         cache_dir=str(tiny_store.parents[1]),
     )
     return train(config, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def model(tiny_data):
+    """A tiny network that has learned nothing: do not train it."""
+    import keras
+
+    from smartgrowth.models import Network
+
+    keras.utils.set_random_seed(1)
+    network = Network("resnet", len(tiny_data.class_names), width=8, depth=1)
+    return network.build(tiny_data.mean, tiny_data.variance)
+
+
+@pytest.fixture
+def evaluator(model, tiny_data, monkeypatch):
+    """Of that network, in batches of 8."""
+    from smartgrowth import evaluate
+
+    monkeypatch.setattr(evaluate, "BATCH", 8)
+    return evaluate.Evaluator(model, tiny_data)

@@ -8,7 +8,6 @@ import pytest
 
 from smartgrowth import evaluate
 from smartgrowth.data.store import TRAIN, VALIDATION
-from smartgrowth.models import Network
 
 pytestmark = pytest.mark.core
 
@@ -115,21 +114,6 @@ def test_softmax_is_exact_and_does_not_overflow():
 
 
 # Logits
-
-
-@pytest.fixture(scope="module")
-def model(tiny_data):
-    import keras
-
-    keras.utils.set_random_seed(1)
-    network = Network("resnet", len(tiny_data.class_names), width=8, depth=1)
-    return network.build(tiny_data.mean, tiny_data.variance)
-
-
-@pytest.fixture
-def evaluator(model, tiny_data, monkeypatch):
-    monkeypatch.setattr(evaluate, "BATCH", 8)
-    return evaluate.Evaluator(model, tiny_data)
 
 
 def images_of(data, split, size):

@@ -1,6 +1,9 @@
 """Stock layers of Keras and keras-cv in the chain, and why some are not."""
 
 import inspect
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data.augment import Augmentation, augment, choose, stock
 
+ROOT = pathlib.Path(__file__).parents[1]
 SIZE, BATCH = 32, 8
 FEW = [
     ("keras", "RandomErasing"),
@@ -219,3 +223,14 @@ def test_a_layer_that_came_later_is_named(monkeypatch):
 )
 def test_what_a_resume_cannot_repeat_is_known(layers, expected):
     assert Augmentation(stock=layers).is_reproducible is expected
+
+
+def test_layers_of_keras_cv_work_in_a_run_that_repeats_its_bits():
+    """TensorFlow then refuses to make the generator that they ask for."""
+    code = (
+        "from smartgrowth import devices\n"
+        "devices.prepare(0, deterministic=True)\n"
+        "from smartgrowth.data.augment import stock\n"
+        "stock.make_layer('keras_cv', 'RandomGaussianBlur', 16, None)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -388,7 +388,7 @@ def start(workdir: pathlib.Path, images: pathlib.Path, cache: pathlib.Path):
         f"--cache_dir={cache}",
         "--grow_size=16,24",
         "--grow_samples=4,all",
-        "--stage_steps=120,60",
+        "--stage_steps=60,40",
         "--batch_size=8",
         "--width=8",
         "--depth=1",
@@ -436,7 +436,7 @@ def test_a_killed_process_goes_on_as_if_it_had_not_been(image_folder, tmp_path):
     process = start(whole, image_folder, cache)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
-    for step in (50, 131):
+    for step in (25, 66):
         process = start(killed, image_folder, cache)
         wait_for_checkpoint(process, killed, step)
         process.send_signal(signal.SIGKILL)

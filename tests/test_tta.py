@@ -6,7 +6,6 @@ import pytest
 
 from smartgrowth import evaluate, tta
 from smartgrowth.data.store import VALIDATION
-from smartgrowth.models import Network
 from smartgrowth.tta import View
 
 pytestmark = pytest.mark.core
@@ -77,21 +76,6 @@ def test_a_flip_mirrors_left_to_right():
 
 
 # Passes
-
-
-@pytest.fixture(scope="module")
-def model(tiny_data):
-    import keras
-
-    keras.utils.set_random_seed(1)
-    network = Network("resnet", len(tiny_data.class_names), width=8, depth=1)
-    return network.build(tiny_data.mean, tiny_data.variance)
-
-
-@pytest.fixture
-def evaluator(model, tiny_data, monkeypatch):
-    monkeypatch.setattr(evaluate, "BATCH", 8)
-    return evaluate.Evaluator(model, tiny_data)
 
 
 def test_votes_are_means_of_passes_that_are_each_made_once(
