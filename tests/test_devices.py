@@ -34,7 +34,8 @@ def gpu(*capability):
         (gpu(), "float32", "does not say"),
         (Machine("tpu", "a TPU"), "mixed_bfloat16", "TPU"),
     ],
-    ids=str,
+    # Not of features: a set is written in an order of the process's own.
+    ids=lambda value: getattr(value, "name", value),
 )
 def test_auto_takes_what_the_machine_is_fast_in(machine, policy, why):
     chosen, reason = choose_precision("auto", machine)
