@@ -75,17 +75,16 @@ def test_the_average_is_in_place_only_while_it_is_asked_for(model):
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_data, tmp_path_factory):
-    """The same training twice, without and with averages."""
-    root = tmp_path_factory.mktemp("averaged")
-    return [
-        train.train(make_config(root / str(ema), ema=ema), tiny_data)
-        for ema in (0.0, DECAY)
-    ]
+def averaged_run(tiny_data, tmp_path_factory):
+    """`tiny_run` again, with averages."""
+    directory = tmp_path_factory.mktemp("averaged") / "run"
+    return train.train(make_config(directory, ema=DECAY), tiny_data)
 
 
-def test_a_training_is_the_same_whether_it_is_averaged_or_not(runs):
-    plain, averaged = (read_run(path).log for path in runs)
+def test_a_training_is_the_same_whether_it_is_averaged_or_not(
+    tiny_run, averaged_run
+):
+    plain, averaged = (read_run(p).log for p in (tiny_run, averaged_run))
     for raw, name in zip(
         RAW_COLUMNS, ("val_loss", "val_accuracy"), strict=True
     ):
@@ -96,18 +95,18 @@ def test_a_training_is_the_same_whether_it_is_averaged_or_not(runs):
     assert plain["raw_val_loss"].isna().all()
 
 
-def test_the_average_is_what_is_validated_and_kept(runs):
+def test_the_average_is_what_is_validated_and_kept(averaged_run):
     log, metrics = (
-        read_run(runs[1]).log,
-        json.loads((runs[1] / "metrics.json").read_text()),
+        read_run(averaged_run).log,
+        json.loads((averaged_run / "metrics.json").read_text()),
     )
     assert metrics["val_loss"] == pytest.approx(log["val_loss"].iloc[-1], 1e-4)
     assert metrics["raw_val_loss"] == pytest.approx(
         log["raw_val_loss"].iloc[-1], 1e-4
     )
     assert metrics["val_loss"] != pytest.approx(metrics["raw_val_loss"], 1e-3)
-    arrays, _ = checkpoint.load(runs[1] / "checkpoints")
-    model = keras.saving.load_model(runs[1] / "final.keras", compile=False)
+    arrays, _ = checkpoint.load(averaged_run / "checkpoints")
+    model = keras.saving.load_model(averaged_run / "final.keras", compile=False)
     averages = [
         array for name, array in arrays.items() if name.endswith("/average")
     ]

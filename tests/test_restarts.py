@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import make_config
 from test_train import assert_equal_runs
 
 from smartgrowth import checkpoint, lr_finder, optimizers, restarts, train
@@ -87,36 +88,41 @@ def stop_at(monkeypatch):
     yield arrange
 
 
-@pytest.fixture
-def make(tiny_config, tmp_path, monkeypatch):
-    """Settings of two stages; rates are searched, and found at once."""
+RESTARTED = {
+    "model": "mlp",
+    "lr": "auto:stage",
+    "stage_restart": "shrink_perturb",
+    "ema": 0.9,
+    "deterministic": True,
+}
+
+
+def find_at_once(monkeypatch) -> None:
+    """Rates are searched, and found, in three steps."""
     monkeypatch.setattr(lr_finder, "STEPS", 3)
     monkeypatch.setattr(lr_finder, "choose", lambda curve, before: 0.01)
 
-    def make(name, **overrides):
-        return tiny_config(
-            workdir=str(tmp_path / name),
-            lr="auto:stage",
-            stage_restart="shrink_perturb",
-            ema=0.9,
-            deterministic=True,
-            **overrides,
-        )
 
-    return make
+@pytest.fixture(scope="module")
+def whole(tiny_data, tmp_path_factory):
+    """The directory of a run of two stages that was never stopped."""
+    directory = tmp_path_factory.mktemp("restarted") / "whole"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        find_at_once(monkeypatch)
+        return train.train(make_config(directory, **RESTARTED), tiny_data)
 
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_run_that_goes_on_restarts_its_stage_once(
-    make, tiny_data, stop_at, times
+    tiny_config, tiny_data, whole, stop_at, monkeypatch, times
 ):
     """Stopped before the restart, and between it and the first step."""
-    whole = train.train(make("whole"), tiny_data)
+    find_at_once(monkeypatch)
+    config = tiny_config(**RESTARTED)
     stop_at(4, times)
     with pytest.raises(KeyboardInterrupt):
-        train.train(make("cut"), tiny_data)
-    cut = train.train(make("cut"), tiny_data)
-    assert_equal_runs(whole, cut)
+        train.train(config, tiny_data)
+    assert_equal_runs(whole, train.train(config, tiny_data))
 
 
 def test_a_restart_changes_what_follows_and_nothing_before(
@@ -125,7 +131,10 @@ def test_a_restart_changes_what_follows_and_nothing_before(
     logs = []
     for how in ("none", "momentum"):
         config = tiny_config(
-            workdir=str(tmp_path / how), stage_restart=how, deterministic=True
+            workdir=str(tmp_path / how),
+            stage_restart=how,
+            deterministic=True,
+            model="mlp",
         )
         directory = train.train(config, tiny_data)
         lines = (directory / "log.csv").read_text().splitlines()

@@ -222,7 +222,7 @@ def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
     monkeypatch.setattr(
         callbacks.BatchClock, "on_train_batch_end", look_and_go_on
     )
-    config = grown_config(schedule="sgdr", cycle_len=5, lr=0.02)
+    config = grown_config(model="mlp", schedule="sgdr", cycle_len=5, lr=0.02)
     stop_after(7)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tiny_data)
@@ -240,7 +240,7 @@ def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
 ):
     paths = [tmp_path / "whole", tmp_path / "cut"]
     whole, cut = (
-        grown_config(workdir=str(path), size_jitter=(1.0, 1.5))
+        grown_config(model="cnn", workdir=str(path), size_jitter=(1.0, 1.5))
         for path in paths
     )
     train.train(whole, tiny_data)
@@ -256,7 +256,9 @@ def test_a_resumed_run_keeps_the_orders_that_it_had(
     grown_config, tiny_data, stop_after, monkeypatch
 ):
     """Also where the descriptions, made anew, come out otherwise."""
-    config = grown_config(sample_order="iconic", class_order="far_first")
+    config = grown_config(
+        model="mlp", sample_order="iconic", class_order="far_first"
+    )
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tiny_data)
@@ -269,7 +271,7 @@ def test_a_resumed_run_keeps_the_orders_that_it_had(
 def test_hard_images_of_a_run_are_shown_in_the_next(
     grown_config, tiny_data, whole, monkeypatch
 ):
-    config = grown_config(replay_hard=f"{whole}:0.5")
+    config = grown_config(model="mlp", replay_hard=f"{whole}:0.5")
     wrong = prepare.hard_images(config, tiny_data)
     shown = {}
     make = pipeline.make_dataset
@@ -298,7 +300,9 @@ def test_one_model_trains_on_several_shapes_compiled_once_each(
         return step(self, *arguments)
 
     monkeypatch.setattr(keras.Model, "train_step", look)
-    train.train(grown_config(size_jitter=(1.0, 1.0, 1.5)), tiny_data)
+    train.train(
+        grown_config(model="cnn", size_jitter=(1.0, 1.0, 1.5)), tiny_data
+    )
     sizes = [shape[1] for shape in traced]
     # 16 and 24 px, then 24 and 36, the nearest that the network takes: 32.
     assert sorted(sizes) == [16, 24, 24, 32]
@@ -333,7 +337,9 @@ def test_a_run_that_cannot_be_repeated_says_so(
     """Before it begins."""
     monkeypatch.setattr(learner.Learner, "fit", None)
     with pytest.raises(TypeError):
-        train.train(grown_config(augment=("keras_cv:GridMask",)), tiny_data)
+        train.train(
+            grown_config(model="mlp", augment=("keras_cv:GridMask",)), tiny_data
+        )
     assert augment.NOT_REPRODUCIBLE in capsys.readouterr().out
 
 
@@ -479,6 +485,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
 
     monkeypatch.setattr(checkpoint, "save", save)
     config = grown_config(
+        model="mlp",
         grow_size=(16,),
         grow_classes=(None,),
         grow_samples=(None,),
@@ -496,7 +503,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
 def test_a_stop_during_an_evaluation_is_heard(
     grown_config, tiny_data, monkeypatch
 ):
-    config = grown_config(checkpoint_minutes=60.0)
+    config = grown_config(model="mlp", checkpoint_minutes=60.0)
     score = evaluate.score
 
     def stop_then_score(*args):
@@ -539,7 +546,7 @@ def test_a_finished_run_gets_its_report_if_it_lacks_one(finished, tiny_data):
 
 def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):
     with pytest.raises(UserError, match="--lr"):
-        train.train(grown_config(lr=1e30), tiny_data)
+        train.train(grown_config(lr=1e30, model="mlp"), tiny_data)
 
 
 @pytest.mark.parametrize(
@@ -553,7 +560,7 @@ def test_a_disk_that_is_full_for_a_while_stops_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, function, full)
-    directory = train.train(grown_config(), tiny_data)
+    directory = train.train(grown_config(model="mlp"), tiny_data)
     assert (directory / "metrics.json").exists()
     assert "No space left on device" in capsys.readouterr().out
 
@@ -566,7 +573,7 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
 
     monkeypatch.setattr(learner.results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
-        train.train(grown_config(), tiny_data)
+        train.train(grown_config(model="mlp"), tiny_data)
 
 
 def test_checkpoints_of_another_plan_are_not_taken_up(
@@ -574,11 +581,11 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
 ):
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
-        train.train(grown_config(), tiny_data)
+        train.train(grown_config(model="mlp"), tiny_data)
     stop_after(None)
-    (pathlib.Path(grown_config().workdir) / "plan.json").unlink()
+    (pathlib.Path(grown_config(model="mlp").workdir) / "plan.json").unlink()
     with pytest.raises(UserError, match="checkpoints of another plan"):
-        train.train(grown_config(seed=1), tiny_data)
+        train.train(grown_config(model="mlp", seed=1), tiny_data)
 
 
 @pytest.mark.core
@@ -634,7 +641,9 @@ def test_tensorboard_gets_every_row_of_the_log(grown_config, tiny_data):
     from tensorboard.backend.event_processing import event_accumulator
     from tensorboard.util import tensor_util
 
-    directory = train.train(grown_config(tensorboard=True), tiny_data)
+    directory = train.train(
+        grown_config(model="mlp", tensorboard=True), tiny_data
+    )
     rows = read_log(directory)
     for part, column in (
         ("train", "train_loss"),
