@@ -66,7 +66,6 @@ LOG_COLUMNS = (
 )
 # Of the weights themselves, where their moving average is what val_* judge.
 RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
-_OFF = {field.name: field.default for field in dataclasses.fields(Config)}
 
 
 def describe(plan, identity: dict) -> dict:
@@ -106,7 +105,9 @@ def identify(config: Config, data) -> dict:
     # Named only where they are used: they came later, and runs from before go
     # on.
     later = ("ema", "stage_restart", "cycle_epochs")
-    names += "".join(f" {n}" for n in later if getattr(config, n) != _OFF[n])
+    for name in later:
+        if getattr(config, name) != getattr(Config, name):  # its default
+            names += f" {name}"
     values = {name: getattr(config, name) for name in names.split()}
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # wherever it is

@@ -277,3 +277,18 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
     run_directory.write_json(path, {"new": 1})
     assert json.loads(path.read_text("utf-8")) == {"new": 1}
     assert files_of(tmp_path) == {"metrics.json"}
+
+
+def test_settings_that_came_later_count_only_where_they_are_used(
+    tiny_config, tiny_data
+):
+    """So that runs from before go on."""
+    plain = run_directory.identify(tiny_config(), tiny_data)
+    assert not {"ema", "stage_restart", "cycle_epochs"} & plain.keys()
+    used = tiny_config(ema=0.9, stage_restart="momentum", cycle_epochs=2.0)
+    more = run_directory.identify(used, tiny_data)
+    assert more == plain | {
+        "ema": 0.9,
+        "stage_restart": "momentum",
+        "cycle_epochs": 2.0,
+    }
