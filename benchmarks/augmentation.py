@@ -24,12 +24,12 @@ import keras_cv
 import numpy as np
 import tensorflow as tf
 
-from smartgrowth.data.augment import (
+from smartgrowth.data.augment import keras_layers
+from smartgrowth.data.augment.policy import (
     PRESETS,
     VARIANTS,
     Augmentation,
     augment,
-    stock,
 )
 
 BATCH, ROUNDS, SECONDS = 128, 5, 0.3
@@ -85,7 +85,7 @@ def theirs(size: int, chain) -> tf.data.Dataset:
     def shown(step):
         made, labels = tf.cast(images, tf.float32), targets
         for name, layer in layers:
-            if name in stock.MIXING:
+            if name in keras_layers.MIXING:
                 out = layer({"images": made, "labels": labels})
                 made, labels = out["images"], out["labels"]
             else:
@@ -96,7 +96,7 @@ def theirs(size: int, chain) -> tf.data.Dataset:
 
 
 def make_layer(library: str, name: str, size: int):
-    arguments = dict(stock.LAYERS[library].get(name, {}))
+    arguments = dict(keras_layers.LAYERS[library].get(name, {}))
     if "target_size" in arguments:
         arguments["target_size"] = (size, size)
     make = getattr(LIBRARIES[library].layers, name)

@@ -16,11 +16,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from absl import app, flags
 
-from smartgrowth import command_line, evaluate, evaluation, predict, tta
-from smartgrowth import run_directory as runs
-from smartgrowth.data import augment, pipeline
+from smartgrowth import command_line
+from smartgrowth.data import pipeline
+from smartgrowth.data.augment import policy
 from smartgrowth.data.store import VALIDATION
+from smartgrowth.evaluation import evaluate_run, saved_model, tta
+from smartgrowth.evaluation.evaluator import BATCH, Evaluator
 from smartgrowth.plan import make_network
+from smartgrowth.runs.directory import load_config
 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Of both, in turn.")
 command_line.define_flags()
@@ -28,15 +31,15 @@ command_line.define_flags()
 
 def main(arguments: list[str]) -> None:
     settings = command_line.from_flags(flags.FLAGS, arguments)
-    directory, trained = runs.load_config(settings.workdir)
+    directory, trained = load_config(settings.workdir)
     variants = tta.make_variants(
         trained.final_size,
         make_network(trained, 2).stride,
-        augment.choose(trained).mirrors,
+        policy.choose(trained).mirrors,
     )
     sizes = tta.sizes_of(variants)
-    data = evaluation.open_run_data(settings, trained, sizes)
-    evaluator = evaluate.Evaluator(predict.load_model(directory), data)
+    data = evaluate_run.open_run_data(settings, trained, sizes)
+    evaluator = Evaluator(saved_model.load_model(directory), data)
     views = {view for views in variants.values() for view in views}
     batches = {size: make_batches(data, size) for size in sizes}
     tta.run(evaluator, VALIDATION, views)  # compiles
@@ -55,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 def make_batches(data, size: int) -> list[np.ndarray]:
     """Validation images in full batches, the last filled up."""
-    part, batch = data.validation, evaluate.BATCH
+    part, batch = data.validation, BATCH
     count = -(-len(part.rows) // batch)
     rows = np.resize(part.rows, count * batch)
     images = part.images(data.stored_size(size))[rows]

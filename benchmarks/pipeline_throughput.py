@@ -16,7 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from smartgrowth.data import augment, build, pipeline, store
+from smartgrowth.data import build, pipeline, store
+from smartgrowth.data.augment import policy
 from smartgrowth.plan import Stage
 
 IMAGES, CLASSES, BATCH, STEPS, ROUNDS = 20_000, 100, 128, 400, 5
@@ -49,7 +50,7 @@ def measure(data: store.Data, size: int, preset: str) -> float:
         first_step=0,
         last_step=STEPS,
         seed=0,
-        augmentation=augment.Augmentation(augment.PRESETS[preset]),
+        augmentation=policy.Augmentation(policy.PRESETS[preset]),
     )
     began = time.perf_counter()
     for _ in batches:
@@ -70,7 +71,7 @@ def main() -> None:
             "noise", lambda: source, (32, 64), pathlib.Path(cache)
         )
         data = store.open_data(directory)
-        cases = [(size, name) for size in (32, 64) for name in augment.PRESETS]
+        cases = [(size, name) for size in (32, 64) for name in policy.PRESETS]
         speeds = {case: [] for case in cases}
         for _ in range(ROUNDS):
             for case in cases:

@@ -18,8 +18,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from smartgrowth import devices, losses, optimizers
-from smartgrowth.models import Network
+from smartgrowth.models.network import Network
+from smartgrowth.optim import losses, optimizers
+from smartgrowth.runtime import devices
 
 SIZE, BATCH, CLASSES = 32, 64, 10
 STEPS, ROUNDS = 12, 5

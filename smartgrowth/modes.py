@@ -4,87 +4,98 @@ import os
 
 from absl import flags
 
-from smartgrowth import UserError, command_line, quiet
+from smartgrowth import UserError, command_line
 from smartgrowth.config import PROCESS_VARIABLES, Config
+from smartgrowth.runtime import backend
 
 
 def train(settings: Config) -> None:
-    from smartgrowth import data
+    from smartgrowth.data.load import open_data
 
-    opened = data.open_data(settings)
-    quiet.import_backend(settings.devices)
-    from smartgrowth import train
+    opened = open_data(settings)
+    backend.import_backend(settings.devices)
+    from smartgrowth.training import train
 
     train.train(settings, opened)
 
 
 def plan(settings: Config) -> None:
-    from smartgrowth import data, prepare
+    from smartgrowth.data.load import open_data
+    from smartgrowth.experiment import plan_run
+    from smartgrowth.training.summary import overview, rate_drawing
 
-    opened = data.open_data(settings)
-    planned, _, _ = prepare.plan_run(settings, opened)
-    print(prepare.overview(settings, planned, opened))
+    opened = open_data(settings)
+    planned, _, _ = plan_run(settings, opened)
+    print(overview(settings, planned, opened))
     print()
-    print(prepare.rate_drawing(settings, planned))
+    print(rate_drawing(settings, planned))
     if settings.measure:
-        quiet.import_backend()
-        from smartgrowth import speed
+        backend.import_backend()
+        from smartgrowth.training import estimate
 
         print()
-        print(speed.measure(settings, opened, planned))
+        print(estimate.measure(settings, opened, planned))
 
 
 def explore(settings: Config) -> None:
-    from smartgrowth import explore
+    from smartgrowth.explore.write import explore, open_data
 
-    print(explore.explore(settings, explore.open_data(settings)))
+    print(explore(settings, open_data(settings)))
 
 
 def lr_find(settings: Config) -> None:
-    from smartgrowth import data
+    from smartgrowth.data.load import open_data
 
-    opened = data.open_data(settings)
-    quiet.import_backend(settings.devices)
-    from smartgrowth import train
+    opened = open_data(settings)
+    backend.import_backend(settings.devices)
+    from smartgrowth.training import train
 
     train.find_rate(settings, opened)
 
 
 def evaluate(settings: Config) -> None:
-    quiet.import_backend()
+    backend.import_backend()
     _say_one_device(settings)
-    from smartgrowth import evaluation
+    from smartgrowth.evaluation import evaluate_run
 
-    evaluation.evaluate_run(settings)
+    evaluate_run.evaluate_run(settings)
 
 
 def predict(settings: Config) -> None:
-    quiet.import_backend()
+    backend.import_backend()
     _say_one_device(settings)
-    from smartgrowth import predict
+    from smartgrowth.evaluation import predict
 
     predict.label_images(settings)
 
 
 def report(settings: Config) -> None:
-    from smartgrowth import report
+    from smartgrowth.report.write import write_report
 
-    print(report.write_report(settings.workdir))
+    print(write_report(settings.workdir))
 
 
 def audit(settings: Config) -> None:
-    from smartgrowth import data
+    from smartgrowth.data.load import open_data
 
-    opened = data.open_data(settings)
-    quiet.import_backend()
-    from smartgrowth import audit
+    opened = open_data(settings)
+    backend.import_backend()
+    from smartgrowth.experiment import plan_run
+    from smartgrowth.models import audit
 
-    print(audit.table(audit.audit_run(settings, opened)))
+    plan, network, _ = plan_run(settings, opened)
+    findings = audit.audit(
+        network.build(opened.mean, opened.variance),
+        plan.epochs(len(opened.train.labels)),
+        settings.final_size,
+        opened.train.ids,
+    )
+    print(audit.table(findings))
 
 
 def compare(settings: Config, values: flags.FlagValues) -> None:
     """values: parsed flags; which of them were given matters to the arms."""
-    from smartgrowth import compare
+    from smartgrowth.compare.run import compare
 
     told = [name for name in os.environ if name in PROCESS_VARIABLES]
     if told:
@@ -92,7 +103,7 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
             f"{told[0]} is set: --mode=compare makes a process of its own for "
             "every run; unset it, or train the runs first and compare them"
         )
-    compare.compare(settings, *command_line.comparison_from_flags(values))
+    compare(settings, *command_line.comparison_from_flags(values))
 
 
 def _say_one_device(settings: Config) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from smartgrowth import UserError
 from smartgrowth.config import ALL, Config
-from smartgrowth.models import Network
-from smartgrowth.wording import shares
+from smartgrowth.models.network import Network
+from smartgrowth.rendering.text import shares
 
 
 @dataclasses.dataclass(frozen=True)

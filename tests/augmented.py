@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from smartgrowth.data import augment
+from smartgrowth.data.augment import policy
 
 
 def augmented_batches(
@@ -14,7 +14,7 @@ def augmented_batches(
     """
 
     def augmented(step):
-        return augment.augment(
+        return policy.augment(
             tf.constant(images),
             tf.constant(targets),
             augmentation,

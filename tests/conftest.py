@@ -131,7 +131,7 @@ def tiny_config(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data, tiny_store, tmp_path_factory):
     """The directory of a finished run on it: look, do not touch."""
-    from smartgrowth.train import train
+    from smartgrowth.training.train import train
 
     config = make_config(
         tmp_path_factory.mktemp("tiny_run") / "run",
@@ -145,7 +145,7 @@ def model(tiny_data):
     """A tiny network that has learned nothing: do not train it."""
     import keras
 
-    from smartgrowth.models import Network
+    from smartgrowth.models.network import Network
 
     keras.utils.set_random_seed(1)
     network = Network("resnet", len(tiny_data.class_names), width=8, depth=1)
@@ -155,7 +155,7 @@ def model(tiny_data):
 @pytest.fixture
 def evaluator(model, tiny_data, monkeypatch):
     """Of that network, in batches of 8."""
-    from smartgrowth import evaluate
+    from smartgrowth.evaluation import evaluator as module
 
-    monkeypatch.setattr(evaluate, "BATCH", 8)
-    return evaluate.Evaluator(model, tiny_data)
+    monkeypatch.setattr(module, "BATCH", 8)
+    return module.Evaluator(model, tiny_data)

@@ -35,11 +35,12 @@ def make_devices(count: int) -> None:
 
 def train(spec: dict) -> None:
     """As --mode=train does it, watched."""
-    from smartgrowth import quiet
+    from smartgrowth.runtime import backend
 
-    quiet.import_backend(spec["config"]["devices"])
-    from smartgrowth import callbacks, devices, learner, train
+    backend.import_backend(spec["config"]["devices"])
     from smartgrowth.data import store
+    from smartgrowth.runtime import devices
+    from smartgrowth.training import callbacks, learner, train
 
     config = conftest.make_config(**spec["config"])
     beside = pathlib.Path(config.workdir).parent

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, audit
+from smartgrowth import UserError, modes
 from smartgrowth.config import Config
-from smartgrowth.models import MODELS, Network
+from smartgrowth.models import audit
+from smartgrowth.models.network import MODELS, Network
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
 WIDENS = "no 1x1 convolution that widens"
@@ -318,7 +319,7 @@ def test_a_run_is_audited_from_its_config_and_data():
         stage_steps=(100,),
         batch_size=(8,),
     )
-    found = {f.rule: f for f in audit.audit_run(config, data)}
+    found = {f.rule: f for f in modes.audit_run(config, data)}
     assert found[DENSE].passed is False
     # Two stages of 100 batches of 8, over 40 images.
     assert found["at most 500 epochs"].detail == "40.0 in the plan"

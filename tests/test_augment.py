@@ -11,13 +11,12 @@ from augmented import augmented_batches
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
-from smartgrowth.data import augment
-from smartgrowth.data.augment import (
+from smartgrowth.data.augment import pixels, policy
+from smartgrowth.data.augment.policy import (
     PRESETS,
     VARIANTS,
     Augmentation,
     choose,
-    pixels,
 )
 
 SIZE, BATCH = 16, 6
@@ -42,14 +41,14 @@ def targets():
 
 
 @pytest.fixture(params=["float32", "mixed_bfloat16"])
-def policy(request):
+def dtype_policy(request):
     keras.config.set_dtype_policy(request.param)
     yield request.param
     keras.config.set_dtype_policy("float32")
 
 
 def sample(augmentation, strength=1.0, size=SIZE, batch=BATCH, seed=(0, 0)):
-    parameters = augment.sample_parameters(
+    parameters = policy.sample_parameters(
         augmentation, strength, size, batch, tf.constant(seed, tf.int64)
     )
     return {name: value.numpy() for name, value in parameters.items()}
@@ -57,7 +56,7 @@ def sample(augmentation, strength=1.0, size=SIZE, batch=BATCH, seed=(0, 0)):
 
 def apply(images, **parameters):
     """Eagerly, with injected parameters: a row of numbers for every image."""
-    return augment.apply(
+    return policy.apply(
         tf.constant(images),
         {name: tf.constant(v, tf.float32) for name, v in parameters.items()},
         NOISE_SEED,
@@ -294,7 +293,7 @@ def test_a_variant_does_what_numpy_does(images, name):
 def test_a_variant_is_the_same_eagerly_and_augmented_batches(images, name):
     parameters = {name: tf.constant(injected(name))}
     dataset = tf.data.Dataset.from_tensors((images, parameters)).map(
-        lambda batch, given: augment.apply(batch, given, NOISE_SEED)
+        lambda batch, given: policy.apply(batch, given, NOISE_SEED)
     )
     [in_graph] = dataset.as_numpy_iterator()
     np.testing.assert_array_equal(in_graph, apply(images, **parameters))
@@ -507,7 +506,7 @@ def test_strength_zero_of_them_all_changes_nothing(
 ):
     drawn = sample(augmentation, strength=0.0)
     np.testing.assert_array_equal(apply(images, **drawn), images)
-    shown, labels = augment.augment(
+    shown, labels = policy.augment(
         images, targets, augmentation, 0.0, tf.constant([0, 1])
     )
     np.testing.assert_array_equal(shown, images)
@@ -562,7 +561,7 @@ def test_a_step_shows_the_same_wherever_one_begins(
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
     assert len({batch.tobytes() for batch, _ in whole}) == 6
-    eager, labels = augment.augment(
+    eager, labels = policy.augment(
         images, targets, augmentation, 1.0, tf.constant([3, 4], tf.int64)
     )
     # Fused operators round some levels the other way.
@@ -592,11 +591,11 @@ def test_a_preset_leaves_labels_exact_under_any_policy(images, policy, preset):
         np.testing.assert_array_equal(labels, targets)
 
 
-def test_a_policy_changes_no_pixel(images, targets, policy):
+def test_a_policy_changes_no_pixel(images, targets, dtype_policy):
     seed = tf.constant([1, 2])
-    shown, _ = augment.augment(images, targets, STRONG, 1.0, seed)
+    shown, _ = policy.augment(images, targets, STRONG, 1.0, seed)
     keras.config.set_dtype_policy("float32")
-    again, _ = augment.augment(images, targets, STRONG, 1.0, seed)
+    again, _ = policy.augment(images, targets, STRONG, 1.0, seed)
     np.testing.assert_array_equal(shown, again)
 
 

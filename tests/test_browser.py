@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_report import write_finished
 
-from smartgrowth.report import write_report
+from smartgrowth.report.write import write_report
 
 CHROMIUM = browser.find()
 pytestmark = pytest.mark.skipif(

@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from smartgrowth.calibration import expected_calibration_error, reliability
+from smartgrowth.metrics.calibration import (
+    expected_calibration_error,
+    reliability,
+)
 
 
 def two_classes(confidence, right):

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import checkpoint
-from smartgrowth.models import Network
+from smartgrowth.models.network import Network
+from smartgrowth.runs import checkpoint
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
 

@@ -22,8 +22,9 @@ from absl import flags
 from PIL import Image
 
 import smartgrowth
-from smartgrowth import UserError, command_line, compare, modes
+from smartgrowth import UserError, command_line, modes
 from smartgrowth.compare import arms, runner
+from smartgrowth.compare import run as compare
 from smartgrowth.config import Comparison
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
@@ -31,16 +32,19 @@ ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 STAND_IN = """
 import os, pathlib, sys, time
 import numpy as np
-from smartgrowth import data, prepare, run_directory
+from smartgrowth import experiment
+from smartgrowth.data.load import open_data
+from smartgrowth.runs import files, identity
+from smartgrowth.runs.directory import claim
 from smartgrowth.command_line import from_flag_lines
 
 config = from_flag_lines(sys.argv[1:])
 directory = pathlib.Path(config.workdir)
-opened = data.open_data(config)
-whole, _, _ = prepare.plan_run(config, opened)
-run_directory.claim(
+opened = open_data(config)
+whole, _, _ = experiment.plan_run(config, opened)
+claim(
     config,
-    run_directory.describe(whole, run_directory.identify(config, opened)),
+    identity.describe(whole, identity.identify(config, opened)),
 )
 with (directory / "lives.txt").open("a") as file:
     file.write("born\\n")
@@ -54,15 +58,15 @@ final -= 0.03 * (whole.gflops() < 0.08)
 rows = []
 for part in (0.25, 0.5, 0.75, 1.0):
     step = int(part * whole.steps)
-    row = dict.fromkeys(run_directory.LOG_COLUMNS, 0.5)
+    row = dict.fromkeys(files.LOG_COLUMNS, 0.5)
     row |= {"step": step, "stage": whole.stage_at(step - 1).index}
     row |= {"val_accuracy": part * final, "val_accuracy_at_size": final}
     row |= {"gflops": part * whole.gflops(), "train_seconds": 10 * part}
     rows.append(row)
-run_directory.write_log(directory, rows)
+files.write_log(directory, rows)
 stages = [whole.gflops_of(stage) for stage in whole.stages]
-run_directory.write_json(
-    directory / run_directory.METRICS,
+files.write_json(
+    directory / files.METRICS,
     {
         "val_accuracy": final,
         "val_loss": 2 - final,
@@ -82,7 +86,8 @@ run_directory.write_json(
 DRIVE = """
 import sys
 from absl import flags
-from smartgrowth import UserError, command_line, compare, modes
+from smartgrowth import UserError, command_line, modes
+from smartgrowth.compare import run as compare
 
 values = flags.FlagValues()
 command_line.define_flags(values)

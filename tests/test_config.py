@@ -7,11 +7,7 @@ import pytest
 from absl import flags
 
 from smartgrowth import UserError
-from smartgrowth.command_line import (
-    define_flags,
-    from_flag_lines,
-    from_flags,
-)
+from smartgrowth.command_line import define_flags, from_flag_lines, from_flags
 from smartgrowth.config import Config
 
 FIELDS = dataclasses.fields(Config)

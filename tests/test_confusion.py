@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from smartgrowth import confusion
+from smartgrowth.metrics import confusion
 
 # Five of class 0, two of 1, one of 2 and none of 3.
 LABELS = [0, 0, 0, 0, 0, 1, 1, 2]

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smartgrowth.data.decode import decode, decode_example, decode_in_order
+from smartgrowth.data.sources.decode import (
+    decode,
+    decode_example,
+    decode_in_order,
+)
 from smartgrowth.data.store import TRAIN, Example, Refusal
 
 RED = (200, 30, 40)

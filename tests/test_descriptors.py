@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import smartgrowth
-from smartgrowth import descriptors
+from smartgrowth.curriculum import descriptors
+from smartgrowth.curriculum import learned as learned_module
 from smartgrowth.data import build, store
 from smartgrowth.data.store import Example, Source
 
@@ -42,11 +43,10 @@ def own_data(tiny_data, tiny_store, tmp_path):
 @pytest.fixture
 def few_steps(monkeypatch):
     """Makes the descriptors' network a matter of seconds."""
-    from smartgrowth import descriptor_network
 
-    monkeypatch.setattr(descriptor_network, "STEPS", 12)
-    monkeypatch.setattr(descriptor_network, "BATCH", 16)
-    monkeypatch.setattr(descriptor_network, "WIDTH", 8)
+    monkeypatch.setattr(learned_module, "STEPS", 12)
+    monkeypatch.setattr(learned_module, "BATCH", 16)
+    monkeypatch.setattr(learned_module, "WIDTH", 8)
 
 
 def quiet(line):
@@ -335,8 +335,8 @@ def test_progress_is_told(tiny_config, own_data, few_steps, monkeypatch):
 def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
     tiny_config, own_data, few_steps
 ):
-    from smartgrowth.learner import Learner
-    from smartgrowth.prepare import plan_run
+    from smartgrowth.experiment import plan_run
+    from smartgrowth.training.learner import Learner
 
     config = tiny_config(descriptor="learned")
 
@@ -365,7 +365,8 @@ def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
 
 CLASSICAL = """
 import pathlib, sys
-from smartgrowth import config, descriptors
+from smartgrowth import config
+from smartgrowth.curriculum import descriptors
 from smartgrowth.data import store
 
 data = store.open_data(pathlib.Path(sys.argv[1]))

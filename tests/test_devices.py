@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import devices
-from smartgrowth.devices import Machine, choose_precision
+from smartgrowth.runtime import devices
+from smartgrowth.runtime.devices import Machine, choose_precision
 
 
 def cpu(*features):

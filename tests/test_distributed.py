@@ -16,9 +16,10 @@ import time
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, distributed
+from smartgrowth import UserError
 from smartgrowth.plan import Plan, Stage
-from smartgrowth.team import ALONE, Team
+from smartgrowth.runtime import distributed
+from smartgrowth.runtime.distribution import ALONE, Team
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 50

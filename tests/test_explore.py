@@ -12,26 +12,21 @@ from conftest import COLOURS, TRAIN_COUNTS, VALIDATION_COUNT
 from html_page import Page
 from PIL import Image, ImageEnhance
 
-from smartgrowth import (
-    UserError,
-    curriculum,
-    descriptors,
-    explore,
-    modes,
-    plan,
-    prepare,
-)
+from smartgrowth import UserError, modes, plan
+from smartgrowth.curriculum import choose, descriptors
+from smartgrowth.curriculum import orders as orders_module
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 from smartgrowth.explore import (
     classes,
-    colours,
+    colors,
     drawing,
     duplicates,
     sections,
+    write,
 )
-from smartgrowth.plots import render
-from smartgrowth.wording import short_name
+from smartgrowth.rendering.figure import render
+from smartgrowth.rendering.text import short_name
 
 CLASS_ORDER = np.array([2, 0, 3, 1])
 
@@ -45,7 +40,7 @@ def orders(monkeypatch):
     """Stands in for descriptions and orders, which have tests of their own."""
 
     def sample_order(config, data):
-        orders = curriculum.images_of_classes(data.train.labels)
+        orders = orders_module.images_of_classes(data.train.labels)
         if config.sample_order == "iconic":
             orders = [order[::-1] for order in orders]
         return orders
@@ -60,12 +55,12 @@ def orders(monkeypatch):
         ),
     )
     monkeypatch.setattr(
-        prepare,
+        choose,
         "class_order",
         lambda config, data: CLASS_ORDER[: len(data.class_names)],
     )
-    monkeypatch.setattr(prepare, "sample_order", sample_order)
-    return prepare
+    monkeypatch.setattr(choose, "sample_order", sample_order)
+    return choose
 
 
 def pixels(image: dict) -> np.ndarray:
@@ -79,7 +74,7 @@ def page(tiny_config, tiny_data):
     """Makes the page and reads it."""
 
     def make(**settings) -> Page:
-        path = explore.explore(tiny_config(**settings), tiny_data, silent)
+        path = write.explore(tiny_config(**settings), tiny_data, silent)
         assert path.name == "explore.html"
         return Page(path.read_text("utf-8"))
 
@@ -205,7 +200,7 @@ def test_one_size_is_a_sentence(tiny_data):
 def test_the_histogram_counts_every_pixel_of_every_channel():
     images = np.zeros((2, 2, 2, 3), np.uint8)
     images[0, 0, 0] = 255, 10, 0
-    counts = colours.histogram(images)
+    counts = colors.histogram(images)
     assert counts.sum(axis=1).tolist() == [8, 8, 8]
     assert counts[0, 255] == counts[1, 10] == 1
     assert counts[2, 0] == 8
@@ -217,14 +212,14 @@ def test_brightness_weighs_the_channels_as_the_eye_does():
         images[channel, ..., channel] = 100
     images[3] = 100
     np.testing.assert_allclose(
-        colours.brightness(images), [29.9, 58.7, 11.4, 100], atol=1e-3
+        colors.brightness(images), [29.9, 58.7, 11.4, 100], atol=1e-3
     )
 
 
 def test_images_without_colour_are_counted_class_by_class(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(colours, "CHUNK", 3)
+    monkeypatch.setattr(colors, "CHUNK", 3)
     gray = [np.repeat(noise(k)[..., :1], 3, axis=2) for k in range(3)]
     tinted = gray[0].copy()
     tinted[5, 5, 2] ^= 1  # a single pixel has a colour
@@ -236,7 +231,7 @@ def test_images_without_colour_are_counted_class_by_class(
     ]
     examples.append(Example("v", VALIDATION, 0, noise(9)))
     data = make_data(tmp_path, examples)
-    found = colours.grayscale(data.train, 32)
+    found = colors.grayscale(data.train, 32)
     assert found.tolist() == [True] * 3 + [False] * 5
     made = Page(sections.colour(data, 32, seed=0))
     assert "Grayscale training images: 3 (37.5%)" in made.text
@@ -579,7 +574,7 @@ def test_a_workdir_that_is_a_file_is_named(tiny_config, tiny_data, tmp_path):
     (tmp_path / "file").write_text("")
     config = tiny_config(workdir=str(tmp_path / "file"))
     with pytest.raises(UserError, match="--workdir=.*file: explore.html"):
-        explore.explore(config, tiny_data, silent)
+        write.explore(config, tiny_data, silent)
 
 
 def test_the_mode_prints_where_the_page_is(
@@ -597,5 +592,5 @@ def test_the_mode_prints_where_the_page_is(
 def test_an_impossible_size_costs_no_store(tiny_config, tmp_path):
     config = tiny_config(cache_dir=str(tmp_path / "none"), grow_size=(20,))
     with pytest.raises(UserError, match="size 20"):
-        explore.open_data(config, silent)
+        write.open_data(config, silent)
     assert not (tmp_path / "none").exists()

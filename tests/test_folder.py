@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from smartgrowth import UserError
-from smartgrowth.data import folder
+from smartgrowth.data.sources import folder
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
 

@@ -20,38 +20,16 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
-    {
-        "config",
-        "schedules",
-        "rate_chart",
-        "wording",
-        "checkpoint",
-        "devices",
-        "distributed",
-        "team",
-    },
-    {"command_line", "notebook", "colab"},
-    {"calibration", "confusion"},
-    {"quiet", "optimizers", "losses", "models"},
-    {"curriculum", "plan", "image_features"},
-    {"data", "run_directory"},
-    {"run_reader", "page", "plots", "pictures", "report"},
-    {"descriptors", "descriptor_network", "hardest", "prepare"},
-    {"compare"},
-    {"averaging", "restarts"},
-    {
-        "audit",
-        "compiled",
-        "lr_finder",
-        "evaluate",
-        "callbacks",
-        "results",
-        "progress",
-        "batches",
-        "sheets",
-    },
-    {"predict", "tta", "explore", "speed", "learner", "train"},
-    {"evaluation"},
+    {"rendering", "metrics"},
+    {"config"},
+    {"command_line", "runtime", "models", "notebooks"},
+    {"plan"},
+    {"optim", "data", "runs"},
+    {"curriculum", "report"},
+    {"experiment"},
+    {"evaluation", "compare"},
+    {"training"},
+    {"explore"},
     {"modes"},
     {"main"},
 )
@@ -129,12 +107,18 @@ def loaded_with(module: str) -> set[str]:
 
 def test_the_imports_are_read():
     """What the other tests rest on: that the statements are found."""
-    assert "smartgrowth.models" in inside("smartgrowth.plan", lazy=False)
-    assert "smartgrowth.train" not in inside("smartgrowth.modes", lazy=False)
-    assert "smartgrowth.train" in inside("smartgrowth.modes", lazy=True)
-    assert "keras" in loaded_with("smartgrowth.callbacks")
-    assert "tensorflow" in loaded_with("smartgrowth.evaluate")
-    assert "keras" in loaded_with("smartgrowth.models.layers")
+    assert "smartgrowth.models.network" in inside(
+        "smartgrowth.plan", lazy=False
+    )
+    assert "smartgrowth.training.train" not in inside(
+        "smartgrowth.modes", lazy=False
+    )
+    assert "smartgrowth.training.train" in inside(
+        "smartgrowth.modes", lazy=True
+    )
+    assert "keras" in loaded_with("smartgrowth.training.callbacks")
+    assert "tensorflow" in loaded_with("smartgrowth.evaluation.evaluator")
+    assert "keras" in loaded_with("smartgrowth.models.keras_layers")
 
 
 def test_every_module_has_its_row():
@@ -166,31 +150,35 @@ def test_no_module_imports_itself_around_corners():
         "main",
         "modes",
         "config",
-        "quiet",
-        "schedules",
-        "models",
-        "curriculum",
+        "experiment",
+        "runtime.backend",
+        "optim.schedules",
+        "optim.rates",
+        "models.network",
+        "curriculum.choose",
+        "curriculum.classical",
+        "curriculum.descriptors",
+        "curriculum.orders",
         "plan",
-        "checkpoint",
-        "data",
+        "data.load",
         "data.store",
-        "data.folder",
-        "data.glyphs",
-        "data.tiny_imagenet_files",
-        "descriptors",
-        "image_features",
-        "run_directory",
-        "run_reader",
-        "plots",
-        "page",
-        "pictures",
-        "explore",
-        "notebook",
-        "colab",
-        "report",
-        "compare",
+        "data.sources.folder",
+        "data.sources.glyphs",
+        "data.sources.tiny_imagenet_files",
+        "runs.checkpoint",
+        "runs.directory",
+        "runs.reader",
+        "rendering.contact_sheet",
+        "rendering.figure",
+        "rendering.html",
+        "explore.write",
+        "notebooks.cells",
+        "notebooks.colab",
+        "report.write",
+        "compare.run",
         "compare.report",
         "compare.runner",
+        "training.summary",
     ],
 )
 def test_what_answers_at_once_imports_nothing_slow(module):
@@ -305,7 +293,9 @@ def test_a_mistake_is_told_without_anything_slow(tmp_path):
     assert not found & SLOW
 
 
-@pytest.mark.parametrize("module", ["report", "run_directory", "compare"])
+@pytest.mark.parametrize(
+    "module", ["report.write", "runs.directory", "compare.run"]
+)
 def test_reading_a_run_imports_nothing_slow(tmp_path, module):
     found, _ = loaded_by(f"import smartgrowth.{module}", tmp_path)
     assert f"smartgrowth.{module}" in found
@@ -314,5 +304,5 @@ def test_reading_a_run_imports_nothing_slow(tmp_path, module):
 
 def test_the_probe_sees_what_is_slow(tmp_path):
     """The other tests can fail."""
-    found, _ = loaded_by("import smartgrowth.callbacks", tmp_path)
+    found, _ = loaded_by("import smartgrowth.training.callbacks", tmp_path)
     assert {"keras", "tensorflow"} <= found

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from smartgrowth import losses
+from smartgrowth.optim import losses
 
 pytestmark = pytest.mark.core
 

@@ -9,18 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import (
-    UserError,
-    checkpoint,
-    learner,
-    lr_finder,
-    optimizers,
-    prepare,
-    run_directory,
-    train,
-)
-from smartgrowth.lr_finder import Curve
-from smartgrowth.progress import group_variables
+from smartgrowth import UserError, experiment
+from smartgrowth.optim import optimizers
+from smartgrowth.runs import checkpoint, files, identity
+from smartgrowth.training import learner, lr_finder, train
+from smartgrowth.training.checkpointing import group_variables
+from smartgrowth.training.lr_finder import Curve
 
 RATES = lr_finder.rising_rates(1e-5, 1.0)
 USED = next(iter(lr_finder.SUGGESTIONS))
@@ -337,7 +331,7 @@ def curves(monkeypatch, searches):
 
 
 def read_rates(directory: pathlib.Path) -> np.ndarray:
-    with (directory / run_directory.SCHEDULE).open() as file:
+    with (directory / files.SCHEDULE).open() as file:
         return np.array([float(row["lr"]) for row in csv.DictReader(file)])
 
 
@@ -379,7 +373,7 @@ def test_the_ends_of_the_test_are_part_of_a_run_that_uses_it(
     auto_config, tiny_data
 ):
     number, auto, other = (
-        run_directory.identify(config, tiny_data)
+        identity.identify(config, tiny_data)
         for config in (
             auto_config(lr=0.1, lr_max=0.5),
             auto_config(),
@@ -423,7 +417,7 @@ def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
 
 
 def make_learner(config, data) -> learner.Learner:
-    plan, network, classes = prepare.plan_run(config, data)
+    plan, network, classes = experiment.plan_run(config, data)
     return learner.Learner(
         config, data, plan, network, classes, pathlib.Path(config.workdir), ""
     )

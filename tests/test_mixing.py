@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smartgrowth import losses
 from smartgrowth.data import pipeline
-from smartgrowth.data.augment import Augmentation, augment, mixing
+from smartgrowth.data.augment import mixing
+from smartgrowth.data.augment.policy import Augmentation, augment
+from smartgrowth.optim import losses
 
 SIZE, BATCH = 16, 6
 PARTNER = np.array([2, 0, 1, 3, 5, 4])

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, checkpoint
-from smartgrowth.models import MODELS, Network
-from smartgrowth.models.layers import FusedBatchNormalization
+from smartgrowth import UserError
+from smartgrowth.models.keras_layers import FusedBatchNormalization
+from smartgrowth.models.network import MODELS, Network
+from smartgrowth.runs import checkpoint
 
 MEAN, VARIANCE = (120.0, 110.0, 100.0), (4000.0, 3500.0, 3000.0)
 CLASSES = 7

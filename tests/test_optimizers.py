@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from smartgrowth import UserError, optimizers
+from smartgrowth import UserError
+from smartgrowth.optim import optimizers
 
 pytestmark = pytest.mark.core
 

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from smartgrowth import curriculum
+from smartgrowth.curriculum import orders
 from smartgrowth.data import pipeline, store
-from smartgrowth.data.augment import PRESETS, Augmentation
+from smartgrowth.data.augment.policy import PRESETS, Augmentation
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.plan import Stage
 
@@ -324,7 +324,7 @@ def test_replay_goes_on_where_it_was(tiny_data, few):
 def test_an_image_named_twice_is_shown_twice_as_often(tiny_data):
     labels = tiny_data.train.labels
     images = np.flatnonzero(labels < 2)[2:]
-    drawn = curriculum.oversample(images, labels)
+    drawn = orders.oversample(images, labels)
     stage = Stage(0, 0, 3 * len(drawn), 5, 24, None, 2, len(images))
     shown, targets = show(tiny_data, stage, images=drawn, classes=[0, 1])
     counts = np.bincount(targets.argmax(axis=1)[: 3 * len(drawn)])

@@ -9,13 +9,9 @@ import pytest
 
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
-from smartgrowth.models import Network
-from smartgrowth.plan import (
-    Plan,
-    Stage,
-    make_plan,
-)
-from smartgrowth.run_directory import describe, differences
+from smartgrowth.models.network import Network
+from smartgrowth.plan import Plan, Stage, make_plan
+from smartgrowth.runs.identity import describe, differences
 
 COUNTS = [50, 20, 5, 30, 40]  # training images a class
 IDENTITY = {"lr": 0.1, "augment": ("flip", "shift"), "model": "cnn"}

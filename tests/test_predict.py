@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smartgrowth import UserError, predict, train
+from smartgrowth import UserError
+from smartgrowth.evaluation import predict
+from smartgrowth.training import train
 
 
 @pytest.fixture
@@ -262,7 +264,7 @@ def test_enlarged_images_get_what_validation_gave_them(
     tiny_config, tiny_data, tmp_path
 ):
     """A size above the originals': enlarged as in training, no other way."""
-    from smartgrowth.train import train
+    from smartgrowth.training.train import train
 
     settings = tiny_config(grow_size=(48,), stage_steps=(3,))
     run = train(settings, tiny_data)

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smartgrowth import UserError, pictures
-from smartgrowth.report import curves, write_report
-from smartgrowth.run_reader import read_run
-from smartgrowth.wording import shares
+from smartgrowth import UserError
+from smartgrowth.rendering import contact_sheet
+from smartgrowth.rendering.text import shares
+from smartgrowth.report import curves
+from smartgrowth.report.write import write_report
+from smartgrowth.runs.reader import read_run
 
 HEADER = (
     "step,stage,image_size,num_classes,num_images,batch_size,lr,momentum,"
@@ -302,7 +304,7 @@ def write_hardest(directory, count):
     (directory / "hard_validation.csv").write_text(table)
     images = [np.full((8, 8, 3), 9 * k, np.uint8) for k in range(count)]
     (directory / "hard_validation.png").write_bytes(
-        pictures.grid(np.stack(images), ["a", *["b\nc"] * (count - 1)], 10)
+        contact_sheet.grid(np.stack(images), ["a", *["b\nc"] * (count - 1)], 10)
     )
 
 
@@ -512,7 +514,7 @@ def test_shares_are_rounded_so_that_they_add_up(costs, expected):
 def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):
     program = (
         "import sys, pathlib\n"
-        "from smartgrowth.report import write_report\n"
+        "from smartgrowth.report.write import write_report\n"
         "heavy = ['tensorflow', 'keras', 'matplotlib', 'pandas']\n"
         "print([name for name in heavy if name in sys.modules])\n"
         "write_report(pathlib.Path(sys.argv[1]))\n"

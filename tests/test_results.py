@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import evaluate, predict, results
 from smartgrowth.data.store import TRAIN
+from smartgrowth.evaluation import evaluator as module
+from smartgrowth.evaluation import results, saved_model
+from smartgrowth.metrics.scores import score, softmax
 
 pytestmark = pytest.mark.core
 
@@ -31,10 +33,10 @@ def test_a_small_training_set_is_all_clean_part(tiny_data):
 
 def test_the_clean_figures_are_the_trained_model_s(tiny_run, tiny_data):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    evaluator = evaluate.Evaluator(predict.load_model(tiny_run), tiny_data)
-    everything = evaluate.softmax(evaluator.logits(TRAIN, 24))
+    evaluator = module.Evaluator(saved_model.load_model(tiny_run), tiny_data)
+    everything = softmax(evaluator.logits(TRAIN, 24))
     chosen = results.clean_part(tiny_data)
-    scores = evaluate.score(everything[chosen], tiny_data.train.labels[chosen])
+    scores = score(everything[chosen], tiny_data.train.labels[chosen])
     assert metrics["clean_train_accuracy"] == pytest.approx(scores.accuracy)
     assert metrics["clean_train_loss"] == pytest.approx(scores.loss, rel=1e-4)
 

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from smartgrowth import UserError, plots, run_directory
+from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.report import outcome
+from smartgrowth.report import outcome, plots
+from smartgrowth.runs import directory as run_directory
+from smartgrowth.runs import files, identity
 
 STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
 
@@ -119,7 +121,7 @@ def test_a_disk_that_takes_nothing_is_named(config, monkeypatch):
     def refuse(path, text):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_directory, "write_text", refuse)
+    monkeypatch.setattr(files, "write_text", refuse)
     with pytest.raises(UserError, match="--workdir=.*No space left on device"):
         run_directory.claim(config, describe())
 
@@ -162,7 +164,7 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
 
 def test_restart_clears_every_plot_of_a_report():
     drawn = plots.PLOTS.keys() | outcome.OUTCOMES.keys()
-    assert {f"{name}.png" for name in drawn} == set(run_directory.PLOTS)
+    assert {f"{name}.png" for name in drawn} == set(files.PLOTS)
 
 
 def test_restart_mends_a_plan_that_cannot_be_read(tiny_config):
@@ -209,7 +211,7 @@ def test_an_unfinished_run_is_named(config):
     assert not run_directory.is_finished(directory)
     with pytest.raises(UserError, match="is not finished.*go on with it"):
         run_directory.load_config(str(directory))
-    run_directory.write_json(directory / "metrics.json", {})
+    files.write_json(directory / "metrics.json", {})
     assert run_directory.is_finished(directory)
     assert run_directory.load_config(str(directory)) == (directory, config)
 
@@ -218,14 +220,14 @@ def test_an_unfinished_run_is_named(config):
 
 
 def row(step, **values) -> dict:
-    fields = dict.fromkeys(run_directory.LOG_COLUMNS, 0.5)
+    fields = dict.fromkeys(files.LOG_COLUMNS, 0.5)
     return fields | {"step": step, "stage": 0} | values
 
 
 def test_the_log_has_fixed_columns_and_a_row_an_evaluation(tmp_path):
     rows = [row(5, lr=0.1234567, val_loss=float("nan")), row(10, lr=1e-7)]
-    run_directory.write_log(tmp_path, [rows[0]])
-    run_directory.write_log(tmp_path, rows)
+    files.write_log(tmp_path, [rows[0]])
+    files.write_log(tmp_path, rows)
     lines = (tmp_path / "log.csv").read_text().split("\n")
     assert lines[0] == (
         "step,stage,image_size,num_classes,num_images,batch_size,lr,momentum,"
@@ -247,34 +249,34 @@ def test_a_row_with_a_column_missing_is_an_error_not_a_shift(tmp_path):
     broken = row(5)
     del broken["lr"]
     with pytest.raises(KeyError, match="lr"):
-        run_directory.write_log(tmp_path, [broken])
+        files.write_log(tmp_path, [broken])
     assert files_of(tmp_path) == set()
 
 
 def test_commas_and_quotes_survive(tmp_path):
     path = tmp_path / "table.csv"
-    run_directory.write_csv(path, ("a", "b"), [{"a": 'x,"y"', "b": None}])
+    files.write_csv(path, ("a", "b"), [{"a": 'x,"y"', "b": None}])
     with path.open(newline="") as file:
         assert list(csv.reader(file)) == [["a", "b"], ['x,"y"', ""]]
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
-    run_directory.write_json(path, {"old": "ö"})
+    files.write_json(path, {"old": "ö"})
     seen = []
 
     def interrupt(descriptor):
         seen.append(json.loads(path.read_text("utf-8")))
         raise OSError("the disk went away")
 
-    monkeypatch.setattr(run_directory.os, "fsync", interrupt)
+    monkeypatch.setattr(files.os, "fsync", interrupt)
     with pytest.raises(OSError, match="went away"):
-        run_directory.write_json(path, {"new": 1})
+        files.write_json(path, {"new": 1})
     # While the new text was being written, and after it could not be.
     assert seen == [{"old": "ö"}]
     assert json.loads(path.read_text("utf-8")) == {"old": "ö"}
     monkeypatch.undo()
-    run_directory.write_json(path, {"new": 1})
+    files.write_json(path, {"new": 1})
     assert json.loads(path.read_text("utf-8")) == {"new": 1}
     assert files_of(tmp_path) == {"metrics.json"}
 
@@ -283,10 +285,10 @@ def test_settings_that_came_later_count_only_where_they_are_used(
     tiny_config, tiny_data
 ):
     """So that runs from before go on."""
-    plain = run_directory.identify(tiny_config(), tiny_data)
+    plain = identity.identify(tiny_config(), tiny_data)
     assert not {"ema", "stage_restart", "cycle_epochs"} & plain.keys()
     used = tiny_config(ema=0.9, stage_restart="momentum", cycle_epochs=2.0)
-    more = run_directory.identify(used, tiny_data)
+    more = identity.identify(used, tiny_data)
     assert more == plain | {
         "ema": 0.9,
         "stage_restart": "momentum",

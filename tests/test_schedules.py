@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from smartgrowth import schedules
+from smartgrowth.optim import schedules
 
 HIGH, LOW = 0.95, 0.85  # the momentum's default range
 

@@ -11,13 +11,7 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.data import build, store
-from smartgrowth.data.store import (
-    TRAIN,
-    VALIDATION,
-    Example,
-    Refusal,
-    Source,
-)
+from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 
 NAMES = ("n01 tabby", "n02 crane", "n03 crane", "n04 sea lion")
 

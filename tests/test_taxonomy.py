@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from smartgrowth import UserError, data
-from smartgrowth.curriculum import grouped_classes
-from smartgrowth.data import store, taxonomy
+from smartgrowth import UserError
+from smartgrowth.curriculum.orders import grouped_classes
+from smartgrowth.data import load, store, taxonomy
 
 # Of tiny_imagenet, in its manner.
 NAMES = (
@@ -191,10 +191,10 @@ def test_opened_data_has_the_users_groups_or_the_sources(
 ):
     source = tiny_data.groups
     config = tiny_config(cache_dir=tiny_dataset)
-    assert data.open_data(config, say_nothing).groups == source
+    assert load.open_data(config, say_nothing).groups == source
     path = write(tmp_path, "class,group\nrook,a\nrock crystal,b\nsun,a\nmoon,b")
     config = tiny_config(cache_dir=tiny_dataset, taxonomy=path)
-    groups = data.open_data(config, say_nothing).groups
+    groups = load.open_data(config, say_nothing).groups
     assert groups == {"rook": "a", "rock crystal": "b", "sun": "a", "moon": "b"}
     # The store says what it said.
     assert store.open_data(tiny_data.train.directory).groups == source
@@ -207,8 +207,8 @@ def test_classes_that_were_not_chosen_need_no_group(
     config = tiny_config(
         cache_dir=tiny_dataset, taxonomy=path, classes=("sun", "moon")
     )
-    opened = data.open_data(config, say_nothing)
+    opened = load.open_data(config, say_nothing)
     assert opened.groups == {"sun": "a", "moon": "b"}
     config = tiny_config(cache_dir=tiny_dataset, taxonomy=path)
     with pytest.raises(UserError, match="no group for class 'rook'"):
-        data.open_data(config, say_nothing)
+        load.open_data(config, say_nothing)

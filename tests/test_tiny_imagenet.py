@@ -21,7 +21,8 @@ from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from smartgrowth import UserError
-from smartgrowth.data import registry, tiny_imagenet, tiny_imagenet_files
+from smartgrowth.data import registry
+from smartgrowth.data.sources import tiny_imagenet, tiny_imagenet_files
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
 # Not sorted: the order of wnids.txt is the order of the labels.

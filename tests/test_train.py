@@ -16,21 +16,16 @@ import numpy as np
 import pytest
 from conftest import make_config
 
-from smartgrowth import (
-    UserError,
-    callbacks,
-    checkpoint,
-    descriptors,
-    evaluate,
-    learner,
-    prepare,
-    progress,
-    run_directory,
-    train,
-)
+from smartgrowth import UserError, experiment
 from smartgrowth.config import Config
-from smartgrowth.data import augment, pipeline
-from smartgrowth.progress import Keeper
+from smartgrowth.curriculum import choose, descriptors
+from smartgrowth.data import pipeline
+from smartgrowth.data.augment import policy
+from smartgrowth.evaluation import evaluator
+from smartgrowth.metrics import scores
+from smartgrowth.runs import checkpoint, files
+from smartgrowth.training import callbacks, checkpointing, learner, train
+from smartgrowth.training.checkpointing import Keeper
 
 # With JAX, Keras' layers draw from a state of their own.
 SEEDED_LAYERS = (
@@ -123,7 +118,7 @@ def finished(whole, tiny_config) -> Config:
 @pytest.mark.core
 def test_a_run_leaves_what_the_contract_says(whole, tiny_data):
     rows = read_log(whole)
-    assert tuple(rows[0]) == run_directory.LOG_COLUMNS
+    assert tuple(rows[0]) == files.LOG_COLUMNS
     steps = [int(row["step"]) for row in rows]
     assert steps[-1] == 17 and 9 in steps and steps == sorted(set(steps))
     for row in rows:
@@ -179,7 +174,7 @@ def test_the_first_stage_learns_nothing_about_absent_classes(
         train.train(config, tiny_data)
     trained = last_arrays(pathlib.Path(config.workdir))
     (bias,) = [v for k, v in trained.items() if k.endswith("/bias")]
-    entered = prepare.plan_run(config, tiny_data)[2][:2]
+    entered = experiment.plan_run(config, tiny_data)[2][:2]
     absent = np.setdiff1d(np.arange(len(bias)), entered)
     assert np.all(bias[entered] != 0)
     assert np.all(bias[absent] == 0)
@@ -272,7 +267,7 @@ def test_hard_images_of_a_run_are_shown_in_the_next(
     grown_config, tiny_data, whole, monkeypatch
 ):
     config = grown_config(model="mlp", replay_hard=f"{whole}:0.5")
-    wrong = prepare.hard_images(config, tiny_data)
+    wrong = choose.hard_images(config, tiny_data)
     shown = {}
     make = pipeline.make_dataset
 
@@ -328,7 +323,7 @@ def test_a_resumed_run_sees_the_same_augmentation(
     stop_after(None)
     train.train(cut, tiny_data)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
-    assert augment.NOT_REPRODUCIBLE not in capsys.readouterr().out
+    assert policy.NOT_REPRODUCIBLE not in capsys.readouterr().out
 
 
 def test_a_run_that_cannot_be_repeated_says_so(
@@ -340,7 +335,7 @@ def test_a_run_that_cannot_be_repeated_says_so(
         train.train(
             grown_config(model="mlp", augment=("keras_cv:GridMask",)), tiny_data
         )
-    assert augment.NOT_REPRODUCIBLE in capsys.readouterr().out
+    assert policy.NOT_REPRODUCIBLE in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -474,9 +469,9 @@ def test_checkpoints_come_in_time_though_segments_are_short(
 ):
     """The clock runs on through evaluations that set no new best."""
     clock = iter(range(10**6))  # a second every time that it is asked
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(
-        evaluate, "score", lambda *_: evaluate.Scores(1.0, -1.0, 0.5)
+        evaluator, "score", lambda *_: scores.Scores(1.0, -1.0, 0.5)
     )
     saved = []
 
@@ -504,13 +499,13 @@ def test_a_stop_during_an_evaluation_is_heard(
     grown_config, tiny_data, monkeypatch
 ):
     config = grown_config(model="mlp", checkpoint_minutes=60.0)
-    score = evaluate.score
+    score = scores.score
 
     def stop_then_score(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return score(*args)
 
-    monkeypatch.setattr(evaluate, "score", stop_then_score)
+    monkeypatch.setattr(evaluator, "score", stop_then_score)
     with pytest.raises(KeyboardInterrupt):
         train.train(config, tiny_data)
     rows = read_log(pathlib.Path(config.workdir))
@@ -551,7 +546,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(checkpoint, "save"), (run_directory, "write_log")],
+    [(checkpoint, "save"), (files, "write_log")],
 )
 def test_a_disk_that_is_full_for_a_while_stops_nothing(
     grown_config, tiny_data, monkeypatch, capsys, module, function

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import evaluate, tta
 from smartgrowth.data.store import VALIDATION
-from smartgrowth.tta import View
+from smartgrowth.evaluation import tta
+from smartgrowth.evaluation.tta import View
+from smartgrowth.metrics.scores import softmax
 
 pytestmark = pytest.mark.core
 
@@ -97,8 +98,8 @@ def test_votes_are_means_of_passes_that_are_each_made_once(
         if keras.backend.backend() != "tensorflow":
             break  # JAX compiles one a shape by itself
         assert function.experimental_get_tracing_count() == 1
-    plain = evaluate.softmax(evaluator.logits(VALIDATION, 16))
-    flipped = evaluate.softmax(evaluator.logits(VALIDATION, 16, flip=True))
+    plain = softmax(evaluator.logits(VALIDATION, 16))
+    flipped = softmax(evaluator.logits(VALIDATION, 16, flip=True))
     assert np.abs(plain - flipped).max() > 1e-3
     np.testing.assert_allclose(
         tta.vote(passes, views[:2]), (plain + flipped) / 2, atol=1e-5

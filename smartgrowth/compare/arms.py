@@ -8,10 +8,15 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, data, plan, prepare, run_directory
+from smartgrowth import UserError, plan
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.config import Comparison, Config
-from smartgrowth.run_reader import malformed, read_json
+from smartgrowth.data.load import open_images, store
+from smartgrowth.experiment import plan_run
+from smartgrowth.runs import files
+from smartgrowth.runs.directory import check, is_finished
+from smartgrowth.runs.identity import describe, identify
+from smartgrowth.runs.reader import malformed, read_json
 
 # Flags that belong to the comparison, or to each trial alone.
 OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
@@ -68,7 +73,7 @@ class Trial:
 
     @property
     def finished(self) -> bool:
-        return run_directory.is_finished(self.directory)
+        return is_finished(self.directory)
 
 
 def read_arms(entries: Sequence[str], common: Sequence[str]) -> list[Arm]:
@@ -109,7 +114,7 @@ def read_arms(entries: Sequence[str], common: Sequence[str]) -> list[Arm]:
     return arms
 
 
-def open_stores(arms: Sequence[Arm]) -> dict[str, data.store.Data]:
+def open_stores(arms: Sequence[Arm]) -> dict[str, store.Data]:
     """The data of every arm that is to be trained, by its name.
 
     A dataset's images are decoded once, at the sizes of all arms.
@@ -124,13 +129,13 @@ def open_stores(arms: Sequence[Arm]) -> dict[str, data.store.Data]:
             plan.check_sizes(config)
         sizes = {size for config in configs for size in config.grow_size}
         sizes |= {config.final_size for config in configs}
-        opened[source] = data.open_images(configs[0], sizes)
+        opened[source] = open_images(configs[0], sizes)
     return {arm.name: opened[_source(arm.config)] for arm in arms if arm.config}
 
 
 def plan_trials(
     arms: Sequence[Arm],
-    opened: Mapping[str, data.store.Data],
+    opened: Mapping[str, store.Data],
     settings: Comparison,
     common: Config,
     gflops: Mapping[tuple[str, float], float],
@@ -176,12 +181,10 @@ def make_trial(
     restart: let a run of another plan be deleted.
     """
     try:
-        steps, _, _ = prepare.plan_run(config, opened)
-        description = run_directory.describe(
-            steps, run_directory.identify(config, opened)
-        )
+        steps, _, _ = plan_run(config, opened)
+        description = describe(steps, identify(config, opened))
         try:
-            run_directory.check(config, description)
+            check(config, description)
         except UserError:
             if not restart:
                 raise
@@ -211,7 +214,7 @@ def folder_of(common: Config, arm: Arm) -> pathlib.Path:
 def _name(path: pathlib.Path) -> str:
     """What a person calls it: a run's own flagfile goes by the run's name."""
     path = path.resolve()
-    if path.name == run_directory.FLAGS:
+    if path.name == files.FLAGS:
         path = path.parent
     return path.name if path.is_dir() else path.stem
 
@@ -224,10 +227,10 @@ def _source(config: Config) -> tuple:
 def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     found = sorted(
         path.parent
-        for path in folder.rglob(run_directory.PLAN)
+        for path in folder.rglob(files.PLAN)
         if path.parent.name != CALIBRATION
     )
-    runs = tuple(path for path in found if run_directory.is_finished(path))
+    runs = tuple(path for path in found if is_finished(path))
     if not runs:
         what = "no run" if not found else "no run that is finished"
         raise UserError(
@@ -241,7 +244,7 @@ def _read_trials(arm: Arm) -> list[Trial]:
     """Those of finished runs; the dearest ones are the whole budget."""
     trials = []
     for directory in arm.runs:
-        path = directory / run_directory.PLAN
+        path = directory / files.PLAN
         description = read_json(path)
         try:
             seed = int(description["identity"]["seed"])

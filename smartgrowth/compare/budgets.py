@@ -8,7 +8,7 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, prepare, run_directory
+from smartgrowth import UserError
 from smartgrowth.compare.arms import (
     CALIBRATION,
     Arm,
@@ -18,7 +18,9 @@ from smartgrowth.compare.arms import (
     trial_config,
 )
 from smartgrowth.config import Comparison, Config
-from smartgrowth.run_reader import read_json
+from smartgrowth.experiment import plan_run
+from smartgrowth.runs import files
+from smartgrowth.runs.reader import read_json
 
 CALIBRATION_STEPS = 50  # of every stage, the first of which is not timed
 
@@ -66,8 +68,8 @@ def measure_speeds(
     speeds = {}
     configs = {arm.name: arm.config for arm in arms}
     for trial in calibrations:
-        times = read_json(trial.directory / run_directory.METRICS)
-        whole, _, _ = prepare.plan_run(configs[trial.arm], opened[trial.arm])
+        times = read_json(trial.directory / files.METRICS)
+        whole, _, _ = plan_run(configs[trial.arm], opened[trial.arm])
         seconds = 0.0
         for stage, measured, spent, first in zip(
             whole.stages,
@@ -128,7 +130,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
     """What the baseline spends on a share of its budget, in each currency."""
     if arm.config:
         if total is None:
-            total = prepare.plan_run(arm.config, opened[arm.name])[0].gflops()
+            total = plan_run(arm.config, opened[arm.name])[0].gflops()
         spent = {
             "gflops": share * total,
             "images": _images(arm, opened, share * total),
@@ -136,7 +138,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
         if speeds:
             spent["seconds"] = speeds[arm.name].seconds(share * total)
         return spent
-    runs = [read_json(run / run_directory.METRICS) for run in arm.runs]
+    runs = [read_json(run / files.METRICS) for run in arm.runs]
     most = max(run["gflops"] for run in runs)
     runs = [run for run in runs if run["gflops"] > 0.99 * most]
     part = share * (total or most) / most
@@ -154,7 +156,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
 def _images(arm: Arm, opened: Mapping, gflops: float) -> int:
     config = dataclasses.replace(arm.config, budget_gflops=gflops)
     try:
-        whole, _, _ = prepare.plan_run(config, opened[arm.name])
+        whole, _, _ = plan_run(config, opened[arm.name])
     except UserError as error:
         raise UserError(f"{arm.name}: {error}") from None
     return whole.images_seen(whole.steps)
@@ -165,7 +167,7 @@ def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
 
     In proportion; again, since no stage has less than a step.
     """
-    whole, _, _ = prepare.plan_run(arm.config, opened[arm.name])
+    whole, _, _ = plan_run(arm.config, opened[arm.name])
     gflops = whole.gflops() * images / whole.images_seen(whole.steps)
     for _ in range(10):
         seen = _images(arm, opened, gflops)

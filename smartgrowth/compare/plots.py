@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from smartgrowth.compare.figures import Figures
-from smartgrowth.compare.statistics import bootstrap_band
-from smartgrowth.plots import STROKES
-from smartgrowth.wording import show
+from smartgrowth.compare.significance import bootstrap_band
+from smartgrowth.compare.summary import Figures
+from smartgrowth.rendering.figure import STROKES
+from smartgrowth.rendering.text import show
 
 BAND = 0.18  # opacity
 AXES = {

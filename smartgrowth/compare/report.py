@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from html import escape
 
 from smartgrowth import UserError
-from smartgrowth.compare import tables
+from smartgrowth.compare import html_tables
 from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.figures import Figures, compare_costs, write_tables
 from smartgrowth.compare.plots import plots
+from smartgrowth.compare.summary import Figures, compare_costs, write_tables
 from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points
-from smartgrowth.page import document, figure
-from smartgrowth.plots import THEMES, render
+from smartgrowth.rendering.figure import THEMES, render
+from smartgrowth.rendering.html import document, figure
 
 PAGE = "comparison.html"
 
@@ -34,13 +34,13 @@ def write_report(
         cards=_cards(figures),
         sentences=_sentences(figures),
         failed=_failed(failed),
-        verdicts=tables.verdict_table(figures),
+        verdicts=html_tables.verdict_table(figures),
         plots=drawn,
-        ends=tables.end_table(figures),
+        ends=html_tables.end_table(figures),
         target=_target(figures),
-        to_target=tables.target_table(figures),
+        to_target=html_tables.target_table(figures),
         budgets=_budgets(figures),
-        arms=tables.arm_table(figures),
+        arms=html_tables.arm_table(figures),
         method=_method(figures),
     )
     files[PAGE] = document(
@@ -78,7 +78,9 @@ def _state(figures: Figures) -> str:
 def _cards(figures: Figures) -> str:
     cards = []
     for arm in figures.arms:
-        accuracy = tables.mean(figures.of(arm)["accuracy"], tables.percent)
+        accuracy = html_tables.mean(
+            figures.of(arm)["accuracy"], html_tables.percent
+        )
         verdict = figures.verdicts.get(arm)
         if verdict:
             kind = {HELPS: "good", HURTS: "bad"}.get(verdict.word, "")
@@ -122,7 +124,8 @@ def _budgets(figures: Figures) -> str:
     if len(figures.budgets) < 2:
         return ""
     return BUDGETS.substitute(
-        baseline=escape(figures.baseline), table=tables.budget_table(figures)
+        baseline=escape(figures.baseline),
+        table=html_tables.budget_table(figures),
     )
 
 

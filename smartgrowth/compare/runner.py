@@ -21,10 +21,10 @@ try:
 except ImportError:  # not on Windows, where two comparisons are not told apart
     fcntl = None
 
-from smartgrowth import run_directory
 from smartgrowth.compare.arms import Trial
-from smartgrowth.run_reader import read_json
-from smartgrowth.wording import show
+from smartgrowth.rendering.text import show
+from smartgrowth.runs import files
+from smartgrowth.runs.reader import read_json
 
 OUTPUT = "output.txt"  # what the trial's process printed
 # There if the trial shared the machine, so that its seconds mean nothing.
@@ -100,7 +100,7 @@ class Forecast:
 
     def learn(self, trial: Trial, whole_seconds: float | None = None) -> None:
         """whole_seconds: of its process, if that made the whole run."""
-        metrics = read_json(trial.directory / run_directory.METRICS)
+        metrics = read_json(trial.directory / files.METRICS)
         seconds = metrics.get("wall_seconds")
         if seconds is None:
             return
@@ -137,7 +137,7 @@ class _Job:
     def __init__(self, trial: Trial, jobs: int, command):
         self.trial, self.jobs, self.command = trial, jobs, command
         self.process, self.told, self.number = None, False, 0
-        self.fresh = not (trial.directory / run_directory.PLAN).exists()
+        self.fresh = not (trial.directory / files.PLAN).exists()
         self.began = time.monotonic()
 
     @property
@@ -239,7 +239,7 @@ class _Status:
 
 
 def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:
-    metrics = read_json(job.trial.directory / run_directory.METRICS)
+    metrics = read_json(job.trial.directory / files.METRICS)
     text = (
         f"run {job.number} of {total}, {job.trial.name}: accuracy "
         f"{show('accuracy', metrics.get('val_accuracy'))}"

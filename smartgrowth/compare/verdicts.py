@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from smartgrowth.compare.statistics import (
+from smartgrowth.compare.significance import (
     EQUAL,
     LEVEL,
     Paired,

@@ -7,11 +7,11 @@ exactly the batches that an uninterrupted one would have shown there.
 import numpy as np
 import tensorflow as tf
 
-from smartgrowth.data import augment
+from smartgrowth.data.augment import policy
 from smartgrowth.data.store import Data, Split
 from smartgrowth.plan import Stage
 
-NO_AUGMENTATION = augment.Augmentation()
+NO_AUGMENTATION = policy.Augmentation()
 
 
 def make_dataset(
@@ -23,7 +23,7 @@ def make_dataset(
     first_step: int,
     last_step: int,
     seed: int,
-    augmentation: augment.Augmentation = NO_AUGMENTATION,
+    augmentation: policy.Augmentation = NO_AUGMENTATION,
     label_smoothing: float = 0.0,
     hard: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -73,7 +73,7 @@ def make_dataset(
         def make_batch(step):
             index = draw(step)
             shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), size)
-            return augment.augment(
+            return policy.augment(
                 shown,
                 tf.gather(targets, tf.gather(labels, index)),
                 augmentation,

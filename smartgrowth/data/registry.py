@@ -9,14 +9,14 @@ import pathlib
 from collections.abc import Callable
 
 from smartgrowth import UserError
-from smartgrowth.data import folder, tiny_imagenet_files
+from smartgrowth.data.sources import folder, tiny_imagenet_files
 from smartgrowth.data.store import Source
 
 CacheDir = str | pathlib.Path
 
 
 def _load_glyphs(data_dir: str | None, cache_dir: CacheDir) -> Source:
-    from smartgrowth.data import glyphs
+    from smartgrowth.data.sources import glyphs
 
     # A constant: a training seed must not change what is trained on.
     return glyphs.make_source(seed=0)
@@ -28,16 +28,16 @@ def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
     fingerprint = tiny_imagenet_files.fingerprint(data_dir)
 
     def prepare(files):
-        from smartgrowth import devices
-        from smartgrowth.data import tiny_imagenet
+        from smartgrowth.data.sources import tiny_imagenet
+        from smartgrowth.runtime import devices
 
         devices.leave_accelerators()
         return tiny_imagenet.prepare(files, fingerprint, cache_dir)
 
     def examples():
-        from smartgrowth.data import tfds_source
+        from smartgrowth.data.sources import tfds
 
-        return tfds_source.stream(prepare(files), "tiny_imagenet", id_key="id")
+        return tfds.stream(prepare(files), "tiny_imagenet", id_key="id")
 
     if data_dir is None:
         files = None
@@ -75,11 +75,11 @@ def _load_imagenette(data_dir: str | None, cache_dir: CacheDir) -> Source:
 
 
 def _load_tfds(name, tfds_name, data_dir, cache_dir, **options) -> Source:
-    from smartgrowth import devices
-    from smartgrowth.data import tfds_source
+    from smartgrowth.data.sources import tfds
+    from smartgrowth.runtime import devices
 
     devices.leave_accelerators()
-    return tfds_source.load_tfds(
+    return tfds.load_tfds(
         tfds_name,
         name,
         fingerprint(name, data_dir),

@@ -5,12 +5,12 @@ from html import escape
 
 import numpy as np
 
-from smartgrowth import curriculum
+from smartgrowth.curriculum import orders
 from smartgrowth.data.store import Data
 from smartgrowth.explore import drawing
 from smartgrowth.explore.sections import plot
 from smartgrowth.plan import Plan
-from smartgrowth.wording import short_name
+from smartgrowth.rendering.text import short_name
 
 LEAVES = 150  # of the tree; of more classes, the first to enter
 NAMES = 200  # listed a stage
@@ -48,7 +48,7 @@ def section(
     name: of the order, as --class_order says it.
     """
     chosen = order[:LEAVES]
-    means = curriculum.centroids(features, data.train.labels)[chosen]
+    means = orders.centroids(features, data.train.labels)[chosen]
     words = stage_names(stages)
     labels = [
         f"{short_name(data.class_names[label])} ({words[label]})"

@@ -5,15 +5,16 @@ from html import escape
 
 import numpy as np
 
-from smartgrowth import prepare, quiet
 from smartgrowth.config import Config
+from smartgrowth.curriculum.choose import hard_images
 from smartgrowth.data.store import TRAIN, VALIDATION, Data, Split
-from smartgrowth.explore import colours, drawing, duplicates
-from smartgrowth.page import figure, gallery, table
-from smartgrowth.pictures import data_uri
+from smartgrowth.explore import colors, drawing, duplicates
 from smartgrowth.plan import Plan
-from smartgrowth.plots import THEMES, render
-from smartgrowth.wording import short_name
+from smartgrowth.rendering.contact_sheet import data_uri
+from smartgrowth.rendering.figure import THEMES, render
+from smartgrowth.rendering.html import figure, gallery, table
+from smartgrowth.rendering.text import short_name
+from smartgrowth.runtime import backend
 
 PICTURE = 64  # pixels a side, at most
 SAMPLES = 200  # pictures in the grid of samples
@@ -129,17 +130,17 @@ def sizes(split: Split, needed: int) -> str:
 
 def colour(data: Data, size: int, seed: int) -> str:
     """Channels, brightness, and images without colour."""
-    images = colours.sample(data.train, size, seed)
+    images = colors.sample(data.train, size, seed)
     note = f"{len(images):,} training images at {size} px"
     drawn = plot(
         "Values of the channels",
-        lambda figure: drawing.draw_channels(figure, colours.histogram(images)),
+        lambda figure: drawing.draw_channels(figure, colors.histogram(images)),
         note,
     )
     drawn += plot(
         "Brightness of an image",
         lambda figure: drawing.draw_brightness(
-            figure, colours.brightness(images)
+            figure, colors.brightness(images)
         ),
         note,
     )
@@ -150,7 +151,7 @@ def colour(data: Data, size: int, seed: int) -> str:
         )
     ]
     head = ("Channel, 0 to 255", "Mean", "Deviation")
-    gray = colours.grayscale(data.train, size)
+    gray = colors.grayscale(data.train, size)
     return (
         f'<h2>Colour</h2>\n<div class="plots">{drawn}</div>\n'
         f"<div>{table(head, rows)}</div>\n<p>{_gray_text(data, gray)}</p>"
@@ -235,16 +236,16 @@ def augmentation(
 
     classes, samples: the run's orders.
     """
-    quiet.import_backend()
-    from smartgrowth import sheets
-    from smartgrowth.batches import Batches
-    from smartgrowth.data.augment import VARIANTS
+    backend.import_backend()
+    from smartgrowth.data.augment.policy import VARIANTS
+    from smartgrowth.training import preview
+    from smartgrowth.training.batches import Batches
 
     size = plan.stages[-1].image_size
-    alone = sheets.variants(data, size, tuple(VARIANTS))
-    hard = prepare.hard_images(config, data)
+    alone = preview.variants(data, size, tuple(VARIANTS))
+    hard = hard_images(config, data)
     batches = Batches(config, data, classes, samples, hard)
-    together = sheets.batches(batches, plan)
+    together = preview.batches(batches, plan)
     body = ""
     for title, shown in (
         ("Each variant, from a third of its strength to the whole", alone),

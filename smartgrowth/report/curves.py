@@ -7,10 +7,10 @@ page forbids scripts.
 import math
 from html import escape
 
-from smartgrowth.plots import ACCURACIES, LOSSES, RATES
-from smartgrowth.report import chart
-from smartgrowth.run_reader import Run
-from smartgrowth.wording import describe_stage, show
+from smartgrowth.rendering import svg_chart
+from smartgrowth.rendering.text import describe_stage, show
+from smartgrowth.report.plots import ACCURACIES, LOSSES, RATES
+from smartgrowth.runs.reader import Run
 
 # name -> (of the choice, of the axis)
 AXES = {
@@ -84,7 +84,7 @@ def _figure(title: str, charts: dict[str, str]) -> str:
 def _loss(run, axis):
     lines, said = _lines(run, run.log, LOSSES, axis)
     x = _x_axis(run, axis)
-    return chart.draw(
+    return svg_chart.draw(
         lines,
         x,
         _loss_axis(lines),
@@ -98,9 +98,11 @@ def _accuracy(run, axis):
     known = [v for line in lines for v in line.y if math.isfinite(v)]
     top = max(known, default=1)
     x = _x_axis(run, axis)
-    y = chart.linear(0, max(top, 0.01), "accuracy", lambda v: f"{100 * v:.3g}%")
+    y = svg_chart.linear(
+        0, max(top, 0.01), "accuracy", lambda v: f"{100 * v:.3g}%"
+    )
     alt = f"Accuracy against {x.label}: {said}."
-    return chart.draw(lines, x, y, alt, find_bands(run, axis))
+    return svg_chart.draw(lines, x, y, alt, find_bands(run, axis))
 
 
 def _rates(run, axis):
@@ -111,9 +113,9 @@ def _rates(run, axis):
         lines, said = _lines(run, table, {name: label}, axis)
         known = lines[0].y if lines else [1]
         top = max(filter(math.isfinite, known), default=1)
-        y = chart.linear(0, top or 1, label, lambda v: f"{v:g}", count=4)
+        y = svg_chart.linear(0, top or 1, label, lambda v: f"{v:g}", count=4)
         alt = f"{label.capitalize()} against {x.label}: {said}."
-        drawn += f"<p>{label}</p>\n" + chart.draw(
+        drawn += f"<p>{label}</p>\n" + svg_chart.draw(
             lines, x, y, alt, find_bands(run, axis), height=190
         )
     return drawn
@@ -137,9 +139,9 @@ def _by_size(run):
         table = pd.concat(parts, ignore_index=True)
         lines, said = _lines(run, table, LOSSES, x=table["place"])
     label = "image size of the stage, px; evaluations in their order"
-    x = chart.Axis(0, max(len(ticks), 1), ticks, label)
+    x = svg_chart.Axis(0, max(len(ticks), 1), ticks, label)
     alt = f"Loss against image size: {said}."
-    return chart.draw(lines, x, _loss_axis(lines), alt, bands)
+    return svg_chart.draw(lines, x, _loss_axis(lines), alt, bands)
 
 
 def _lines(run, table, curves, axis="step", x=None):
@@ -157,7 +159,9 @@ def _lines(run, table, curves, axis="step", x=None):
             f"{label}: {show(name, value)} at step {step:,.0f}"
             for value, step in zip(values, table["step"], strict=True)
         ]
-        lines.append(chart.Line(label, list(at), values.tolist(), place, tips))
+        lines.append(
+            svg_chart.Line(label, list(at), values.tolist(), place, tips)
+        )
         first, last = (show(name, known.iloc[end]) for end in (0, -1))
         said.append(f"{label} from {first} to {last}")
     return lines, "; ".join(said) or "no evaluation yet"
@@ -169,7 +173,7 @@ def _x_axis(run, axis):
     if not math.isfinite(end):  # seconds that have not passed
         end = run.log["train_seconds"].max() if len(run.log) else 1
     end = float(end) if math.isfinite(end) and end > 0 else 1.0
-    return chart.linear(0, end, label, lambda v: f"{v:,.10g}")
+    return svg_chart.linear(0, end, label, lambda v: f"{v:,.10g}")
 
 
 def find_bands(run: Run, axis: str) -> list[tuple[float, float, str]]:
@@ -193,8 +197,8 @@ def _loss_axis(lines):
     values = [v for line in lines for v in line.y if math.isfinite(v)]
     low, high = min(values, default=0), max(values, default=1)
     if 0 < 20 * low < high:
-        return chart.logarithmic(low, high, "loss")
-    return chart.linear(min(low, 0), high or 1, "loss", lambda v: f"{v:g}")
+        return svg_chart.logarithmic(low, high, "loss")
+    return svg_chart.linear(min(low, 0), high or 1, "loss", lambda v: f"{v:g}")
 
 
 STYLE = """.axes { border: 0; margin: 0; padding: 0; min-width: 0; }

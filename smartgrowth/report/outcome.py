@@ -8,10 +8,10 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from smartgrowth import calibration, confusion
-from smartgrowth.run_directory import CLASSES
-from smartgrowth.run_reader import Run, read_lines, read_predictions
-from smartgrowth.wording import short_name
+from smartgrowth.metrics import calibration, confusion
+from smartgrowth.rendering.text import short_name
+from smartgrowth.runs.files import CLASSES
+from smartgrowth.runs.reader import Run, read_lines, read_predictions
 
 if TYPE_CHECKING:  # imported when there is something to draw
     import numpy as np

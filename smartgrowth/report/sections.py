@@ -4,10 +4,12 @@ import itertools
 import math
 from html import escape
 
-from smartgrowth import confusion, pictures, run_directory
-from smartgrowth.page import gallery, table
-from smartgrowth.run_reader import Run, malformed, read_json, read_records
-from smartgrowth.wording import name_of, shares, short_name, show
+from smartgrowth.metrics import confusion
+from smartgrowth.rendering import contact_sheet
+from smartgrowth.rendering.html import gallery, table
+from smartgrowth.rendering.text import name_of, shares, short_name, show
+from smartgrowth.runs import files
+from smartgrowth.runs.reader import Run, malformed, read_json, read_records
 
 CONFUSIONS = 10
 BARS = 60  # classes; of more, half as many are shown
@@ -156,7 +158,7 @@ def class_table(outcome) -> str:
 def hardest(run: Run) -> str:
     """Pictures of what was got wrong most surely, a part for each split."""
     parts = ""
-    for split, (listed, sheet) in reversed(run_directory.HARD.items()):
+    for split, (listed, sheet) in reversed(files.HARD.items()):
         path = run.directory / listed
         rows = read_records(path, HARD_COLUMNS)
         if not path.is_file():
@@ -181,12 +183,12 @@ def _pictures(path, rows):
     if not path.is_file():
         return []
     try:
-        images = pictures.cut(path.read_bytes())
+        images = contact_sheet.cut(path.read_bytes())
         found = []
         for image, row in zip(images, rows, strict=False):
             name, taken = short_name(row["class"]), short_name(row["taken_for"])
             words = f"{name}: taken for {taken}, {float(row['confidence']):.0%}"
-            uri = pictures.data_uri(image, PICTURE)
+            uri = contact_sheet.data_uri(image, PICTURE)
             found.append(([(uri, f"{words}. {row['image']}")], words))
     except (OSError, ValueError) as error:
         raise malformed(path, error) from error
@@ -195,7 +197,7 @@ def _pictures(path, rows):
 
 def test_time(run: Run) -> str:
     """What evaluation.json says of test-time augmentation."""
-    path = run.directory / run_directory.EVALUATION
+    path = run.directory / files.EVALUATION
     found = read_json(path)
     if not found:
         return ""
@@ -231,7 +233,7 @@ def test_time(run: Run) -> str:
 
 def audit(run: Run) -> str:
     """The findings of audit.json as a table."""
-    path = run.directory / run_directory.AUDIT
+    path = run.directory / files.AUDIT
     found = read_json(path)
     if not found:
         return ""
@@ -251,11 +253,11 @@ def audit(run: Run) -> str:
 
 def augmentation(run: Run) -> str:
     """The sheet of augmented images, where the run has one."""
-    path = run.directory / run_directory.AUGMENTATION
+    path = run.directory / files.AUGMENTATION
     if not path.is_file():
         return ""
     try:
-        uri = pictures.file_uri(path.read_bytes(), SHEET)
+        uri = contact_sheet.file_uri(path.read_bytes(), SHEET)
     except (OSError, ValueError) as error:
         raise malformed(path, error) from error
     names = escape(run.flags.get("augment", "augmentation"))

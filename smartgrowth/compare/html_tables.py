@@ -1,0 +1,197 @@
+"""The tables of comparison.html, as HTML."""
+
+import math
+
+import numpy as np
+
+from smartgrowth.compare.arms import OWN
+from smartgrowth.compare.summary import Figures
+from smartgrowth.compare.verdicts import p_value, points
+from smartgrowth.rendering.html import table
+from smartgrowth.rendering.text import show
+from smartgrowth.report.sections import growth
+
+# Flags that the growth tells already; the steps are a column of their own.
+GROWN = {"grow_samples", "grow_classes", "grow_size", "grow_augment"}
+TOLD = {*OWN, "stage_steps", "stage_epochs"}
+# Flags that change no result.
+PLACES = {"cache_dir", "data_dir", "checkpoint_minutes", "enforce_rules"}
+
+
+def verdict_table(figures: Figures) -> str:
+    """Each verdict beside the figures that it rests on."""
+    head = (
+        "Arm",
+        "Seeds",
+        "Accuracy",
+        "Difference, points",
+        "its deviation",
+        "95% interval",
+        "p",
+        "p corrected",
+        "Would be seen",
+        "Verdict",
+    )
+    rows = []
+    for arm in figures.arms:
+        part = figures.of(arm)
+        row = [arm, str(len(part)), mean(part["accuracy"], percent)]
+        if verdict := figures.verdicts.get(arm):
+            pair = verdict.paired
+            interval = f"{points(pair.low)} to {points(pair.high)}"
+            row += [
+                points(pair.mean),
+                number(100 * pair.deviation, "{:.2f}"),
+                "–" if math.isnan(pair.low) else interval,
+                p_value(pair.p),
+                p_value(verdict.p),
+                number(100 * verdict.visible, "{:.2f}"),
+                verdict.word,
+            ]
+        elif arm == figures.baseline:
+            row += ["–"] * 6 + ["the baseline"]
+        else:
+            row += ["–"] * 6 + ["no run finished"]
+        rows.append(row)
+    return table(head, rows)
+
+
+def end_table(figures: Figures) -> str:
+    """What the arms end with, and what they cost."""
+    head = [
+        "Arm",
+        "Accuracy",
+        "Loss",
+        "Accuracy on training images",
+        "Gap, points",
+        "Gap of the losses",
+        "Images shown",
+        "GFLOPs",
+    ]
+    if not figures.untimed:
+        head += ["Training time", "Time against the baseline's"]
+    usual = figures.of(figures.baseline)["seconds"].mean()
+    rows = []
+    for arm in figures.arms:
+        part = figures.of(arm)
+        row = [
+            arm,
+            mean(part["accuracy"], percent),
+            mean(part["loss"], "{:.3f}".format),
+            mean(part["clean_train_accuracy"], percent),
+            mean(100 * part["accuracy_gap"], "{:.1f}".format),
+            mean(part["loss_gap"], "{:.3f}".format),
+            number(part["images_seen"].mean(), "{:,.0f}"),
+            number(part["gflops"].mean(), "{:,.0f}"),
+        ]
+        if not figures.untimed:
+            row += [
+                mean(part["seconds"], lambda value: show("seconds", value)),
+                number(part["seconds"].mean() / usual, "{:.2f} x"),
+            ]
+        rows.append(row)
+    return table(head, rows)
+
+
+def target_table(figures: Figures) -> str:
+    """Cost, and time where it was measured, until the target is reached."""
+    columns = {
+        "gflops_to_target": ("GFLOPs", "{:,.0f}".format),
+        "gflops_to_target_at_size": (
+            "GFLOPs, at the size of the moment",
+            "{:,.0f}".format,
+        ),
+    }
+    if not figures.untimed:
+        columns |= {
+            "seconds_to_target": (
+                "Training time",
+                lambda value: show("seconds", value),
+            ),
+            "seconds_to_target_at_size": (
+                "Training time, at the size of the moment",
+                lambda value: show("seconds", value),
+            ),
+        }
+    rows = []
+    for arm in figures.arms:
+        part = figures.of(arm)
+        row = [arm]
+        for column, (_, text) in columns.items():
+            reached = part[column].notna().sum()
+            cell = mean(part[column], text)
+            if not reached:
+                cell = "not reached"
+            elif reached < len(part):
+                cell += f", in {reached} of {len(part)} seeds"
+            row.append(cell)
+        rows.append(row)
+    heads = [head for head, _ in columns.values()]
+    return table(["Arm", *heads], rows)
+
+
+def budget_table(figures: Figures) -> str:
+    """The accuracy that each budget buys, and times less cost."""
+    shares = figures.budgets
+    rows = []
+    for arm in figures.arms:
+        part = figures.table[figures.table["arm"] == arm]
+        row = [arm]
+        for share in shares:
+            row.append(mean(part[part["budget"] == share]["accuracy"], percent))
+        saving = "1, the baseline"
+        if arm in figures.savings:
+            ratio, kind = figures.savings[arm]
+            saving = {
+                "=": f"{ratio:.2f}",
+                "at least": f"at least {ratio:.2f}",
+                "less than": f"not reached, less than {ratio:.2f}",
+            }[kind]
+        rows.append([*row, saving])
+    head = ["Arm", *(f"{share:.0%} of the budget" for share in shares)]
+    head.append("Times less cost")
+    return table(head, rows)
+
+
+def arm_table(figures: Figures) -> str:
+    """What grows in each arm, and in what else it differs."""
+    first = {}
+    for (arm, budget, _), run in figures.runs.items():
+        if budget == figures.budgets[-1]:
+            first.setdefault(arm, run)
+    usual = first[figures.baseline].flags
+    rows = []
+    for arm, run in first.items():
+        grows, plain, _ = growth(run).partition(": a plain")
+        told = TOLD | PLACES | (set() if plain else GROWN)
+        names = sorted((usual.keys() | run.flags.keys()) - told)
+        changed = [
+            f"--{name}={run.flags.get(name, '')}"
+            for name in names
+            if run.flags.get(name) != usual.get(name)
+        ]
+        steps = " + ".join(f"{stage['steps']:,}" for stage in run.stages)
+        rows.append([arm, grows, steps, " ".join(changed) or "–"])
+    head = ("Arm", "What grows", "Steps", "Other flags than the baseline's")
+    return table(head, rows)
+
+
+def mean(values, text) -> str:
+    """As "72.1% ± 0.4%": mean and standard deviation of what is known."""
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return "–"
+    if values.size == 1:
+        return text(values[0])
+    return f"{text(values.mean())} ± {text(values.std(ddof=1))}"
+
+
+def number(value: float, text: str) -> str:
+    """The value in a format; a dash if it is not known."""
+    return "–" if math.isnan(value) else text.format(value)
+
+
+def percent(value: float) -> str:
+    """A share as a percentage."""
+    return f"{value:.1%}"

@@ -1,0 +1,127 @@
+"""Arms at equal cost over seeds: train what is missing, then say what it shows.
+
+No TensorFlow here: every run is a process of its own, in its own run directory,
+so a crash loses one run's last minutes and the same command goes on.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+from smartgrowth import UserError
+from smartgrowth.compare import arms, budgets, report, runner, summary
+from smartgrowth.compare.arms import Trial
+from smartgrowth.config import Comparison, Config
+from smartgrowth.rendering.text import show
+from smartgrowth.runs import files
+
+WORKDIR = "runs/comparison"  # unless --workdir is given
+
+
+def compare(
+    common: Config,
+    settings: Comparison,
+    given: Sequence[str],
+    command: Callable[[Trial], list[str]] = runner.train_command,
+) -> pathlib.Path:
+    """Trains what is missing, and writes the page, its tables and plots.
+
+    Args:
+      common: `workdir` holds the comparison; `seed` is the first seed.
+      given: the lines of the flags that hold for every arm.
+      command: trains a trial, as a process.
+
+    Returns:
+      The path of comparison.html.
+
+    Raises:
+      UserError: the arms cannot be compared, or runs failed; the page is
+        there if any of the baseline's did not.
+    """
+    if not any(line.startswith("--workdir=") for line in given):
+        common = dataclasses.replace(common, workdir=WORKDIR)
+    directory = pathlib.Path(common.workdir).expanduser()
+    if (directory / files.PLAN).exists():
+        raise UserError(
+            f"--workdir={common.workdir} is a single run's; name another "
+            "folder for the comparison, which will hold all its runs"
+        )
+    compared = arms.read_arms(settings.arms, given)
+    opened = arms.open_stores(compared)
+    speeds = {}
+    if settings.equal == "seconds":
+        speeds = _measure(compared, opened, common, command)
+    trials = arms.plan_trials(
+        compared,
+        opened,
+        settings,
+        common,
+        budgets.equal_budgets(
+            compared, opened, settings, common.budget_gflops, speeds
+        ),
+    )
+    _make(directory)
+    for trial in trials:
+        if trial.config and trial.config.restart:
+            # Its end is another plan's; the rest goes when it begins.
+            (trial.directory / files.METRICS).unlink(missing_ok=True)
+    finished = [trial for trial in trials if trial.finished]
+    forecast = runner.Forecast(finished)
+    print(_announce(trials, settings, forecast))
+    failed = runner.train_all(trials, settings.jobs, forecast, command)
+    found = summary.read_figures(trials, settings.target, settings.jobs)
+    equal, costs = summary.compare_costs(found)
+    if not equal:
+        print(f"warning: {costs}")
+    page = report.write_report(directory, found, failed)
+    for verdict in found.verdicts.values():
+        print(verdict.sentence)
+    print(f"comparison: {page}")
+    if failed:
+        names = ", ".join(trial.name for trial in failed)
+        raise UserError(
+            f"{len(failed)} of {len(trials)} runs failed ({names}); the same "
+            "command tries them again"
+        )
+    return page
+
+
+def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
+    """Times every arm, once."""
+    trials = budgets.plan_calibrations(compared, opened, common)
+    missing = [trial for trial in trials if not trial.finished]
+    _make(pathlib.Path(common.workdir).expanduser())
+    if missing:
+        print(f"timing {', '.join(trial.arm for trial in missing)} first")
+    if failed := runner.train_all(trials, 1, runner.Forecast(), command):
+        names = ", ".join(trial.arm for trial in failed)
+        raise UserError(f"could not time {names}; see above")
+    return budgets.measure_speeds(compared, opened, trials)
+
+
+def _announce(trials: Sequence[Trial], settings: Comparison, forecast) -> str:
+    """What the comparison is, what is left of it and how long that takes."""
+    names = list(dict.fromkeys(trial.arm for trial in trials))
+    left = [trial for trial in trials if not trial.finished]
+    text = (
+        f"comparing {', '.join(names)}: {len(trials)} runs, "
+        f"{len(trials) - len(left)} of them finished"
+    )
+    if not left:
+        return text
+    gflops = sum(trial.gflops for trial in left)
+    jobs = f", {settings.jobs} at once" if settings.jobs > 1 else ""
+    return (
+        f"{text}\n{len(left)} left{jobs}: {show('gflops', gflops)}, "
+        f"{forecast.say(left, settings.jobs)}"
+    )
+
+
+def _make(directory: pathlib.Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--workdir={directory}: {error.strerror or error}; name a folder "
+            "that can be written"
+        ) from error

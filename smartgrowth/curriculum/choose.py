@@ -1,0 +1,158 @@
+"""From settings and data to what a run trains on: plan, orders, hard images.
+
+Whatever an order needs (descriptions, lists, an earlier run) is found here.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from smartgrowth import UserError
+from smartgrowth.config import Config
+from smartgrowth.curriculum import descriptors, earlier_run, orders
+from smartgrowth.data.store import Data, find_classes
+from smartgrowth.data.user_csv import read_rows
+from smartgrowth.runs import files
+from smartgrowth.runs.identity import hash_identity
+
+
+def class_order(config: Config, data: Data) -> np.ndarray:
+    """The order that `--class_order` means, int64 (C,).
+
+    Raises:
+      UserError: there are no groups, or a file that cannot be used.
+    """
+    name, names = config.class_order, data.class_names
+    kept = read_orders(config, data)
+    if kept:
+        return kept[0]
+    if name == "random":
+        return orders.random_classes(len(names), config.seed)
+    if name in ("taxonomy", "siblings_first"):
+        return orders.grouped_classes(name, names, data.groups, config.seed)
+    if name.startswith("file:"):
+        return _listed_classes(name.removeprefix("file:"), names)
+    features = descriptors.describe(config, data)
+    centroids = orders.centroids(features, data.train.labels)
+    order = {
+        "far_first": orders.far_first,
+        "near_first": orders.near_first,
+    }[name]
+    return order(centroids)
+
+
+def sample_order(config: Config, data: Data) -> list[np.ndarray]:
+    """The order that `--sample_order` means: for each class its images.
+
+    Raises:
+      UserError: a file or a run that cannot be used.
+    """
+    name, labels, seed = config.sample_order, data.train.labels, config.seed
+    kept = read_orders(config, data)
+    if kept:
+        return kept[1]
+    kind, _, rest = name.partition(":")
+    if kind == "hardest":
+        losses = earlier_run.read_losses("--sample_order", rest, data)
+        return orders.hardest_images(labels, losses)
+    if kind == "file":
+        listed = _listed_images(rest, data.train.ids)
+        return orders.listed_images(labels, listed, seed)
+    choose = {"iconic": orders.iconic, "medoids": orders.medoids}
+    if name in choose:
+        return orders.representative_images(
+            choose[name], descriptors.describe(config, data), labels, seed
+        )
+    if name == "first":
+        return orders.images_of_classes(labels)
+    return orders.random_images(labels, seed)
+
+
+def write_orders(
+    config: Config, data: Data, classes: np.ndarray, samples: list[np.ndarray]
+) -> None:
+    """Keeps orders by likeness in `--workdir`, for a run that goes on.
+
+    On another machine the descriptions, made anew, may differ in a last digit.
+    """
+    if config.needs_descriptor:
+        files.write_npz(
+            _orders_path(config),
+            key=hash_identity(config, data),
+            classes=classes,
+            samples=np.concatenate(samples),
+        )
+
+
+def read_orders(
+    config: Config, data: Data
+) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """What `write_orders` kept for these very settings and data, if any."""
+    if not config.needs_descriptor:
+        return None
+    try:
+        kept = files.read_npz(_orders_path(config))
+    except OSError:
+        return None
+    if str(kept["key"]) != hash_identity(config, data):
+        return None
+    ends = np.cumsum(data.class_counts)[:-1]
+    return kept["classes"], np.split(kept["samples"], ends)
+
+
+def _orders_path(config: Config) -> pathlib.Path:
+    return pathlib.Path(config.workdir).expanduser() / files.ORDERS
+
+
+def hard_images(config: Config, data: Data) -> np.ndarray:
+    """The training images that `--replay_hard` means, int64 (K,); none if off.
+
+    Raises:
+      UserError: a run that cannot be used.
+    """
+    if not config.replay:
+        return np.zeros(0, np.int64)
+    return earlier_run.read_wrong("--replay_hard", config.replay[0], data)
+
+
+def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
+    order = []
+    flag = f"--class_order=file:{path}"
+    for _, (wanted,) in read_rows(flag, path, ["class"]):
+        found = find_classes(wanted, names)
+        if len(found) != 1:
+            what = "means several classes" if found else "is no class"
+            raise UserError(
+                f"{flag}: {wanted!r} {what} of this "
+                f"dataset; its classes are {_some(names)}"
+            )
+        order += found
+    left_out = [names[i] for i in sorted({*range(len(names))} - {*order})]
+    if left_out or len(order) > len(names):
+        what = f"{_some(left_out)} left out" if left_out else "a class twice"
+        raise UserError(f"{flag}: {what}; name every class once")
+    return np.array(order, np.int64)
+
+
+def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
+    place = {id: index for index, id in enumerate(ids)}
+    flag = f"--sample_order=file:{path}"
+    rows = read_rows(flag, path, ["image"])
+    wanted = dict.fromkeys(id for _, (id,) in rows)
+    listed = [place[id] for id in wanted if id in place]
+    if not listed:
+        raise UserError(
+            f"{flag}: none of its {len(wanted):,} images "
+            f"is among the training images, such as {ids[0]!r}"
+        )
+    if len(listed) < len(wanted):
+        print(
+            f"{flag}: {len(wanted) - len(listed):,} of its "
+            f"{len(wanted):,} images are not among the training images"
+        )
+    return np.array(listed, np.int64)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,47 @@
+"""What augmentation looks like, as arrays: for pages, and for a person's eyes.
+
+Nothing here trains or draws a figure.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from smartgrowth.data.augment import policy
+
+STRENGTHS = (1 / 3, 2 / 3, 1.0)
+DRAWS = 32
+
+
+def variant_sheet(
+    image: np.ndarray,
+    names: Sequence[str] = tuple(policy.VARIANTS),
+    strengths: Sequence[float] = STRENGTHS,
+    seed: int = 0,
+) -> list[tuple[str, list[np.ndarray]]]:
+    """Every variant alone, at a low, a middle and the full strength.
+
+    Of `DRAWS` draws the one that changes the image most, so that what is shown
+    is about the strongest that a network gets to see. A variant that is
+    applied to a share of the images is applied to all.
+
+    Args:
+      image: uint8 (size, size, 3).
+
+    Returns:
+      (name, images), an image uint8 (size, size, 3) for each strength.
+    """
+    size, places = len(image), list(policy.VARIANTS)
+    batch = tf.tile(tf.constant(image)[tf.newaxis], (DRAWS, 1, 1, 1))
+    sheet = []
+    for name in names:
+        shown = []
+        for strength in strengths:
+            key = tf.constant([seed, places.index(name)], tf.int64)
+            drawn = policy.VARIANTS[name].draw(key, DRAWS, size, strength)
+            made = policy.apply(batch, {name: drawn}, key).numpy()
+            change = np.abs(made.astype(int) - image).sum(axis=(1, 2, 3))
+            shown.append(made[change.argmax()])
+        sheet.append((name, shown))
+    return sheet

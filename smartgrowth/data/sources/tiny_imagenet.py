@@ -1,0 +1,121 @@
+"""Tiny ImageNet as a TFDS dataset, which TFDS itself does not have.
+
+The builder keeps the JPEG bytes as they are, in order, with their paths.
+`tiny_imagenet_files` knows what the zip looks like.
+"""
+
+import contextlib
+import io
+import pathlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums
+
+from smartgrowth import UserError
+from smartgrowth.data.sources.decode import one_line
+from smartgrowth.data.sources.tfds import download_and_prepare
+from smartgrowth.data.sources.tiny_imagenet_files import (
+    SHA256,
+    SIZE,
+    URL,
+    Files,
+    open_files,
+)
+from smartgrowth.data.store import TRAIN, VALIDATION
+
+
+class TinyImagenet(tfds.core.GeneratorBasedBuilder):
+    """Images of 64 x 64 px in 200 classes, or in the classes of a part.
+
+    Examples hold "id" (the path, "train/n01443537/images/n01443537_0.JPEG"),
+    "image" and "label". Test images have no labels and are left out.
+
+    Args:
+      files: a Tiny ImageNet that is already there; None downloads it.
+      **kwargs: as of every TFDS builder; data sets of other content need
+        another `data_dir`.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos: ClassVar = {
+        URL: checksums.UrlInfo(
+            size=SIZE, checksum=SHA256, filename=pathlib.PurePath(URL).name
+        )
+    }
+
+    def __init__(self, *, files: Files | None = None, **kwargs):
+        self._files = files
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="64 x 64 px images of 200 ImageNet classes.",
+            homepage="http://cs231n.stanford.edu/",
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),
+                    "image": tfds.features.Image(encoding_format="jpeg"),
+                    # The names are the archive's: known once it is open.
+                    "label": tfds.features.ClassLabel(),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        files = self._files or open_files(str(dl_manager.download(URL)))
+        self.info.features["label"].names = list(files.class_names)
+        return {
+            split: self._generate_examples(files, split)
+            for split in (TRAIN, VALIDATION)
+        }
+
+    def _generate_examples(
+        self, files: Files, split: str
+    ) -> Iterator[tuple[int, dict]]:
+        for key, (path, label, jpeg) in enumerate(files.read(split)):
+            yield key, {"id": path, "image": jpeg, "label": label}
+
+
+def prepare(
+    files: Files | None, fingerprint: str, cache_dir: str | pathlib.Path
+) -> TinyImagenet:
+    """Makes the dataset under `cache_dir`, unless it is there already.
+
+    Args:
+      files: as in `TinyImagenet`.
+      fingerprint: of the content; part of the path, so that two archives
+        never share a prepared dataset.
+      cache_dir: a folder that outlives the run.
+
+    Raises:
+      UserError: it cannot be downloaded or written.
+    """
+    data_dir = pathlib.Path(cache_dir, "tfds", fingerprint)
+    builder = TinyImagenet(files=files, data_dir=data_dir)
+    if files is None:
+        download_and_prepare(builder, "tiny_imagenet", cache_dir)
+        return builder
+    try:
+        # TFDS would tell of a download that does not take place; 100 classes
+        # take 2 s (two cores), so there is no progress to show either.
+        tfds.display_progress_bar(False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    try_download_gcs=False
+                )
+            )
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(
+            f"tiny_imagenet cannot be prepared in {data_dir}: "
+            f"{one_line(error)}; free space there or choose another folder"
+        ) from error
+    finally:
+        tfds.display_progress_bar(True)
+    return builder

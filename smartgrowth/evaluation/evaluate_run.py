@@ -1,0 +1,216 @@
+"""--mode=evaluate: everything by which a finished run's network is judged."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from smartgrowth.config import Config
+from smartgrowth.data.augment import policy
+from smartgrowth.data.load import open_images
+from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.evaluation import hard_examples, results, saved_model, tta
+from smartgrowth.evaluation.evaluator import Evaluator
+from smartgrowth.metrics import calibration, confusion
+from smartgrowth.metrics.scores import score
+from smartgrowth.models.network import Network
+from smartgrowth.plan import make_network
+from smartgrowth.report.write import write_report
+from smartgrowth.runs import files
+from smartgrowth.runs.directory import load_config
+
+TOLD = 5  # classes and confusions that are printed
+
+
+def evaluate_run(config: Config) -> dict:
+    """Validates the `final.keras` of `--workdir`; prints and writes figures.
+
+    Writes evaluation.json, and anew predictions.npz, classes.txt, the hard list
+    of the validation images and the report. The data is that of the run;
+    `--cache_dir` and `--data_dir` say where it is on this machine.
+
+    Returns:
+      What evaluation.json holds.
+    """
+    directory, trained = load_config(config.workdir)
+    names = saved_model.read_classes(directory)
+    network = make_network(trained, len(names))
+    variants = tta.make_variants(
+        trained.final_size,
+        network.stride,
+        mirrored=policy.choose(trained).mirrors,
+    )
+    data = open_run_data(config, trained, tta.sizes_of(variants))
+    saved_model.check_classes(directory, data.class_names)
+    evaluator = Evaluator(saved_model.load_model(directory), data)
+    views = {view for views in variants.values() for view in views}
+    passes = tta.run(evaluator, VALIDATION, views)
+    found = summarize(data, network, variants, passes)
+    plain = tta.vote(passes, variants["plain"])
+    hard_examples.write_hardest(
+        directory, data, data.validation, plain, trained.final_size
+    )
+    results.write_predictions(directory, data, plain)
+    files.write_json(directory / files.EVALUATION, found)
+    print(table(found))
+    print(f"all figures: {directory / files.EVALUATION}")
+    print(f"report: {write_report(directory)}")
+    return found
+
+
+def open_run_data(config: Config, trained: Config, sizes) -> Data:
+    """The data of a run, at these sizes.
+
+    config: where it is on this machine. trained: the run's settings.
+    """
+    here = {"cache_dir": config.cache_dir}
+    if config.data_dir:
+        here["data_dir"] = config.data_dir
+    return open_images(dataclasses.replace(trained, **here), sizes)
+
+
+def summarize(
+    data: Data, network: Network, variants: dict, passes: tta.Passes
+) -> dict:
+    """What evaluation.json holds: plain figures first, then each variant.
+
+    The confusion matrix has its rows (classes) and columns (what they were
+    taken for) in the order of `classes`; `clustered_order` puts those beside
+    one another that are confused.
+    """
+    labels, names = data.validation.labels, data.class_names
+    [view] = variants["plain"]
+    plain = passes.probabilities[view]
+    matrix = confusion.confusion_matrix(
+        labels, plain.argmax(axis=1), len(names)
+    )
+    bins = calibration.reliability(plain, labels)
+    return {
+        "images": len(labels),
+        "image_size": view.size,
+        **figures(plain, labels),
+        "variants": {
+            name: figures(tta.vote(passes, views), labels)
+            | gain(tta.vote(passes, views), plain, labels)
+            | cost(views, view, network, passes, len(labels))
+            for name, views in variants.items()
+        },
+        "calibration": {
+            "edges": _numbers(bins.edges),
+            "images": bins.counts.tolist(),
+            "confidence": _numbers(bins.confidence),
+            "accuracy": _numbers(bins.accuracy),
+        },
+        "classes": list(names),
+        "by_class": [
+            {
+                "class": names[row.label],
+                "images": row.images,
+                "accuracy": row.accuracy,
+                "precision": _number(row.precision),
+                "taken_for": row.rival
+                if row.rival is None
+                else names[row.rival],
+                "times": row.mistaken,
+            }
+            for row in confusion.by_class(matrix)
+        ],
+        "confusion_matrix": matrix.tolist(),
+        "clustered_order": confusion.clustered_order(matrix).tolist(),
+    }
+
+
+def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict:
+    """Accuracy, top-5 accuracy, loss and expected calibration error."""
+    scores = score(probabilities, labels)
+    error = calibration.expected_calibration_error(probabilities, labels)
+    return {
+        "accuracy": scores.accuracy,
+        "top5": scores.top5,
+        "loss": _number(scores.loss),
+        "calibration_error": _number(error),
+    }
+
+
+def gain(voted: np.ndarray, plain: np.ndarray, labels: np.ndarray) -> dict:
+    """How much accuracy votes add, and the half width of its 95% interval.
+
+    The normal interval of the mean over images of what changed, which is -1, 0
+    or 1 for each.
+    """
+    right = [each.argmax(axis=1) == labels for each in (voted, plain)]
+    changed = right[0].astype(int) - right[1]
+    return {
+        "gain": float(changed.mean()),
+        "gain_margin": float(1.96 * changed.std() / math.sqrt(len(changed))),
+    }
+
+
+def cost(
+    views: Iterable[tta.View],
+    plain: tta.View,
+    network: Network,
+    passes: tta.Passes,
+    images: int,
+) -> dict:
+    """Forward passes an image, their FLOPs against plain, images a second."""
+    flops = [network.flops_per_image(view.size) for view in views]
+    seconds = sum(passes.seconds[view.size] for view in views)
+    return {
+        "passes": len(flops),
+        "cost": sum(flops) / network.flops_per_image(plain.size),
+        "images_per_second": images / seconds,
+    }
+
+
+def table(found: dict) -> str:
+    """The figures of evaluation.json as text that a terminal shows."""
+    width = max(len("TTA"), *map(len, found["variants"]))
+    lines = [
+        f"{found['images']:,} validation images at {found['image_size']} px: "
+        f"accuracy {found['accuracy']:.2%}, top-5 {found['top5']:.2%}, loss "
+        f"{_show(found['loss'], '.4f')}, calibration error "
+        f"{_show(found['calibration_error'], '.2%')}",
+        "",
+        f"{'TTA':{width}}  passes   cost  images/s  accuracy  gain in points",
+    ]
+    for name, row in found["variants"].items():
+        change = (
+            f"{100 * row['gain']:+6.2f} ± {100 * row['gain_margin']:.2f}"
+            if name != "plain"
+            else ""
+        )
+        lines.append(
+            f"{name:{width}}  {row['passes']:6}  {row['cost']:4.1f}x"
+            f"  {row['images_per_second']:8,.0f}  {row['accuracy']:8.2%}  "
+            f"{change}".rstrip()
+        )
+    worst = [
+        f"{row['class']} {row['accuracy']:.0%}"
+        for row in found["by_class"][:TOLD]
+    ]
+    names = found["classes"]
+    pairs = confusion.worst_pairs(np.array(found["confusion_matrix"]), TOLD)
+    taken = [f"{names[a]} for {names[b]} ({n})" for a, b, n in pairs]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"least accurate: {', '.join(worst)}",
+            f"most often taken: {', '.join(taken) or 'none for another'}",
+        ]
+    )
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
+
+
+def _number(value: float) -> float | None:
+    """JSON has no word for what is not finite."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _show(value: float | None, form: str) -> str:
+    return "not finite" if value is None else format(value, form)

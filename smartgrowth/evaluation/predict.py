@@ -1,0 +1,82 @@
+"""A finished run labels the user's own images."""
+
+import pathlib
+
+import numpy as np
+
+from smartgrowth import UserError
+from smartgrowth.config import Config
+from smartgrowth.data import pipeline
+from smartgrowth.data.sources import decode
+from smartgrowth.data.store import fit_square
+from smartgrowth.evaluation.saved_model import load_model, read_classes
+from smartgrowth.metrics.scores import softmax
+from smartgrowth.runs import files
+from smartgrowth.runs.directory import load_config, load_metrics
+
+BATCH = 64
+TOP = 3
+
+
+def label_images(config: Config) -> pathlib.Path:
+    """Labels `--images` with the `final.keras` of `--workdir`.
+
+    Prints the top 3 of every image and writes all probabilities to labels.csv
+    in the run directory; an image that cannot be read is named and passed over.
+    """
+    directory, trained = load_config(config.workdir)
+    paths = _find_images(config.images)
+    names = read_classes(directory)
+    model = load_model(directory)
+    # As the network was trained: never sharper than its data were.
+    size, metrics = trained.final_size, load_metrics(directory)
+    stored = min(size, metrics.get("native_size") or size)
+    columns = [f"probability of {name}" for name in names]
+    rows = []
+    for start in range(0, len(paths), BATCH):
+        readable, images = [], []
+        for path in paths[start : start + BATCH]:
+            try:
+                image, _ = decode.decode(path)
+            except Exception as error:  # Pillow raises any kind
+                print(f"{path}: passed over, not a readable image ({error})")
+                continue
+            readable.append(path)
+            images.append(fit_square(image, stored))
+        if not readable:
+            continue
+        shown = pipeline.enlarge(np.stack(images), size)
+        logits = model.predict(np.asarray(shown), verbose=0)
+        for path, row in zip(readable, softmax(logits), strict=True):
+            best = np.argsort(-row)[:TOP]
+            shown = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
+            print(f"{path}: {shown}")
+            rows.append(
+                {"image": str(path), "label": names[best[0]]}
+                | dict(zip(columns, row.tolist(), strict=True))
+            )
+    if not rows:
+        raise UserError(f"--images={config.images}: no image could be read")
+    path = directory / files.LABELS
+    files.write_csv(path, ["image", "label", *columns], rows)
+    print(f"{len(rows)} images labelled: {path}")
+    return path
+
+
+def _find_images(images: str | None) -> list[pathlib.Path]:
+    if not images:
+        raise UserError("--mode=predict needs --images=PATH, a file or folder")
+    path = pathlib.Path(images).expanduser()
+    if path.is_file():
+        return [path]
+    found = sorted(
+        entry
+        for entry in path.rglob("*")
+        if entry.suffix.lower() in decode.SUFFIXES
+    )
+    if not found:
+        raise UserError(
+            f"--images={images}: there is no image file "
+            f"({', '.join(decode.SUFFIXES)})"
+        )
+    return found

@@ -1,0 +1,121 @@
+"""What a finished run leaves: its model, predictions and final figures."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+
+from smartgrowth.data.store import TRAIN, VALIDATION, Data
+from smartgrowth.evaluation import hard_examples
+from smartgrowth.evaluation.evaluator import Evaluator
+from smartgrowth.metrics.scores import score, softmax
+from smartgrowth.models import audit
+from smartgrowth.models.network import Network
+from smartgrowth.runs import checkpoint, files
+from smartgrowth.runtime import devices
+
+
+def write_results(
+    directory: pathlib.Path,
+    evaluator: Evaluator,
+    network: Network,
+    row: dict,
+    size: int,
+    mirrored: bool,
+    facts: dict,
+) -> None:
+    """Writes the model, predictions, hard lists, audit.json, metrics.json.
+
+    metrics.json comes last: a run that has it is finished.
+
+    Args:
+      evaluator: of the trained model.
+      network: what the model was built from.
+      row: the last one of the log.
+      size: the final image size, in pixels.
+      mirrored: mirror images mean the same, so they may vote.
+      facts: further entries of metrics.json.
+
+    Raises:
+      OSError: the disk would not take it.
+    """
+    data, labels = evaluator.data, evaluator.data.validation.labels
+    plain = softmax(evaluator.logits(VALIDATION, size))
+    judged = ("val_accuracy", "val_top5", "val_loss")
+    judged += files.RAW_COLUMNS
+    figures = {name: row[name] for name in judged if name in row}
+    if mirrored:
+        other = evaluator.logits(VALIDATION, size, flip=True)
+        both = (plain + softmax(other)) / 2
+        figures["tta_accuracy"] = score(both, labels).accuracy
+    clean = softmax(evaluator.logits(TRAIN, size))
+    shown = clean_part(data)
+    scores = score(clean[shown], data.train.labels[shown])
+    figures["clean_train_accuracy"] = scores.accuracy
+    figures["clean_train_loss"] = scores.loss
+    for split, probabilities in ((TRAIN, clean), (VALIDATION, plain)):
+        hard_examples.write_hardest(
+            directory, data, data.split(split), probabilities, size
+        )
+    write_predictions(directory, data, plain)
+    epochs = row["images_seen"] / len(data.train.labels)
+    findings = audit.audit(evaluator.model, epochs, size, data.train.ids)
+    files.write_json(
+        directory / files.AUDIT,
+        {"findings": [dataclasses.asdict(each) for each in findings]},
+    )
+    write_model(directory, evaluator.model, network, data)
+    files.write_json(
+        directory / files.METRICS,
+        figures
+        | {
+            "image_size": size,
+            "parameters": evaluator.model.count_params(),
+            "images_seen": row["images_seen"],
+            "gflops": row["gflops"],
+            "epochs": epochs,
+            **facts,
+            "versions": facts.get("versions", {}) | devices.versions(),
+        },
+    )
+
+
+def clean_part(data: Data) -> np.ndarray:
+    """Training images to judge without augmentation, for the gap to validation.
+
+    As many as there are for validation, or all; the same ones in every run.
+    """
+    count = len(data.train.labels)
+    chosen = np.random.default_rng(0).permutation(count)
+    return np.sort(chosen[: len(data.validation.labels)])
+
+
+def write_predictions(
+    directory: pathlib.Path, data: Data, probabilities: np.ndarray
+) -> None:
+    """Writes classes.txt and predictions.npz of a run directory.
+
+    probabilities: (images, classes), of the validation images, in their order.
+    """
+    names = "\n".join(data.class_names) + "\n"
+    files.write_text(directory / files.CLASSES, names)
+    files.write_npz(
+        directory / files.PREDICTIONS,
+        labels=data.validation.labels,
+        probabilities=probabilities.astype(np.float32),
+        ids=np.array(data.validation.ids),
+    )
+
+
+def write_model(
+    directory: pathlib.Path, model: keras.Model, network: Network, data: Data
+) -> None:
+    """Writes final.keras: stock layers in float32, which any Keras opens."""
+    stock = network.build(data.mean, data.variance, stock=True)
+    arrays = checkpoint.collect({"model": model.variables})
+    checkpoint.restore({"model": stock.variables}, arrays)
+    path = directory / files.MODEL
+    partial = path.with_name(f"partial_{path.name}")
+    stock.save(partial)
+    partial.replace(path)

@@ -1,0 +1,51 @@
+"""A finished run's network and its classes, read back."""
+
+import pathlib
+import zipfile
+
+import keras
+
+from smartgrowth import UserError
+from smartgrowth.runs import files
+
+
+def load_model(directory: pathlib.Path) -> keras.Model:
+    """The `final.keras` of a run directory."""
+    path = directory / files.MODEL
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_classes(directory: pathlib.Path) -> list[str]:
+    """Of a run directory, in the order of the logits."""
+    path = directory / files.CLASSES
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def check_classes(directory: pathlib.Path, class_names: tuple) -> None:
+    """Raises `UserError` if a run's classes are others than these."""
+    if tuple(read_classes(directory)) != class_names:
+        raise UserError(
+            f"{directory / files.CLASSES} names other classes than the "
+            "dataset has now; give the --data_dir that the run was trained on"
+        )
+
+
+def _unreadable(path, error) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(
+        f"{path} cannot be read ({reason}); delete {files.METRICS} "
+        "beside it and give the training command again, which writes both "
+        "anew from the last checkpoint"
+    )

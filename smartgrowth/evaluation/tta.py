@@ -1,0 +1,136 @@
+"""Test-time augmentation: several views of each image vote.
+
+A view is one forward pass; variants share their views, so that each is passed
+once, whatever number of variants asks for it.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from smartgrowth.data import pipeline
+from smartgrowth.evaluation.evaluator import BATCH, Evaluator
+from smartgrowth.metrics.scores import softmax
+
+# FixRes (Touvron et al., 1906.06423): objects look larger to a network in
+# training than in tests of the same size, so it does best on larger ones:
+# trained at 128 px on 160, at 224 px on 288.
+LARGER, LARGEST = 1.25, 1.5
+SHIFT = 1 / 32  # of the side: 1 px at 32 px
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class View:
+    """What is done to an image before a forward pass.
+
+    size: in pixels. flip: its mirror image. shift: pixels down and to the
+    right, the edge reflected.
+    """
+
+    size: int
+    flip: bool = False
+    shift: int = 0
+
+    def apply(self, images):
+        """Images at `size`, (batch, size, size, 3), as this view shows them."""
+        return pipeline.flip_and_shift(images, self.flip, self.shift)
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """Forward passes over a split.
+
+    probabilities: of each view, float64 (images, classes).
+    seconds: of a pass over the split at each size; compiling left out.
+    """
+
+    probabilities: Mapping[View, np.ndarray]
+    seconds: Mapping[int, float]
+
+
+def make_variants(
+    size: int, stride: int, mirrored: bool
+) -> dict[str, tuple[View, ...]]:
+    """The views of each variant, by name; "plain" is one of them.
+
+    Args:
+      size: that the network was trained for, in pixels.
+      stride: image sizes must be multiples of it.
+      mirrored: mirror images mean the same, so they may vote.
+    """
+    larger = max(_multiple(LARGER * size, stride), size + stride)
+    largest = max(_multiple(LARGEST * size, stride), larger + stride)
+    step = max(round(SHIFT * size), 1)
+    sides = (False, True) if mirrored else (False,)
+    shifted = [
+        View(size, side, shift) for shift in (0, -step, step) for side in sides
+    ]
+    sizes = [View(s, side) for s in (size, larger, largest) for side in sides]
+    variants = {"plain": (View(size),)}
+    if mirrored:
+        variants["flip"] = tuple(View(size, side) for side in sides)
+    variants["flip, shifts" if mirrored else "shifts"] = tuple(shifted)
+    variants[f"{larger} px"] = (View(larger),)
+    if mirrored:
+        both = tuple(View(larger, side) for side in sides)
+        variants[f"{larger} px, flip"] = both
+    name = f"{size}, {larger}, {largest} px"
+    variants[f"{name}, flip" if mirrored else name] = tuple(sizes)
+    return variants
+
+
+def sizes_of(variants: Mapping[str, Iterable[View]]) -> set[int]:
+    """Every image size that some view has, in pixels."""
+    return {view.size for views in variants.values() for view in views}
+
+
+def run(evaluator: Evaluator, split: str, views: Iterable[View]) -> Passes:
+    """Passes all images of a split once for each view, in batches."""
+    part = evaluator.data.split(split)
+    by_size = {}
+    for view in sorted(set(views)):
+        by_size.setdefault(view.size, []).append(view)
+    logits, seconds = {}, {}
+    for size, shown in by_size.items():
+        times = []
+        for view, image, taken in _forward(evaluator, part, size, shown):
+            logits.setdefault(view, []).append(image)
+            times.append(taken)
+        # The first one compiled.
+        times = times[1:] or times
+        batches = math.ceil(len(part.labels) / BATCH)
+        seconds[size] = float(np.mean(times)) * batches
+    count = len(part.labels)
+    return Passes(
+        {
+            view: softmax(np.concatenate(rows)[:count])
+            for view, rows in logits.items()
+        },
+        seconds,
+    )
+
+
+def vote(passes: Passes, views: Iterable[View]) -> np.ndarray:
+    """The mean of the views' probabilities, float64 (images, classes)."""
+    return np.mean([passes.probabilities[view] for view in views], axis=0)
+
+
+def _forward(evaluator, part, size, views):
+    """Yields (view, logits, seconds) of every batch and view of a size."""
+    batches = pipeline.make_validation(evaluator.data, part, size, BATCH)
+    # Made while the network is busy with the batch before.
+    batches = batches.map(
+        lambda images: tuple(view.apply(images) for view in views)
+    ).prefetch(2)
+    for shown in batches.as_numpy_iterator():
+        for view, images in zip(views, shown, strict=True):
+            began = time.perf_counter()
+            logits = evaluator.forward(images)
+            yield view, logits, time.perf_counter() - began
+
+
+def _multiple(size: float, stride: int) -> int:
+    return round(size / stride) * stride

@@ -1,0 +1,52 @@
+"""Loss, accuracy and top-5 accuracy of predicted probabilities."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Mean cross-entropy in nats; shares of the images, 0 to 1."""
+
+    loss: float
+    accuracy: float
+    top5: float
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, float64, over the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def score(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: np.ndarray | None = None,
+) -> Scores:
+    """Figures of (images, classes) probabilities against (images,) labels.
+
+    classes: judge only images of these labels, and only between these. All
+      figures are NaN if there is no such image.
+    """
+    if classes is not None:
+        classes = np.sort(classes)
+        images = np.isin(labels, classes)
+        labels = np.searchsorted(classes, labels[images])
+        probabilities = probabilities[images][:, classes]
+        total = probabilities.sum(axis=1, keepdims=True)
+        probabilities = probabilities / np.maximum(total, 1e-300)
+    if not len(labels):
+        return Scores(math.nan, math.nan, math.nan)
+    of_label = probabilities[np.arange(len(labels)), labels]
+    # Ties count against the network, and so does what is not a number.
+    worse = (probabilities < of_label[:, None]).sum(axis=1)
+    better = probabilities.shape[1] - 1 - worse
+    return Scores(
+        loss=float(-np.log(np.maximum(of_label, 1e-12)).mean()),
+        accuracy=float((better == 0).mean()),
+        top5=float((better < 5).mean()),
+    )

@@ -1,0 +1,128 @@
+"""The networks, by name, and what they cost.
+
+A network is one function, `network(layers, image, num_classes, width, depth)`,
+written against a small vocabulary of layers. Read with `layers.KerasLayers` it
+makes a Keras model; read with `counter.ShapeCounter` it is counted in plain
+arithmetic, so that a plan's cost is known without importing Keras.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from smartgrowth import UserError
+from smartgrowth.models import cnn, lenet5, mlp, reference, resnet
+from smartgrowth.models.flops import ShapeCounter
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network function and the largest factor by which it shrinks an image.
+
+    Image sizes must be multiples of `stride`, or border pixels would be lost.
+    """
+
+    network: Callable
+    stride: int
+
+
+MODELS = {
+    "resnet": Architecture(resnet.resnet, stride=8),
+    "resnet_dense": Architecture(resnet.resnet_dense, stride=8),
+    "resnet34": Architecture(reference.resnet34, stride=32),
+    "resnet50": Architecture(reference.resnet50, stride=32),
+    "resnext50": Architecture(reference.resnext50, stride=32),
+    "cnn": Architecture(cnn.cnn, stride=8),
+    "lenet5": Architecture(lenet5.lenet5, stride=4),
+    "mlp": Architecture(mlp.mlp, stride=1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A named network with its dimensions; makes no layer until it is built.
+
+    name: a key of `MODELS`.
+    num_classes: logits of the head.
+    width: channels of the first stage (of a hidden layer for `mlp`).
+    depth: blocks a stage. The reference networks ignore both.
+    """
+
+    name: str
+    num_classes: int
+    width: int = 32
+    depth: int = 2
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if self.name not in MODELS:
+            raise UserError(
+                f"--model={self.name} is unknown; known: {', '.join(MODELS)}"
+            )
+
+    def flops_per_image(self, size: int) -> int:
+        """Forward FLOPs for one image of `size` pixels a side.
+
+        Counted are convolutions and matrix products, a multiply-add as 2.
+        A training step costs three times that: backward is twice forward.
+        """
+        return self._count(size).flops
+
+    @property
+    def stride(self) -> int:
+        """Image sizes must be multiples of it."""
+        return MODELS[self.name].stride
+
+    def count_parameters(self) -> int:
+        """Trainable parameters."""
+        return self._count(self.stride * 4).parameters
+
+    def check_size(self, size: int) -> None:
+        """Raises `UserError` for an image size that the stride cannot take."""
+        stride = self.stride
+        if size >= stride and size % stride == 0:
+            return
+        below = max(size // stride, 1) * stride
+        above = below if below > size else below + stride
+        near = " or ".join(str(s) for s in sorted({below, above}))
+        raise UserError(
+            f"image size {size} does not suit --model={self.name}, which "
+            f"divides it by {stride}; use a multiple of {stride}, such as "
+            f"{near}"
+        )
+
+    def build(
+        self, mean, variance, dtype="float32", stock=False, synchronized=False
+    ):
+        """Makes the Keras model: raw RGB in 0..255 to float32 logits.
+
+        Args:
+          mean, variance: of the training set's channels, 3 floats each, in
+            units of 0..255.
+          dtype: a dtype policy's name, such as "mixed_bfloat16".
+          stock: only layers that any Keras can load, no fused batch norm.
+          synchronized: batch norm over the batch of all TensorFlow devices.
+
+        Returns:
+          A `keras.Model` of input (batch, height, width, 3), any height and
+          width, and output (batch, num_classes).
+        """
+        from smartgrowth.models.keras_layers import KerasLayers
+
+        layers = KerasLayers(dtype, stock, synchronized)
+        image, x = layers.image_input(mean, variance)
+        return layers.model(image, self._apply(layers, x), self.name)
+
+    def _apply(self, layers, image):
+        return MODELS[self.name].network(
+            layers,
+            image,
+            num_classes=self.num_classes,
+            width=self.width,
+            depth=self.depth,
+            dropout=self.dropout,
+        )
+
+    def _count(self, size: int) -> ShapeCounter:
+        counter = ShapeCounter()
+        self._apply(counter, (size, size, 3))
+        return counter

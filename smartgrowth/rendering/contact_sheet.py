@@ -1,0 +1,163 @@
+"""Pictures of images: contact sheets, and thumbnails for a page.
+
+Pillow alone; plots with axes are in plots.py.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from smartgrowth.rendering.figure import THEMES
+
+GAP = 12  # pixels between the cells of a contact sheet
+FONT_SIZE = 14
+CAPTION_LINES = 3
+CELLS = "smartgrowth cells"  # of a sheet's own text chunks
+
+
+def grid(
+    images: np.ndarray,
+    captions: Sequence[str],
+    columns: int,
+    side: int = 128,
+    theme: str = "light",
+) -> bytes:
+    """A captioned contact sheet as the bytes of a PNG, row after row.
+
+    The file says where its pictures lie, for `cut`.
+
+    Args:
+      images: uint8 (N, height, width, 3), N at least 1.
+      captions: N texts. Each is wrapped to the picture's width and cut after
+        three lines; "\\n" begins a new one.
+      columns: pictures a row.
+      side: pixels of a picture's longer side, enlarged or shrunk to it.
+      theme: a key of `plots.THEMES`.
+    """
+    if len(images) != len(captions) or not len(images):
+        raise ValueError(
+            f"as many `captions` as `images` and one at least; got "
+            f"{len(captions)} and {len(images)}"
+        )
+    paper, ink = THEMES[theme].split()[:2]
+    font = ImageFont.load_default(FONT_SIZE)
+    pictures = [_fit(image, side, enlarge=True) for image in images]
+    texts = [_wrap(caption, font, side) for caption in captions]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    line = FONT_SIZE + 3
+    height = pictures[0].height + 4 + line * max(map(len, texts))
+    sheet = Image.new(
+        "RGB",
+        (GAP + columns * (side + GAP), GAP + rows * (height + GAP)),
+        paper,
+    )
+    draw = ImageDraw.Draw(sheet)
+    for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        left = GAP + index % columns * (side + GAP)
+        top = GAP + index // columns * (height + GAP)
+        sheet.paste(picture, (left, top))
+        for number, words in enumerate(text):
+            place = (left, top + picture.height + 4 + number * line)
+            draw.text(place, words, fill=ink, font=font)
+    places = PngImagePlugin.PngInfo()
+    cells = (len(pictures), columns, side + GAP, height + GAP)
+    places.add_text(CELLS, " ".join(map(str, (*cells, *pictures[0].size))))
+    with io.BytesIO() as file:
+        sheet.save(file, "PNG", pnginfo=places)
+        return file.getvalue()
+
+
+def cut(sheet: bytes) -> list[np.ndarray]:
+    """The pictures of a `grid`, as large as they are in it, uint8.
+
+    None of a picture that is no such sheet. Raises `ValueError` if it is no
+    picture at all.
+    """
+    try:
+        with Image.open(io.BytesIO(sheet)) as picture:
+            cells = picture.info.get(CELLS)
+            pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"no picture: {error}") from error
+    if not cells:
+        return []
+    count, columns, across, down, width, height = map(int, cells.split())
+    found = []
+    for index in range(count):
+        left = GAP + index % columns * across
+        top = GAP + index // columns * down
+        found.append(pixels[top : top + height, left : left + width])
+    return found
+
+
+def data_uri(image: np.ndarray, size: int) -> str:
+    """An image as the source of an `img`, as JPEG or PNG: what is smaller.
+
+    image: uint8 (height, width, 3). size: pixels of the longer side at most.
+    """
+    return _smallest_uri(_fit(image, size, enlarge=False))
+
+
+def file_uri(content: bytes, width: int) -> str:
+    """A picture's file as the source of an `img`, shrunk if it is wider.
+
+    Raises `ValueError` if it is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as file:
+            picture = file.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"no picture: {error}") from error
+    if picture.width > width:
+        height = max(round(picture.height * width / picture.width), 1)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    return _smallest_uri(picture)
+
+
+def _smallest_uri(picture: Image.Image) -> str:
+    kinds = {}
+    for kind, options in (("jpeg", {"quality": 85}), ("png", {})):
+        with io.BytesIO() as file:
+            picture.save(file, kind, optimize=True, **options)
+            kinds[kind] = file.getvalue()
+    kind = min(kinds, key=lambda kind: len(kinds[kind]))
+    return f"data:image/{kind};base64,{base64.b64encode(kinds[kind]).decode()}"
+
+
+def _fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:
+    """The image with a longer side of `size`, or unchanged if smaller."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    scale = size / max(picture.size)
+    if scale > 1 and not enlarge:
+        return picture
+    sides = [max(round(scale * side), 1) for side in picture.size]
+    return picture.resize(sides, Image.Resampling.LANCZOS)
+
+
+def _wrap(caption: str, font, width: int) -> list[str]:
+    """Lines that fit a width in pixels."""
+    lines = []
+    for paragraph in caption.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    cut = len(lines) > CAPTION_LINES
+    lines = lines[:CAPTION_LINES]
+    if cut:
+        lines[-1] += "…"
+    return [_shorten(line, font, width) for line in lines]
+
+
+def _shorten(line: str, font, width: int) -> str:
+    while len(line) > 1 and font.getlength(line) > width:
+        line = f"{line.removesuffix('…')[:-1]}…"
+    return line

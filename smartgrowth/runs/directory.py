@@ -1,0 +1,147 @@
+"""The life of a run directory: checked, claimed, finished, read back."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+from smartgrowth import UserError
+from smartgrowth.command_line import from_flag_lines
+from smartgrowth.config import Config
+from smartgrowth.runs import files
+from smartgrowth.runs.identity import differences
+
+
+def check(config: Config, description: dict) -> pathlib.Path:
+    """The directory that `claim` would make this run's; changes nothing.
+
+    description: of the plan, as `describe` makes it.
+
+    Raises:
+      UserError: it holds a run of another plan; the message shows the
+        difference.
+    """
+    directory = pathlib.Path(config.workdir).expanduser()
+    try:
+        if not config.restart and (directory / files.PLAN).exists():
+            _check_same(directory, description)
+    except OSError as error:
+        raise _unusable(config, error) from error
+    return directory
+
+
+def claim(config: Config, description: dict) -> pathlib.Path:
+    """Makes `--workdir` this run's, or finds that it already is.
+
+    To be called once nothing is left that could be wrong with the settings:
+    it deletes what --restart says, and binds the directory to the plan.
+
+    Raises:
+      UserError: as `check`, or the directory cannot be written.
+    """
+    directory = check(config, description)
+    try:
+        if config.restart and (directory / files.PLAN).exists():
+            _clear(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        if not (directory / files.PLAN).exists():
+            files.write_json(directory / files.PLAN, description)
+        # --restart is done; repeated, it would delete what it began.
+        lines = dataclasses.replace(config, restart=False).flag_lines()
+        files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise _unusable(config, error) from error
+    return directory
+
+
+def is_finished(directory: pathlib.Path) -> bool:
+    """Whether the run has its final figures, which are written last."""
+    return (directory / files.METRICS).exists()
+
+
+def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
+    """A finished run's directory and the settings that made it."""
+    directory = pathlib.Path(workdir).expanduser()
+    if not (directory / files.FLAGS).exists():
+        raise UserError(
+            f"--workdir={workdir} holds no run; train one there first"
+        )
+    if not is_finished(directory):
+        raise UserError(
+            f"--workdir={workdir} holds a run that is not finished; give its "
+            "training command again to go on with it"
+        )
+    lines = (directory / files.FLAGS).read_text("utf-8").splitlines()
+    return directory, from_flag_lines(lines)
+
+
+def load_metrics(directory: pathlib.Path) -> dict:
+    """The final figures of a finished run."""
+    return json.loads((directory / files.METRICS).read_text("utf-8"))
+
+
+def _unusable(config: Config, error: OSError) -> UserError:
+    return UserError(
+        f"--workdir={config.workdir}: {error.strerror or error}; name a folder "
+        "that can be written"
+    )
+
+
+def _check_same(directory: pathlib.Path, description: dict) -> None:
+    try:
+        old = json.loads((directory / files.PLAN).read_text("utf-8"))
+        same = old["hash"] == description["hash"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{directory / files.PLAN} cannot be read as a plan; give "
+            "--restart to begin anew, or another --workdir"
+        ) from None
+    if same:
+        return
+    changed = differences(old, description)
+    shown = "; ".join(changed[:6])
+    more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
+    raise UserError(
+        f"--workdir={directory} holds a run of another plan ({shown}{more}); "
+        "name another folder, or give --restart to delete that run"
+    )
+
+
+def _clear(directory: pathlib.Path) -> None:
+    """Removes what a run writes, and nothing that a user may have put there.
+
+    The plan goes last: while it stands, the rest can still be recognized.
+    """
+    for name in (files.CHECKPOINTS, files.TENSORBOARD):
+        shutil.rmtree(directory / name, ignore_errors=True)
+    results = (
+        files.METRICS,
+        files.LOG,
+        files.SCHEDULE,
+        files.MODEL,
+        files.CLASSES,
+        files.PREDICTIONS,
+        files.LABELS,
+    )
+    hard = (
+        *files.HARD["train"],
+        *files.HARD["validation"],
+        files.TRAIN_PREDICTIONS,
+        files.ORDERS,
+    )
+    asked = (
+        files.EVALUATION,
+        files.AUDIT,
+        files.AUGMENTATION,
+        files.REPORT,
+        *files.PLOTS,
+    )
+    for name in (
+        *results,
+        *hard,
+        *asked,
+        files.DATA_REPORT,
+        files.FLAGS,
+        files.PLAN,
+    ):
+        (directory / name).unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""The files of a run: the interface between training, reports, comparisons.
+
+Imports no TensorFlow. What each file holds stands in the README.
+"""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
+SCHEDULE, METRICS = "schedule.csv", "metrics.json"
+CHECKPOINTS, MODEL = "checkpoints", "final.keras"
+CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
+# What a run got wrong, by split: as a table and as pictures.
+HARD = {
+    "train": ("hard_train.csv", "hard_train.png"),
+    "validation": ("hard_validation.csv", "hard_validation.png"),
+}
+TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
+AUGMENTATION = "augmentation.png"
+DATA_REPORT, LABELS = "data_report.json", "labels.csv"
+EVALUATION, AUDIT = "evaluation.json", "audit.json"
+REPORT, TENSORBOARD = "report.html", "tensorboard"
+PLOTS = (
+    "loss.png",
+    "accuracy.png",
+    "loss_by_size.png",
+    "learning_rate.png",
+    "confusion.png",
+    "class_accuracy.png",
+    "reliability.png",
+)
+
+LOG_COLUMNS = (
+    "step",
+    "stage",
+    "image_size",
+    "num_classes",
+    "num_images",
+    "batch_size",
+    "lr",
+    "momentum",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_top5",
+    "val_accuracy_at_size",
+    "stage_val_loss",
+    "stage_val_accuracy",
+    "images_seen",
+    "gflops",
+    "train_seconds",
+    "wall_seconds",
+)
+# Of the weights themselves, where their moving average is what val_* judge.
+RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
+
+
+def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
+    """Writes log.csv whole: a row an evaluation, the columns fixed.
+
+    Not Keras' CSVLogger, which truncates at every `fit` and, when a run is
+    resumed, misaligns columns and doubles rows.
+    """
+    raw = [name for name in RAW_COLUMNS if rows and name in rows[0]]
+    write_csv(directory / LOG, (*LOG_COLUMNS, *raw), rows)
+
+
+def write_csv(path: pathlib.Path, columns, rows) -> None:
+    """Floats to 6 digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {
+                name: f"{row[name]:.6g}"
+                if isinstance(row[name], float)
+                else row[name]
+                for name in columns
+            }
+        )
+    write_text(path, text.getvalue())
+
+
+def write_json(path: pathlib.Path, value) -> None:
+    """Indented, but a list of plain values is one line."""
+    text = json.dumps(value, indent=1)
+    # JSON has no line breaks within strings, so these brackets are lists'.
+    text = re.sub(
+        r"\[\n *([^\[\]{}]*?)\n *\]",
+        lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]",
+        text,
+    )
+    write_text(path, text + "\n")
+
+
+def write_npz(path: pathlib.Path, **arrays) -> None:
+    import numpy as np  # what only reads texts needs none
+
+    partial = path.with_name(f"partial_{path.name}")
+    np.savez(partial, **arrays)
+    partial.replace(path)
+
+
+def read_npz(path: pathlib.Path) -> dict:
+    """The arrays of a file of `write_npz`; any that is not whole: OSError."""
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise OSError(f"not a whole file of arrays: {error}") from error
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Replaces the file at once: a reader sees the old text or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,195 @@
+"""A run directory as tables and figures, for reports and comparisons.
+
+It reads files and nothing else (no model, no TensorFlow), so it also serves a
+run that is still going. Every file but plan.json may still be missing.
+"""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from smartgrowth import UserError
+from smartgrowth.runs import files
+
+if TYPE_CHECKING:  # imported when there is a table to read
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the files of a run say.
+
+    stages: plan.json's, with `steps`, `image_size` and `gflops` in each.
+    flags: name -> text, of flags.txt; "model" and "dataset" are always there.
+    log: log.csv, a row an evaluation, by step; floats, NaN where unknown.
+    schedule: step, lr and momentum: schedule.csv, or the log without it.
+    metrics: of metrics.json, empty until the run is finished.
+    figures: the metrics; until then what the last evaluation said.
+    size: image size of the validation, in pixels.
+    """
+
+    directory: pathlib.Path
+    stages: list[dict]
+    flags: dict[str, str]
+    log: "pd.DataFrame"
+    schedule: "pd.DataFrame"
+    metrics: dict
+    figures: dict
+    size: int
+
+    @property
+    def steps(self) -> int:
+        """Of the whole plan."""
+        return sum(stage["steps"] for stage in self.stages)
+
+
+def read_run(directory: pathlib.Path) -> Run:
+    """Reads a run directory, of a run that is finished or still going.
+
+    Raises:
+      UserError: it is not a run directory, or a file in it is malformed.
+    """
+    plan_path = directory / files.PLAN
+    if not plan_path.is_file():
+        raise UserError(
+            f"{directory} is not a run directory: it has no "
+            f"{files.PLAN}. Give the `--workdir` of a run that "
+            "`--mode=train` has started."
+        )
+    stages = read_json(plan_path).get("stages")
+    try:
+        for stage in stages:
+            stage["steps"] = int(stage["steps"])
+            stage["image_size"] = int(stage["image_size"])
+            stage["gflops"] = float(stage.get("gflops") or 0)
+        final_size = stages[-1]["image_size"]
+    except (TypeError, ValueError, LookupError) as error:
+        problem = "`stages` must list stages with `steps` and `image_size`"
+        raise malformed(plan_path, problem) from error
+    log_path = directory / files.LOG
+    log = read_table(log_path, files.LOG_COLUMNS, files.RAW_COLUMNS)
+    if not log["stage"].isin(range(len(stages))).all():
+        problem = f"a stage is not one of plan.json's 0 to {len(stages) - 1}"
+        raise malformed(log_path, problem)
+    schedule = read_table(
+        directory / files.SCHEDULE, ("step", "lr", "momentum")
+    )
+    metrics = read_json(directory / files.METRICS)
+    flags = {"model": "a model", "dataset": "a dataset"}
+    for line in read_lines(directory / files.FLAGS):
+        name, _, value = line.removeprefix("--").partition("=")
+        flags[name] = value
+    if flags.get("test_size", "0").isdigit():
+        final_size = int(flags.get("test_size", "0")) or final_size
+    return Run(
+        directory=directory,
+        stages=stages,
+        flags=flags,
+        log=log,
+        schedule=schedule if len(schedule) else log,
+        metrics=metrics,
+        figures=dict(log.iloc[-1] if len(log) else {}) | metrics,
+        size=metrics.get("image_size") or final_size,
+    )
+
+
+def read_predictions(directory: pathlib.Path):
+    """Labels int64 (N,) and probabilities (N, C) of the validation images.
+
+    None while there are none.
+    """
+    import numpy as np
+
+    path = directory / files.PREDICTIONS
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as arrays:
+            labels, probabilities = arrays["labels"], arrays["probabilities"]
+        if probabilities.shape[:-1] != labels.shape or labels.ndim != 1:
+            raise ValueError(
+                f"{labels.shape} labels, {probabilities.shape} probabilities"
+            )
+        if (
+            not (labels >= 0).all()
+            or not (labels < probabilities.shape[1]).all()
+        ):
+            raise ValueError("a label is of no class")
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
+        raise malformed(path, error) from error
+    return labels, probabilities
+
+
+def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
+    """The rows of a CSV file as texts by column; none if it is not there."""
+    rows = list(csv.DictReader(read_lines(path)))
+    if rows and (missing := set(columns) - set(rows[0])):
+        raise malformed(path, f"it has no column {', '.join(sorted(missing))}")
+    return rows
+
+
+def read_lines(path: pathlib.Path) -> list[str]:
+    """The lines of a text file; none if it is not there."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise malformed(path, error) from error
+
+
+def read_json(path: pathlib.Path) -> dict:
+    """The object in a JSON file; an empty one if it is not there."""
+    try:
+        value = json.loads("\n".join(read_lines(path)) or "{}")
+    except json.JSONDecodeError as error:
+        raise malformed(path, error) from error
+    if not isinstance(value, dict):
+        raise malformed(path, f"expected an object, got {value!r:.40}")
+    return value
+
+
+def read_table(
+    path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> "pd.DataFrame":
+    """Those columns of a CSV file as floats, by step; an empty field is NaN.
+
+    Of rows of the same step the last one counts, as a resumed run may have
+    written it twice. optional: columns that are NaN throughout in a file that
+    has none.
+    """
+    import pandas as pd
+
+    rows = [row for row in csv.reader(read_lines(path)) if row]
+    header = rows.pop(0) if rows else columns
+    if missing := [name for name in columns if name not in header]:
+        raise malformed(path, f"it has no column {', '.join(missing)}")
+    columns = (*columns, *optional)
+    if rows and len(rows[-1]) < len(header):
+        rows.pop()  # the run is writing it just now
+    values = []
+    for row in rows:
+        try:
+            fields = dict(zip(header, row, strict=True))
+            values.append(
+                [float(fields.get(name) or "nan") for name in columns]
+            )
+            int(fields["step"])
+        except ValueError as error:
+            problem = f"{error} in the row {','.join(row)!r:.60}"
+            raise malformed(path, problem) from error
+    table = pd.DataFrame(values, columns=list(columns), dtype=float)
+    table = table.drop_duplicates("step", keep="last")
+    return table.sort_values("step", ignore_index=True)
+
+
+def malformed(path: pathlib.Path, problem) -> UserError:
+    """The error to raise about a file that training did not write so."""
+    return UserError(
+        f"{path} is malformed: {problem}. Put back what training wrote, or "
+        "train again with `--restart`."
+    )

@@ -1,0 +1,177 @@
+"""What the machine is: accelerator, precision, reproducible bits."""
+
+import dataclasses
+import os
+import pathlib
+import platform
+
+import keras
+
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+STEPS_AT_ONCE = 16  # on an accelerator; not yet measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The device that trains.
+
+    kind: "cpu", "gpu" or "tpu". name: as its maker calls it.
+    capability: CUDA's compute capability, of a GPU.
+    features: instruction sets, of a CPU.
+    """
+
+    kind: str
+    name: str
+    capability: tuple[int, int] | None = None
+    features: frozenset[str] = frozenset()
+
+
+def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
+    """The dtype policy's name for `--precision`, and why."""
+    if wanted != "auto":
+        why = "as --precision says"
+        if wanted == "float16" and machine.kind == "cpu":
+            why += "; on a CPU its gradients are over 100 x slower"
+        return POLICIES[wanted], why
+    if machine.kind == "tpu":
+        return POLICIES["bfloat16"], "a TPU multiplies in bfloat16"
+    if machine.kind == "gpu":
+        if machine.capability is None:
+            return POLICIES["float32"], "the GPU does not say what it can do"
+        version = ".".join(str(part) for part in machine.capability)
+        if machine.capability >= (8, 0):
+            return POLICIES["bfloat16"], f"compute capability {version} has it"
+        if machine.capability >= (7, 0):
+            why = f"compute capability {version} has it, and no bfloat16"
+            return POLICIES["float16"], why
+        return POLICIES["float32"], f"compute capability {version} is too old"
+    for feature in ("amx_bf16", "avx512_bf16"):
+        if feature in machine.features:
+            return POLICIES["bfloat16"], f"the CPU has {feature}"
+    return POLICIES["float32"], "the CPU has no bfloat16 instructions"
+
+
+def find_machine() -> Machine:
+    """The device that the Keras backend trains on."""
+    leave_accelerators()
+    if keras.backend.backend() == "jax":
+        return _jax_machine()
+    import tensorflow as tf
+
+    for kind in ("TPU", "GPU"):
+        for device in tf.config.list_physical_devices(kind):
+            details = tf.config.experimental.get_device_details(device)
+            return Machine(
+                kind.lower(),
+                details.get("device_name", device.name),
+                details.get("compute_capability"),
+            )
+    return _cpu()
+
+
+def leave_accelerators() -> None:
+    """Has TensorFlow, which reads the images for every engine, leave them to
+    the one that trains. It would take all their memory.
+
+    To be called before TensorFlow looks for devices.
+    """
+    if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+
+
+def compiles(machine: Machine) -> bool:
+    """Whether a training step is compiled with XLA.
+
+    TensorFlow's own operators do without, and XLA makes separable networks 15 x
+    slower on a CPU. JAX has nothing else: it would run operator by operator.
+    """
+    return machine.kind != "cpu" or keras.backend.backend() == "jax"
+
+
+def steps_at_once(machine: Machine, several_shapes: bool) -> int:
+    """Training steps between two returns to Python.
+
+    An accelerator would wait for it; a stop is heard, and a checkpoint made,
+    only then. several_shapes: of the batches.
+    """
+    if machine.kind == "cpu":
+        return 1
+    if several_shapes and keras.backend.backend() == "tensorflow":
+        return 1  # `compile_each_shape` looks at every batch
+    return STEPS_AT_ONCE
+
+
+def prepare(seed: int, deterministic: bool) -> None:
+    """Seeds the weights' generators; asks for reproducible bits if wanted."""
+    keras.utils.set_random_seed(seed)
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+        # TensorFlow makes none by itself any more, and keras-cv asks for it.
+        tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
+
+
+def describe_numerics() -> dict:
+    """What equal bits depend on besides the flags."""
+    return {
+        "cpu": _cpu().name,
+        "cores": os.cpu_count(),
+        "backend": keras.backend.backend(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def _jax_machine() -> Machine:
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return _cpu()
+    version = getattr(device, "compute_capability", None)
+    capability = (
+        tuple(int(part) for part in str(version).split("."))
+        if version
+        else None
+    )
+    return Machine(device.platform, device.device_kind, capability)
+
+
+def _cpu() -> Machine:
+    name, features = platform.processor() or platform.machine(), ""
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            if key.strip() == "flags":
+                features = value
+                break
+    except OSError:
+        pass  # not Linux: nothing known, nothing assumed
+    return Machine("cpu", name, features=frozenset(features.split()))
+
+
+def versions() -> dict[str, str]:
+    """Of what computes, beyond this package and Keras."""
+    import numpy as np
+    import tensorflow as tf
+
+    engine = {}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        engine["jax"] = jax.__version__
+    return engine | {
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

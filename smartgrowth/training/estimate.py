@@ -1,0 +1,256 @@
+"""How long a run will take here, from a few real steps of each of its stages.
+
+What is learned meanwhile is thrown away, and nothing is written.
+"""
+
+import dataclasses
+import math
+import pathlib
+import threading
+import time
+from collections.abc import Sequence
+
+from smartgrowth.config import Config
+from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.experiment import plan_run
+from smartgrowth.plan import Plan, Stage
+from smartgrowth.rendering.text import about, show
+from smartgrowth.runs import checkpoint, files, identity
+from smartgrowth.runs.directory import check, is_finished
+from smartgrowth.runtime import distributed
+from smartgrowth.training import lr_finder
+from smartgrowth.training.checkpointing import Progress
+from smartgrowth.training.learner import Learner
+
+WARM = 3  # steps of every size, while shapes are compiled
+STEPS = (3, 12, 48, 192, 768)  # of segments that are timed, in turn
+SECONDS = 1.5  # once one takes that long, no further one follows
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """Seconds that parts of a stage take on this machine.
+
+    compiling: until its shapes are known. segment: to begin what lies between
+    two evaluations. step: of a batch, augmentation included. evaluation: of all
+    validation images, at every size at which the stage is judged.
+    """
+
+    compiling: float
+    segment: float
+    step: float
+    evaluation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """What is left of a stage: steps, and evaluations after some of them."""
+
+    stage: Stage
+    steps: int
+    evaluations: int
+
+    def training(self, pace: Pace) -> float:
+        """Seconds without evaluations."""
+        if not self.steps:
+            return 0.0
+        begun = self.evaluations * pace.segment
+        return pace.compiling + begun + self.steps * pace.step
+
+    def validation(self, pace: Pace) -> float:
+        """Seconds of its evaluations."""
+        return self.evaluations * pace.evaluation
+
+
+def measure(config: Config, data: Data, plan: Plan) -> str:
+    """Times every stage that is left of a run; returns what to tell its user.
+
+    Raises:
+      UserError: `--workdir` holds a run of another plan.
+    """
+    description = identity.describe(plan, identity.identify(config, data))
+    directory = check(config, description)
+    done = 0
+    if not config.restart:
+        if is_finished(directory):
+            return f"{directory} is finished: nothing is left to train"
+        kept = checkpoint.load(directory / files.CHECKPOINTS)
+        done = kept[1]["step"] if kept else 0
+    learner = make_learner(config, data)
+    rests = what_is_left(plan, config.evals, done)
+    passes = {}  # image size -> seconds of a validation
+    paces = [
+        time_stage(learner, stage, passes)
+        for stage in learner.plan.stages[-len(rests) :]
+    ]
+    ending = final_passes(learner) * time_validation(
+        learner, config.final_size, passes
+    )
+    ending += rate_seconds(config, plan, rests, paces)
+    return describe(rests, paces, ending, done)
+
+
+def what_is_left(plan: Plan, evals: int, done: int) -> list[Rest]:
+    """Of the stages that are not over at step `done`; the last one at least."""
+    ends = [step for step in plan.evaluation_steps(evals) if step > done]
+    rests = []
+    for stage in plan.stages:
+        first = max(done, stage.first_step)
+        if first < stage.last_step or stage is plan.stages[-1]:
+            count = sum(first < step <= stage.last_step for step in ends)
+            rests.append(Rest(stage, stage.last_step - first, count))
+    return rests
+
+
+def make_learner(config: Config, data: Data) -> Learner:
+    """A learner of the same stages, each long enough to be timed."""
+    config = dataclasses.replace(
+        config,
+        stage_steps=(WARM * len(config.size_jitter) + sum(STEPS),),
+        stage_epochs=(),
+        budget_gflops=None,
+        # Any rate takes as long as any other.
+        lr=config.lr_min,
+        schedule="constant",
+        cycle_len=None,
+        cycle_epochs=None,
+        tensorboard=False,  # it writes
+        checkpoint_minutes=1e9,  # never
+    )
+    plan, network, classes = plan_run(config, data)
+    directory = pathlib.Path(config.workdir).expanduser()
+    team = distributed.form(config.devices)
+    team.check(plan)
+    learner = Learner(config, data, plan, network, classes, directory, "", team)
+    learner.stop = threading.Event()
+    learner.line.every = math.inf  # no progress is shown
+    return learner
+
+
+def time_stage(
+    learner: Learner, stage: Stage, passes: dict[int, float]
+) -> Pace:
+    """Trains the learner for some steps of a stage.
+
+    passes: seconds of a validation by image size; what is missing is added.
+    """
+    zeros = [0.0] * len(learner.plan.stages)
+    learner.progress = Progress(zeros, list(zeros), stage.first_step)
+
+    def fit(steps: int) -> float:
+        before = learner.progress.train_seconds
+        learner.fit(stage, learner.progress.step + steps)
+        return learner.progress.train_seconds - before
+
+    warm = WARM * len(stage.sizes)
+    first = fit(warm)
+    timed = []
+    for count in STEPS:
+        timed.append((count, fit(count)))
+        if timed[-1][1] > SECONDS:
+            break
+    step, segment = split_times(timed)
+    sizes = [learner.config.final_size]
+    if stage.image_size not in sizes:
+        sizes.append(stage.image_size)
+    if learner.config.ema:  # the weights that are not averaged too
+        sizes.append(learner.config.final_size)
+    return Pace(
+        compiling=max(first - segment - warm * step, 0.0),
+        segment=segment,
+        step=step,
+        evaluation=sum(
+            time_validation(learner, size, passes) for size in sizes
+        ),
+    )
+
+
+def split_times(timed: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds of a step, and of what a segment takes besides.
+
+    timed: steps and seconds of segments, each longer than the one before.
+    """
+    count, seconds = timed[-1]
+    step = seconds / count
+    if len(timed) > 1:
+        fewer, less = timed[-2]
+        found = (seconds - less) / (count - fewer)
+        if 0 < found < step:  # else the machine did other work meanwhile
+            step = found
+    return step, seconds - count * step
+
+
+def time_validation(
+    learner: Learner, size: int, passes: dict[int, float]
+) -> float:
+    """Seconds of a forward pass of all validation images, once compiled."""
+    if size not in passes:
+        for _ in range(2):  # the first one compiles
+            began = time.monotonic()
+            learner.evaluator.logits(VALIDATION, size)
+            passes[size] = time.monotonic() - began
+    return passes[size]
+
+
+def final_passes(learner: Learner) -> float:
+    """What the results cost, in passes of all validation images."""
+    train, validation = learner.data.train, learner.data.validation
+    mirrored = learner.batches.augmentation.mirrors
+    return 1 + mirrored + len(train.labels) / len(validation.labels)
+
+
+def rate_seconds(
+    config: Config, plan: Plan, rests: Sequence[Rest], paces: Sequence[Pace]
+) -> float:
+    """Seconds of the range tests that are still to come, if --lr asks so."""
+    if not config.finds_rate:
+        return 0.0
+    ahead = [
+        (rest.stage, pace.compiling + lr_finder.STEPS * pace.step)
+        for rest, pace in zip(rests, paces, strict=True)
+        if rest.steps == rest.stage.steps
+    ]
+    if config.lr == "auto:stage":
+        return sum(seconds for _, seconds in ahead)
+    if len(ahead) < len(plan.stages):
+        return 0.0  # tested before the first step
+    return dict(ahead)[lr_finder.stage_to_test(plan, config.lr)]
+
+
+def describe(
+    rests: Sequence[Rest],
+    paces: Sequence[Pace],
+    ending: float,
+    done: int,
+) -> str:
+    """A row a stage, and how long all that is left will take.
+
+    ending: seconds outside the stages, start-up and report left out. done:
+    steps already trained.
+    """
+    header = (
+        "stage  size  images/s  compiling    steps  training  validation"
+        "      in all"
+    )
+    rows = [header, "-" * len(header)]
+    training = validation = 0.0
+    for rest, pace in zip(rests, paces, strict=True):
+        stage = rest.stage
+        fit, judge = rest.training(pace), rest.validation(pace)
+        training, validation = training + fit, validation + judge
+        rows.append(
+            f"{stage.index + 1:5}  {stage.image_size:4}  "
+            f"{stage.batch_size / pace.step:8,.0f}  "
+            f"{pace.compiling:7.1f} s  {rest.steps:7}  "
+            f"{fit:6.0f} s  {rest.evaluations:3} in {judge:2.0f} s  "
+            f"{show('seconds', fit + judge):>10}"
+        )
+    if done:
+        rows.append(f"{done} steps are done already, and not counted")
+    total = training + validation + ending
+    rows.append(
+        f"{about(total)} on this machine (measured: {total:.0f} s, of which "
+        f"training {training:.0f}, validation {validation:.0f}, results "
+        f"{ending:.0f}; start-up and report besides)"
+    )
+    return "\n".join(rows)

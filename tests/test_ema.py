@@ -1,0 +1,116 @@
+"""The average follows every weight, and changes nothing of the training."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import make_config
+
+from smartgrowth.models.network import Network
+from smartgrowth.optim import ema, losses, optimizers
+from smartgrowth.runs import checkpoint
+from smartgrowth.runs.files import RAW_COLUMNS
+from smartgrowth.runs.reader import read_run
+from smartgrowth.training import train
+
+DECAY = 0.8
+
+
+@pytest.fixture
+def model():
+    """A compiled network with batch norm, and its averages."""
+    keras.utils.set_random_seed(0)
+    plain = Network("resnet", 3, width=8, depth=1).build([128] * 3, [1e4] * 3)
+    model = ema.AveragedModel(plain.input, plain.output)
+    optimizer = optimizers.make_optimizer(
+        "sgd", 0.0, model.trainable_variables, loss_scale=False
+    )
+    optimizer.install_tables(np.full(9, 0.1), np.full(9, 0.9))
+    model.compile(optimizer=optimizer, loss=losses.masked_crossentropy)
+    ema.Averages(model, optimizer, DECAY)
+    return model
+
+
+def learn(model, steps):
+    random = np.random.default_rng(0)
+    for _ in range(steps):
+        images = random.integers(0, 256, (4, 16, 16, 3), np.uint8)
+        targets = np.eye(3, dtype=np.float32)[random.integers(0, 3, 4)]
+        model.train_on_batch(images, targets)
+        yield
+
+
+def values(variables):
+    return [np.array(variable) for variable in variables]
+
+
+def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
+    expected = values(model.variables)
+    assert len(model.averages.averages) == len(expected)
+    for count, _ in enumerate(learn(model, 6), start=1):
+        decay = min(DECAY, (1 + count) / (10 + count))
+        expected = [
+            decay * average + (1 - decay) * weight
+            for average, weight in zip(
+                expected, values(model.variables), strict=True
+            )
+        ]
+        found = values(model.averages.averages)
+        for average, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
+    names = [variable.path for variable in model.averages.weights]
+    assert any("moving_variance" in name for name in names)
+
+
+def test_the_average_is_in_place_only_while_it_is_asked_for(model):
+    list(learn(model, 3))
+    before = values(model.variables)
+    averages = values(model.averages.averages)
+    with pytest.raises(ZeroDivisionError), model.averages.in_place():
+        for weight, average in zip(model.variables, averages, strict=True):
+            np.testing.assert_array_equal(np.array(weight), average)
+        raise ZeroDivisionError
+    for weight, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(np.array(weight), value)
+    assert any((a != b).any() for a, b in zip(before, averages, strict=True))
+
+
+@pytest.fixture(scope="module")
+def averaged_run(tiny_data, tmp_path_factory):
+    """`tiny_run` again, with averages."""
+    directory = tmp_path_factory.mktemp("averaged") / "run"
+    return train.train(make_config(directory, ema=DECAY), tiny_data)
+
+
+def test_a_training_is_the_same_whether_it_is_averaged_or_not(
+    tiny_run, averaged_run
+):
+    plain, averaged = (read_run(p).log for p in (tiny_run, averaged_run))
+    for raw, name in zip(
+        RAW_COLUMNS, ("val_loss", "val_accuracy"), strict=True
+    ):
+        np.testing.assert_allclose(averaged[raw], plain[name], rtol=1e-4)
+    np.testing.assert_allclose(
+        averaged["train_loss"], plain["train_loss"], rtol=1e-4
+    )
+    assert plain["raw_val_loss"].isna().all()
+
+
+def test_the_average_is_what_is_validated_and_kept(averaged_run):
+    log, metrics = (
+        read_run(averaged_run).log,
+        json.loads((averaged_run / "metrics.json").read_text()),
+    )
+    assert metrics["val_loss"] == pytest.approx(log["val_loss"].iloc[-1], 1e-4)
+    assert metrics["raw_val_loss"] == pytest.approx(
+        log["raw_val_loss"].iloc[-1], 1e-4
+    )
+    assert metrics["val_loss"] != pytest.approx(metrics["raw_val_loss"], 1e-3)
+    arrays, _ = checkpoint.load(averaged_run / "checkpoints")
+    model = keras.saving.load_model(averaged_run / "final.keras", compile=False)
+    averages = [
+        array for name, array in arrays.items() if name.endswith("/average")
+    ]
+    for weight, average in zip(model.variables, averages, strict=True):
+        np.testing.assert_array_equal(np.array(weight), average)

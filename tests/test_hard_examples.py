@@ -1,0 +1,152 @@
+"""What a run got wrong is listed, and later runs read the list."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from smartgrowth import UserError
+from smartgrowth.config import Config
+from smartgrowth.curriculum import choose, earlier_run
+from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.evaluation import hard_examples
+from smartgrowth.rendering import contact_sheet
+
+
+def read(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def probabilities():
+    """Of 46 images and 4 classes, a tenth or so of them right by chance."""
+    scores = np.random.default_rng(5).random((46, 4)) ** 4
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def test_wrong_images_are_listed_the_most_confident_first(
+    tiny_data, probabilities, tmp_path
+):
+    hard_examples.write_hardest(
+        tmp_path, tiny_data, tiny_data.train, probabilities, 24
+    )
+    rows = read(tmp_path / "hard_train.csv")
+    labels, names = tiny_data.train.labels, tiny_data.class_names
+    guesses = probabilities.argmax(axis=1)
+    assert {row["image"] for row in rows} == {
+        tiny_data.train.ids[i] for i in np.flatnonzero(guesses != labels)
+    }
+    confidences = [float(row["confidence"]) for row in rows]
+    assert confidences == sorted(confidences, reverse=True)
+    for row in rows:
+        index = tiny_data.train.ids.index(row["image"])
+        assert row["class"] == names[labels[index]]
+        assert row["taken_for"] == names[guesses[index]]
+        assert float(row["confidence"]) == pytest.approx(
+            probabilities[index].max(), rel=1e-5
+        )
+        assert float(row["probability_of_class"]) == pytest.approx(
+            probabilities[index, labels[index]], rel=1e-5
+        )
+
+
+def test_the_pictures_are_of_the_listed_images(
+    tiny_data, probabilities, tmp_path, monkeypatch
+):
+    shown = {}
+
+    def grid(images, captions, columns):
+        shown.update(images=images, captions=captions)
+        return b"a picture"
+
+    monkeypatch.setattr(contact_sheet, "grid", grid)
+    monkeypatch.setattr(hard_examples, "SHOWN", 5)
+    part = tiny_data.train
+    hard_examples.write_hardest(tmp_path, tiny_data, part, probabilities, 16)
+    rows = read(tmp_path / "hard_train.csv")[:5]
+    stored = part.images(16)
+    for image, caption, row in zip(
+        shown["images"], shown["captions"], rows, strict=True
+    ):
+        index = part.rows[part.ids.index(row["image"])]
+        np.testing.assert_array_equal(image, stored[index])
+        assert row["class"] in caption and row["taken_for"] in caption
+    assert (tmp_path / "hard_train.png").read_bytes() == b"a picture"
+
+
+def test_a_run_without_a_mistake_has_an_empty_list(tiny_data, tmp_path):
+    right = np.eye(4)[tiny_data.validation.labels]
+    (tmp_path / "hard_validation.png").write_bytes(b"of an older run")
+    hard_examples.write_hardest(
+        tmp_path, tiny_data, tiny_data.validation, right, 24
+    )
+    assert read(tmp_path / "hard_validation.csv") == []
+    assert not (tmp_path / "hard_validation.png").exists()
+    assert not (tmp_path / "train_predictions.npz").exists()
+
+
+def test_later_runs_read_losses_and_mistakes(
+    tiny_data, probabilities, tmp_path
+):
+    train = tiny_data.train
+    hard_examples.write_hardest(tmp_path, tiny_data, train, probabilities, 24)
+    losses = earlier_run.read_losses("--sample_order", str(tmp_path), tiny_data)
+    expected = -np.log(probabilities[np.arange(46), train.labels])
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    wrong = earlier_run.read_wrong("--replay_hard", str(tmp_path), tiny_data)
+    assert (
+        wrong.tolist()
+        == np.flatnonzero(probabilities.argmax(axis=1) != train.labels).tolist()
+    )
+    # By id: in data of another order they are the same images.
+    turned = dataclasses.replace(
+        train, ids=train.ids[::-1], labels=train.labels[::-1]
+    )
+    other = dataclasses.replace(tiny_data, train=turned)
+    np.testing.assert_allclose(
+        earlier_run.read_losses("--sample_order", str(tmp_path), other),
+        expected[::-1],
+        rtol=1e-5,
+    )
+    config = Config(sample_order=f"hardest:{tmp_path}")
+    for order in choose.sample_order(config, tiny_data):
+        assert (np.diff(losses[order]) <= 0).all()
+
+
+def test_a_run_that_cannot_serve_is_named(tiny_data, probabilities, tmp_path):
+    config = Config(replay_hard=f"{tmp_path}:0.5")
+    with pytest.raises(UserError, match="--replay_hard: .*finished run"):
+        choose.hard_images(config, tiny_data)
+    for half in (b"PK\x03\x04 half a file", b""):
+        (tmp_path / "train_predictions.npz").write_bytes(half)
+        with pytest.raises(UserError, match="cannot be read"):
+            choose.hard_images(config, tiny_data)
+    hard_examples.write_hardest(
+        tmp_path, tiny_data, tiny_data.train, probabilities, 24
+    )
+    more = dataclasses.replace(
+        tiny_data.train, ids=("new.png", *tiny_data.train.ids[1:])
+    )
+    other = dataclasses.replace(tiny_data, train=more)
+    with pytest.raises(UserError, match=r"without 1 of the 46 .*new\.png"):
+        earlier_run.read_losses("--sample_order", str(tmp_path), other)
+    right = np.eye(4)[tiny_data.train.labels]
+    hard_examples.write_hardest(tmp_path, tiny_data, tiny_data.train, right, 24)
+    with pytest.raises(UserError, match="got none of these training images"):
+        choose.hard_images(config, tiny_data)
+
+
+def test_a_finished_run_has_its_lists(tiny_run, tiny_data):
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    wrong = read(tiny_run / "hard_validation.csv")
+    count = len(tiny_data.validation.labels)
+    assert len(wrong) == round((1 - metrics["val_accuracy"]) * count)
+    for name, part in ((TRAIN, tiny_data.train), (VALIDATION, None)):
+        part = part or tiny_data.validation
+        listed = {row["image"] for row in read(tiny_run / f"hard_{name}.csv")}
+        assert listed <= set(part.ids)
+    with np.load(tiny_run / "train_predictions.npz") as file:
+        assert file["ids"].tolist() == list(tiny_data.train.ids)
