@@ -1,17 +1,80 @@
-"""All that a run is before it has a directory or a device."""
+"""All that a run is before it has a directory or a device, made once.
+
+Flags make a `Config`, names of datasets make `Data`; here both become what is
+trained: a plan, a network, and the orders in which classes and images enter.
+"""
+
+import dataclasses
+import functools
 
 import numpy as np
 
 from smartgrowth.config import Config
-from smartgrowth.curriculum.choose import class_order
+from smartgrowth.curriculum import choose
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, make_network, make_plan
+from smartgrowth.plan import Plan, Stage, make_network, make_plan
+from smartgrowth.runs import identity
 
 
-def plan_run(config: Config, data: Data) -> tuple[Plan, Network, np.ndarray]:
-    """The plan of `config` on `data`, its network, and its class order."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+    """A configuration on a dataset; `make_experiment` makes one.
+
+    config: the flags. data: the images. plan: the stages. network: what is
+      trained, not built yet. class_order: int64 (classes,), labels in the
+      order in which they become active.
+    """
+
+    config: Config
+    data: Data
+    plan: Plan
+    network: Network
+    class_order: np.ndarray
+
+    @functools.cached_property
+    def image_order(self) -> list[np.ndarray]:
+        """For each label its training images, int64, the first to enter first.
+
+        Raises:
+          UserError: `--sample_order` names a file or run that cannot be used.
+        """
+        return choose.image_order(self.config, self.data)
+
+    @functools.cached_property
+    def hard_images(self) -> np.ndarray:
+        """The training images that `--replay_hard` names, int64 (K,).
+
+        Raises:
+          UserError: the run that it names cannot be used.
+        """
+        return choose.hard_images(self.config, self.data)
+
+    @functools.cached_property
+    def description(self) -> dict:
+        """What plan.json holds: the stages, their cost, the run's identity."""
+        return identity.describe(
+            self.plan, identity.identify(self.config, self.data)
+        )
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the whole training set that the plan makes."""
+        return self.plan.epochs(len(self.data.train.labels))
+
+    def active_classes(self, stage: Stage) -> np.ndarray:
+        """Returns the labels that a stage trains on, int64 (num_classes,)."""
+        return self.class_order[: stage.num_classes]
+
+
+def make_experiment(config: Config, data: Data) -> Experiment:
+    """Returns what `config` means on `data`.
+
+    Raises:
+      UserError: the settings make no plan, or an order cannot be found.
+    """
     network = make_network(config, len(data.class_names))
-    classes = class_order(config, data)
-    counts = data.class_counts[classes].tolist()
-    return make_plan(config, counts, network), network, classes
+    class_order = choose.class_order(config, data)
+    counts = data.class_counts[class_order].tolist()
+    plan = make_plan(config, counts, network)
+    return Experiment(config, data, plan, network, class_order)

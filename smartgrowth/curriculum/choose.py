@@ -42,7 +42,7 @@ def class_order(config: Config, data: Data) -> np.ndarray:
     return order(centroids)
 
 
-def sample_order(config: Config, data: Data) -> list[np.ndarray]:
+def image_order(config: Config, data: Data) -> list[np.ndarray]:
     """The order that `--sample_order` means: for each class its images.
 
     Raises:

@@ -5,21 +5,22 @@ into the weights at each end of `fit`: of every segment here.
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 from keras import ops
 
 
-class AveragedModel(keras.Model):
-    """A functional model whose training step keeps `averages` up to date."""
+class EMAModel(keras.Model):
+    """A functional model whose training step updates `ema`, a `WeightEMA`."""
 
-    averages = None
+    ema = None
 
     def train_step(self, *arguments):
         if keras.backend.backend() != "jax":
             logs = super().train_step(*arguments)
-            self.averages.update()
+            self.ema.update()
             return logs
         # JAX hands the state of all variables through its step.
         logs, state = super().train_step(*arguments)
@@ -30,7 +31,7 @@ class AveragedModel(keras.Model):
             *zip(self.optimizer.variables, optimizer, strict=True),
         ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            self.averages.update()
+            self.ema.update()
         optimizer = [
             scope.get_current_value(variable)
             for variable in self.optimizer.variables
@@ -38,12 +39,12 @@ class AveragedModel(keras.Model):
         return logs, (trainable, fixed, optimizer, metrics)
 
 
-class Averages:
+class WeightEMA:
     """An exponential moving average of every weight and statistic of a model.
 
     a <- a + (w - a) (1 - min(decay, (1 + n) / (10 + n))) after the n-th step:
     at first it follows quickly, as TensorFlow's ExponentialMovingAverage does
-    when it is told the number of updates. Kept among the optimizer's variables,
+    when it is given the number of updates. Kept among the optimizer's variables,
     so that checkpoints and range tests treat it as they treat those.
 
     Args:
@@ -52,7 +53,7 @@ class Averages:
       decay: from 0 to 1, what stays in a step.
     """
 
-    def __init__(self, model: AveragedModel, optimizer, decay: float):
+    def __init__(self, model: EMAModel, optimizer, decay: float):
         self.optimizer, self.decay = optimizer, decay
         self.weights = [
             weight
@@ -70,10 +71,10 @@ class Averages:
             )
             for weight in self.weights
         ]
-        self.start_anew()
-        model.averages = self
+        self.reset()
+        model.ema = self
 
-    def start_anew(self) -> None:
+    def reset(self) -> None:
         """Makes the present weights the average."""
         for average, weight in zip(self.averages, self.weights, strict=True):
             # A copy, for JAX: what runs a step takes over the memory of weights
@@ -81,7 +82,7 @@ class Averages:
             average.assign(np.array(weight))
 
     def update(self) -> None:
-        """Follows the weights; once a step, after the optimizer."""
+        """Moves the average towards the weights; once a step, after the update."""
         count = ops.cast(self.optimizer.iterations, "float32")
         decay = ops.minimum(self.decay, (1.0 + count) / (10.0 + count))
         for average, weight in zip(self.averages, self.weights, strict=True):
@@ -89,8 +90,8 @@ class Averages:
             average.assign(average + move)
 
     @contextlib.contextmanager
-    def in_place(self):
-        """While entered, the model has the average for its weights."""
+    def swap_weights(self) -> Iterator[None]:
+        """While entered, the model's weights are their average."""
         kept = [np.array(weight) for weight in self.weights]
         for average, weight in zip(self.averages, self.weights, strict=True):
             weight.assign(np.array(average))

@@ -7,71 +7,79 @@ the usual way, has no effect once the step is compiled.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 from keras import ops
 
 from smartgrowth import UserError
+from smartgrowth.optim.rates import RateTables
+from smartgrowth.runtime.keras_internals import (
+    LossScaleOptimizer,
+    ScheduledOptimizer,
+    adam_moments,
+)
+
+RATE, MOMENTUM, CORRECTION, AGE = range(4)  # places of an optimizer's tables
 
 
-class _Tables:
-    """Mixin: rate and momentum tables, indexed by `iterations`."""
+class TableOptimizer(ScheduledOptimizer):
+    """Mixin of an optimizer that looks its rates up at `iterations`."""
 
     _tables = None
-    _forgets_at = ()
+    _resets = ()
 
-    def install_tables(
-        self, rates, momenta, forgets_at: Sequence[int] = ()
-    ) -> None:
+    def install_tables(self, tables: RateTables) -> None:
         """Sets rate and momentum of every step, before the step is compiled.
 
-        rates, momenta: floats of shape (steps,); the last value serves any
-        further steps.
-        forgets_at: steps before which `forget` is called, rising.
+        The last values serve any further steps.
         """
-        self._forgets_at = forgets_at
-        parts = np.split(np.asarray(momenta, np.float64), forgets_at)
+        self._resets = tables.resets
+        parts = np.split(np.asarray(tables.momenta, np.float64), self._resets)
         # beta_1's powers of Adam's bias correction, for a beta_1 that varies.
         powers = np.concatenate([np.cumprod(part) for part in parts])
         ages = np.concatenate([1 + np.arange(len(part)) for part in parts])
         self._tables = tuple(
             np.asarray(table, np.float32)
-            for table in (rates, momenta, 1.0 - powers, ages)
+            for table in (tables.rates, tables.momenta, 1.0 - powers, ages)
         )
 
-    def forget(self) -> None:
-        """Sets what is remembered of earlier gradients to zero."""
-        for variable in self.moments:
-            variable.assign(np.zeros(variable.shape))
-
     @contextlib.contextmanager
-    def other_tables(self, rates, momenta, step: int):
-        """While entered, a step that is compiled reads these instead.
+    def temporary_tables(
+        self, tables: RateTables, present: int
+    ) -> Iterator[None]:
+        """While entered, a step that is compiled reads these tables instead.
 
-        step: the present one, `iterations`.
+        Args:
+          present: the value of `iterations`. Resets up to there, of the
+            installed tables, say how old the moments are.
         """
-        kept = self._tables, self._forgets_at
-        before = [past for past in self._forgets_at if past <= step]
-        self.install_tables(rates, momenta, before)
+        kept = self._tables, self._resets
+        past = tuple(step for step in self._resets if step <= present)
+        self.install_tables(RateTables(tables.rates, tables.momenta, past))
         try:
             yield
         finally:
-            self._tables, self._forgets_at = kept
+            self._tables, self._resets = kept
 
-    def _now(self, index):
-        table = self._tables[index]
+    def reset_moments(self) -> None:
+        """Sets what is kept of earlier gradients to zero."""
+        for variable in self.moments:
+            variable.assign(np.zeros(variable.shape))
+
+    def current_learning_rate(self):
+        if self._tables is None:
+            return super().current_learning_rate()
+        return self._look_up(RATE)
+
+    def _look_up(self, place: int):
+        table = self._tables[place]
         step = ops.minimum(self.iterations, len(table) - 1)
         return ops.take(ops.convert_to_tensor(table), step)
 
-    def _get_current_learning_rate(self):
-        if self._tables is None:
-            return super()._get_current_learning_rate()
-        return self._now(0)
 
-
-class SGD(_Tables, keras.optimizers.SGD):
+class SGD(TableOptimizer, keras.optimizers.SGD):
     """SGD with Nesterov momentum and decoupled weight decay.
 
     v <- m v - r g;  w <- w + m v - r g;  w <- w - r d w (decayed first).
@@ -84,59 +92,37 @@ class SGD(_Tables, keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype)
         move = gradient * ops.cast(learning_rate, variable.dtype)
-        momentum = ops.cast(self._now(1), variable.dtype)
-        velocity = self.momentums[self._get_variable_index(variable)]
+        momentum = ops.cast(self._look_up(MOMENTUM), variable.dtype)
+        velocity = self.momentums[self.slot(variable)]
         value = velocity * momentum - move
         self.assign(velocity, value)
         self.assign_add(variable, value * momentum - move)
 
 
-class AdamW(_Tables, keras.optimizers.AdamW):
+class AdamW(TableOptimizer, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2017, 1711.05101) with a varying beta_1."""
 
     @property
     def moments(self) -> list:
-        return [*self._momentums, *self._velocities]
+        means, squares = adam_moments(self)
+        return [*means, *squares]
 
     def update_step(self, gradient, variable, learning_rate):
         gradient = ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        mean, square = self._momentums[index], self._velocities[index]
-        beta_1 = ops.cast(self._now(1), variable.dtype)
-        correction_2 = 1.0 - ops.power(self.beta_2, self._now(3))
+        means, squares = adam_moments(self)
+        index = self.slot(variable)
+        mean, square = means[index], squares[index]
+        beta_1 = ops.cast(self._look_up(MOMENTUM), variable.dtype)
+        correction_2 = 1.0 - ops.power(self.beta_2, self._look_up(AGE))
         self.assign_add(mean, (gradient - mean) * (1.0 - beta_1))
         self.assign_add(
             square, (ops.square(gradient) - square) * (1.0 - self.beta_2)
         )
-        mean_now = mean / self._now(2)
+        mean_now = mean / self._look_up(CORRECTION)
         root = ops.sqrt(square / correction_2)
         self.assign_sub(
             variable, learning_rate * mean_now / (root + self.epsilon)
         )
-
-
-class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
-    """Float16's loss scaling, for which a skipped update counts as a step.
-
-    Keras' own leaves `iterations` alone then, and the clock would fall behind
-    the batches shown.
-    """
-
-    def _stateful_handle_non_finite_grads(self):
-        super()._stateful_handle_non_finite_grads()
-        self.inner_optimizer.iterations.assign_add(1)
-
-    def _stateless_handle_non_finite_grads(
-        self, optimizer_variables, trainable_variables
-    ):
-        trainable, state = super()._stateless_handle_non_finite_grads(
-            optimizer_variables, trainable_variables
-        )
-        clock = self.inner_optimizer.iterations
-        return trainable, [
-            value + 1 if variable is clock else value
-            for variable, value in zip(self.variables, state, strict=True)
-        ]
 
 
 OPTIMIZERS = {
@@ -154,11 +140,19 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(name: str, weight_decay: float, variables, loss_scale):
-    """A built optimizer over `variables`, without tables yet.
+def make_optimizer(
+    name: str, weight_decay: float, variables, loss_scale: bool
+) -> keras.optimizers.Optimizer:
+    """Returns a built optimizer over `variables`, without tables yet.
 
-    Weight decay is decoupled, scaled by the rate, and spares what has one
-    dimension: biases and batch norm. loss_scale: wrap it for float16.
+    Args:
+      name: a key of `OPTIMIZERS`.
+      weight_decay: decoupled and scaled by the rate; variables of one
+        dimension (biases, batch norm) are excluded.
+      loss_scale: wrap it for float16.
+
+    Raises:
+      UserError: the name is unknown.
     """
     if name not in OPTIMIZERS:
         raise UserError(

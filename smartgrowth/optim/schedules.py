@@ -131,7 +131,7 @@ def make_schedules(
     cycle_mult: float = 1.0,
     momentum: tuple[float, float] = (0.85, 0.95),
 ) -> tuple[Schedule, Schedule]:
-    """The learning rate and the momentum over `steps` steps.
+    """Returns learning rate and momentum over `steps` steps, two schedules.
 
     Args:
       name: a key of `SCHEDULES`.
@@ -184,15 +184,15 @@ def make_tables(
     rate: float | Sequence[float],
     lengths: Sequence[int],
     *,
-    restart: bool,
+    per_stage: bool,
     cycles: Sequence[int | None] | None = None,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rate and momentum of every step of a run, float64 (steps,) each.
+    """Returns rate and momentum of every step of a run, float64 (steps,) each.
 
     Args:
       lengths: steps of each stage.
-      restart: the schedule begins anew in every stage.
+      per_stage: the schedule begins anew in every stage.
       cycles: `cycle_steps` of `make_schedules` in each stage; the first serves
         a schedule that goes through all.
       rate: of `make_schedules`; or one for each stage, which then has its part
@@ -202,7 +202,7 @@ def make_tables(
     if not np.isscalar(rate):
         tables = [
             make_tables(
-                name, peak, lengths, restart=restart, cycles=cycles, **options
+                name, peak, lengths, per_stage=per_stage, cycles=cycles, **options
             )
             for peak in rate
         ]
@@ -212,7 +212,7 @@ def make_tables(
         return np.concatenate(parts), tables[0][1]
     steps = sum(lengths)
     cycles = cycles or [None] * len(lengths)
-    if not restart:
+    if not per_stage:
         lengths = [steps]
     parts = [
         make_schedules(name, rate, n, cycle_steps=cycle, **options)

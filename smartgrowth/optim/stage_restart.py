@@ -1,4 +1,4 @@
-"""What a stage boundary does to the weights and the optimizer."""
+"""`--stage_restart`: what happens to weights and optimizer between stages."""
 
 from collections.abc import Sequence
 
@@ -10,21 +10,23 @@ import numpy as np
 SHRINK, NOISE = 0.5, 0.01
 
 
-def forget(optimizer, weights: Sequence, random: np.random.Generator) -> None:
-    """The optimizer forgets earlier gradients; the weights stay."""
-    optimizer.forget()
+def reset_moments(
+    optimizer, weights: Sequence, random: np.random.Generator
+) -> None:
+    """Sets the optimizer's moments to zero; the weights stay."""
+    optimizer.reset_moments()
 
 
 def shrink_and_perturb(
     optimizer, weights: Sequence, random: np.random.Generator
 ) -> None:
-    """Shrinks all weights and adds noise; the optimizer forgets as well."""
-    optimizer.forget()
+    """Shrinks all weights and adds noise; resets the moments as well."""
+    optimizer.reset_moments()
     for weight in weights:
         noise = random.normal(0.0, NOISE, weight.shape)
         weight.assign(SHRINK * np.asarray(weight) + noise)
 
 
-# --stage_restart -> what is done before a stage's first step, the run's own
-# first stage excepted.
-RESTARTS = {"momentum": forget, "shrink_perturb": shrink_and_perturb}
+# --stage_restart -> what is done before the first step of every stage but the
+# run's first.
+RESTARTS = {"momentum": reset_moments, "shrink_perturb": shrink_and_perturb}

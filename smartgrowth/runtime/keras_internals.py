@@ -1,13 +1,105 @@
-"""What relies on parts of Keras that are not its public API, in one place."""
+"""What relies on parts of Keras that are not its public interface.
+
+All of it stands here, so that a new version of Keras is checked in one place;
+tests/test_keras_internals.py has a test for each that names the version for
+which it last held.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 
 
-def compile_each_shape(model) -> None:
+class CallbackList(keras.callbacks.CallbackList):
+    """The callbacks of a `fit`, which get a batch's metrics as they are.
+
+    Keras' own list makes Python numbers of them: an accelerator would be waited
+    for after every batch.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+
+class ScheduledOptimizer:
+    """Mixin of an optimizer that computes its learning rate at every step."""
+
+    def current_learning_rate(self):
+        """Returns the rate of the present step, a scalar tensor."""
+        return super()._get_current_learning_rate()
+
+    def _get_current_learning_rate(self):
+        return self.current_learning_rate()
+
+    def slot(self, variable) -> int:
+        """Returns the place of a variable among the optimizer's moments."""
+        return self._get_variable_index(variable)
+
+
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Float16's loss scaling, for which a skipped update counts as a step.
+
+    Keras' own leaves `iterations` alone then, and the clock would fall behind
+    the batches shown.
+    """
+
+    def _stateful_handle_non_finite_grads(self):
+        super()._stateful_handle_non_finite_grads()
+        self.inner_optimizer.iterations.assign_add(1)
+
+    def _stateless_handle_non_finite_grads(
+        self, optimizer_variables, trainable_variables
+    ):
+        trainable, state = super()._stateless_handle_non_finite_grads(
+            optimizer_variables, trainable_variables
+        )
+        clock = self.inner_optimizer.iterations
+        return trainable, [
+            value + 1 if variable is clock else value
+            for variable, value in zip(self.variables, state, strict=True)
+        ]
+
+
+def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
+    """Returns Adam's first and second moments, a variable a weight each."""
+    return optimizer._momentums, optimizer._velocities
+
+
+def unscaled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """Returns a model's optimizer without float16's loss scaling around it."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def loss_metric(model: keras.Model) -> keras.metrics.Metric:
+    """Returns the running mean of the loss that `fit` reports."""
+    return model.metrics[0]
+
+
+def write_back_jax_state(model: keras.Model) -> None:
+    """Puts values into the variables in the middle of a `fit`.
+
+    With JAX, `fit` keeps them to itself until it ends.
+    """
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
+
+
+def discard_train_function(model: keras.Model) -> None:
+    """Has the next `fit` compile its step anew.
+
+    Kept, its shapes would relax to unknown ones at another image size, and
+    what it looks up, such as learning rates, is compiled into it.
+    """
+    model.train_function = None
+
+
+def train_each_shape(model: keras.Model) -> None:
     """Lets one compiled model train on batches of several shapes.
 
     Keras' own function would relax to unknown shapes on TensorFlow at the
-    second one; this keeps one of them a shape. JAX does so by itself.
+    second one; this keeps a function for each. JAX does so by itself.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -24,3 +116,44 @@ def compile_each_shape(model) -> None:
         return functions[shape]([batch])
 
     model.train_function = train_function
+
+
+@contextlib.contextmanager
+def predict_function_of(
+    model: keras.Model, key, functions: dict, prepare: Callable = None
+) -> Iterator[None]:
+    """While entered, `predict` uses the function kept for `key`.
+
+    Keras keeps one predict function, whose shapes would relax; of several
+    steps at once it would make one large graph.
+
+    Args:
+      key: an image size, say.
+      functions: what is kept, by key; changed.
+      prepare: called with the model before a new function is made.
+    """
+    model.predict_function = functions.get(key)
+    if model.predict_function is None and prepare:
+        prepare(model)
+    steps, model.steps_per_execution = model.steps_per_execution, 1
+    try:
+        yield
+        functions[key] = model.predict_function
+    finally:
+        model.steps_per_execution = steps
+
+
+def wrap_predict_function(model: keras.Model, wrap: Callable) -> None:
+    """Replaces a model's predict function by what `wrap` makes of it.
+
+    wrap: function -> function, each of (state, iterator) with JAX.
+    """
+    model.make_predict_function()
+    model.predict_function = wrap(model.predict_function)
+
+
+def nodes_of(operation: keras.Operation) -> list:
+    """Returns where an operation was called: nodes with `input_tensors` and
+    `outputs`.
+    """
+    return operation._inbound_nodes

@@ -1,52 +1,50 @@
-"""The training batches that a run's settings and orders make of its data."""
-
-from collections.abc import Sequence
+"""The training batches of one stage."""
 
 import numpy as np
+import tensorflow as tf
 
-from smartgrowth.config import Config
 from smartgrowth.curriculum import orders
 from smartgrowth.data import pipeline
-from smartgrowth.data.augment import policy
-from smartgrowth.data.store import Data
+from smartgrowth.data.augment.policy import Augmentation
+from smartgrowth.experiment import Experiment
 from smartgrowth.plan import Stage
 
 
-class Batches:
-    """What every stage of a run shows.
+class StageBatches:
+    """What a stage shows: its images, chosen once, and datasets of its steps.
 
     Args:
-      classes, samples: the run's orders; see `prepare`.
-      hard: training images that come back in later stages, int64 (K,).
+      augmentation: what is done to the images, at the stage's strength.
     """
 
     def __init__(
-        self,
-        config: Config,
-        data: Data,
-        classes: np.ndarray,
-        samples: Sequence[np.ndarray],
-        hard: np.ndarray,
+        self, experiment: Experiment, stage: Stage, augmentation: Augmentation
     ):
-        self.config, self.data = config, data
-        self.classes, self.samples, self.hard = classes, samples, hard
-        self.augmentation = policy.choose(config)
+        self.experiment, self.stage = experiment, stage
+        self.augmentation = augmentation
+        images = orders.stage_images(
+            stage, experiment.class_order, experiment.image_order
+        )
+        self.hard = np.intersect1d(experiment.hard_images, images)
+        if experiment.config.balance == "oversample":
+            images = orders.oversample(images, experiment.data.train.labels)
+        self.images = images
 
-    def of(self, stage: Stage, first_step: int, last_step: int):
-        """A tf.data.Dataset of some of a stage's steps."""
-        images = orders.stage_images(stage, self.classes, self.samples)
-        drawn = images
-        if self.config.balance == "oversample":
-            drawn = orders.oversample(images, self.data.train.labels)
+    def dataset(self, first_step: int, last_step: int) -> tf.data.Dataset:
+        """Returns the batches of steps first_step..last_step - 1 of the run.
+
+        See `pipeline.make_dataset` for shapes and dtypes.
+        """
+        config = self.experiment.config
         return pipeline.make_dataset(
-            self.data,
-            stage,
-            drawn,
-            self.classes[: stage.num_classes],
+            self.experiment.data,
+            self.stage,
+            self.images,
+            self.experiment.active_classes(self.stage),
             first_step=first_step,
             last_step=last_step,
-            seed=self.config.seed,
+            seed=config.seed,
             augmentation=self.augmentation,
-            label_smoothing=self.config.label_smoothing,
-            hard=np.intersect1d(self.hard, images),
+            label_smoothing=config.label_smoothing,
+            hard=self.hard,
         )

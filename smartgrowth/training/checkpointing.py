@@ -4,20 +4,28 @@ import contextlib
 import dataclasses
 import pathlib
 import time
+from collections.abc import Iterator
 
 from smartgrowth import UserError
-from smartgrowth.plan import Stage
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runtime.keras_internals import (
+    loss_metric,
+    unscaled_optimizer,
+    write_back_jax_state,
+)
+from smartgrowth.runtime.reporter import say
 
 
 @dataclasses.dataclass
 class Progress:
     """What a checkpoint holds beside the arrays.
 
-    rows: of log.csv. stage_seconds, boundary_seconds: one value a stage.
+    stage_seconds, boundary_seconds: one value a stage. step: batches learned.
+    rows: of log.csv. best_accuracy: of the validations so far.
     found_rates: by range tests so far, of the stages from the first one on, or
-    one for all. restarted: index of the last stage before which
-    `--stage_restart` was done.
+    one for all. begun: index of the last stage whose boundary is done, -1
+    before the first one.
     """
 
     stage_seconds: list[float]
@@ -27,60 +35,89 @@ class Progress:
     wall_seconds: float = 0.0
     best_accuracy: float = -1.0
     found_rates: list[float] = dataclasses.field(default_factory=list)
-    restarted: int = 0
+    begun: int = -1
 
     @property
     def train_seconds(self) -> float:
-        """Without validation and checkpoints, with boundaries."""
+        """Seconds without validation and checkpoints, with boundaries."""
         return sum(self.stage_seconds)
 
+    @property
+    def is_best(self) -> bool:
+        """Whether the last evaluation set the best accuracy."""
+        last = self.rows[-1]["val_accuracy"] if self.rows else None
+        return last == self.best_accuracy
+
     def after(self, stage: Stage, step: int, seconds: float) -> "Progress":
-        """The progress after `seconds` more of training, at `step`."""
+        """Returns the progress at `step`, after `seconds` more of training."""
         spent = list(self.stage_seconds)
         spent[stage.index] += seconds
         return dataclasses.replace(self, step=step, stage_seconds=spent)
 
 
-class Keeper:
-    """Writes and takes up a run's checkpoints and its log.
+def start_of(plan: Plan) -> Progress:
+    """Returns the progress of a run that has not trained yet."""
+    zeros = [0.0] * len(plan.stages)
+    return Progress(zeros, list(zeros))
+
+
+def read_progress(values: dict, plan: Plan) -> Progress:
+    """Returns the progress that a checkpoint's manifest holds."""
+    values = dict(values)
+    # Version 0.1 noted the parts of a boundary instead of the whole.
+    restarted = values.pop("restarted", 0)
+    if "begun" not in values:
+        step, rates = values["step"], values.get("found_rates", [])
+        trained = plan.stage_at(step - 1).index if step else -1
+        values["begun"] = max(trained, restarted or -1, len(rates) - 1)
+    return Progress(**values)
+
+
+class CheckpointManager:
+    """Writes a run's checkpoints, and restores the newest one.
 
     Args:
       directory: of the run.
       plan_hash: of its plan; checkpoints of another are refused.
-      model: compiled; accuracy: its metric.
+      model: compiled. accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
       save_seconds: between checkpoints, if nothing else asks for one.
-      say: takes a warning.
     """
 
     def __init__(
         self,
-        directory,
-        plan_hash,
+        directory: pathlib.Path,
+        plan_hash: str,
         model,
         accuracy,
-        numerics,
-        save_seconds,
-        say,
+        numerics: dict,
+        save_seconds: float,
     ):
-        self.directory: pathlib.Path = directory
-        self.plan_hash, self.numerics, self.say = plan_hash, numerics, say
+        self.directory = directory
+        self.plan_hash, self.numerics = plan_hash, numerics
         self.model = model
         self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
         self.began = self.saved = time.monotonic()
         self.interrupted = {}  # metric sums of a segment that was cut off
 
-    def load(self, progress: Progress, directory: pathlib.Path) -> Progress:
-        """Takes up a run's newest whole checkpoint; `progress` if it has none.
+    def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
+        """Restores the newest whole checkpoint, if there is any.
 
-        directory: of the run; another than the one that is written to in a
-          process that does not lead.
+        Args:
+          directory: of the run; another than the one that is written to in a
+            process that is not the main one.
+
+        Returns:
+          How far the run had come.
+
+        Raises:
+          UserError: the checkpoint is of another plan.
         """
-        found = checkpoint.load(directory / files.CHECKPOINTS)
-        if not found:
-            return progress
-        arrays, facts = found
+        newest = checkpoint.load(directory / files.CHECKPOINTS, warn=say)
+        if not newest:
+            return start_of(plan)
+        arrays, facts = newest
         if facts["plan"] != self.plan_hash:
             raise UserError(
                 f"--workdir={directory} holds checkpoints of another "
@@ -88,26 +125,26 @@ class Keeper:
             )
         checkpoint.restore(self.variables, arrays)
         self.interrupted = arrays
-        progress = Progress(**facts["progress"])
-        # The log as it was then: later rows will be made again.
-        self.write_log(progress)
-        return progress
+        return read_progress(facts["progress"], plan)
 
     def due(self) -> bool:
-        """Whether the last checkpoint is `save_seconds` old."""
+        """Returns whether the last checkpoint is `save_seconds` old."""
         return time.monotonic() - self.saved >= self.save_seconds
 
-    def save(self, progress: Progress, best=False, within=False) -> None:
-        """Writes a checkpoint.
+    def save(
+        self, progress: Progress, best: bool = False, within: bool = False
+    ) -> None:
+        """Writes a checkpoint; a disk that refuses it is a warning.
 
-        within: a segment, whose metric sums then belong to it.
+        Args:
+          best: keep it until another is the best.
+          within: a segment, whose metric sums then belong to it.
         """
         groups = dict(self.variables)
-        if not within:
+        if within:
+            write_back_jax_state(self.model)
+        else:
             del groups["metrics"]
-        elif hasattr(self.model, "jax_state_sync"):
-            # Within a `fit`, JAX has taken the values out of the variables.
-            self.model.jax_state_sync()
         kept = dataclasses.replace(
             progress, wall_seconds=self.wall_seconds(progress)
         )
@@ -127,31 +164,30 @@ class Keeper:
         # Also if it failed: not at every batch of a full disk.
         self.saved = time.monotonic()
 
-    def write_log(self, progress: Progress) -> None:
-        """Writes log.csv."""
-        with self.tolerate("log", progress.step):
-            files.write_log(self.directory, progress.rows)
-
     def restore_metrics(self) -> None:
-        """Keras has just reset them; a segment cut off had sums already."""
+        """Puts the sums of an interrupted segment back, once.
+
+        To be called when Keras has just reset them.
+        """
         if any(name.startswith("metrics/") for name in self.interrupted):
             metrics = {"metrics": self.variables["metrics"]}
             checkpoint.restore(metrics, self.interrupted)
         self.interrupted = {}
 
     def wall_seconds(self, progress: Progress) -> float:
-        """Of all processes that worked on the run, this one included."""
+        """Returns the seconds of all processes that worked on the run."""
         return progress.wall_seconds + time.monotonic() - self.began
 
     @contextlib.contextmanager
-    def tolerate(self, what: str, step: int):
-        """A disk that will not take something now stops no training: the next
-        log and the next checkpoint hold it all.
+    def tolerate(self, what: str, step: int) -> Iterator[None]:
+        """While entered, a disk that refuses a file is a warning.
+
+        Training goes on: the next log and the next checkpoint hold it all.
         """
         try:
             yield
         except OSError as error:
-            self.say(
+            say(
                 f"warning: no {what} written at step {step} "
                 f"({error.strerror or error}); training goes on, make room in "
                 f"{self.directory}"
@@ -159,14 +195,16 @@ class Keeper:
 
 
 def group_variables(model, accuracy) -> dict[str, list]:
-    """All that learning changes, by what it belongs to."""
-    optimizer = model.optimizer
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    own = {id(variable) for variable in inner.variables}
-    loss = model.metrics[0]  # Keras' own mean of the loss
+    """Returns all variables that training changes, by what they belong to."""
+    optimizer = unscaled_optimizer(model)
+    own = {id(variable) for variable in optimizer.variables}
     return {
         "model": model.variables,
-        "optimizer": inner.variables,
-        "loss_scale": [v for v in optimizer.variables if id(v) not in own],
-        "metrics": [*loss.variables, *accuracy.variables],
+        "optimizer": optimizer.variables,
+        "loss_scale": [
+            variable
+            for variable in model.optimizer.variables
+            if id(variable) not in own
+        ],
+        "metrics": [*loss_metric(model).variables, *accuracy.variables],
     }

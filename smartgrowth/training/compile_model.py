@@ -1,49 +1,86 @@
-"""The compiled network of a run: its model, optimizer, metric and averages."""
+"""The compiled network of a run, and what is done to it between stages."""
 
+import contextlib
 import dataclasses
 
 import keras
+import numpy as np
 
-from smartgrowth.config import Config
-from smartgrowth.models.network import Network
+from smartgrowth.experiment import Experiment
 from smartgrowth.optim import ema, losses, optimizers
+from smartgrowth.optim.stage_restart import RESTARTS
+from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
+from smartgrowth.runtime.keras_internals import (
+    discard_train_function,
+    train_each_shape,
+    unscaled_optimizer,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Compiled:
-    """What a step changes.
+class CompiledModel:
+    """What a training step changes; `compile_model` makes one.
 
-    optimizer: of the model, without the wrapping of float16's loss scale.
-    accuracy: the metric. averages: of the weights, or None.
+    optimizer: of the model, without float16's loss scaling around it.
+    accuracy: the metric. ema: the weights' moving average, or None.
+    machine: what it runs on.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     accuracy: keras.metrics.Metric
-    averages: ema.Averages | None
+    ema: ema.WeightEMA | None
+    machine: devices.Machine
+
+    def prepare_step(self, stage: Stage) -> None:
+        """Has the step compiled anew at the stage's first batch.
+
+        Kept, its shapes would relax to unknown ones.
+        """
+        several = len(set(stage.sizes)) > 1
+        self.model.steps_per_execution = devices.steps_per_execution(
+            self.machine, several
+        )
+        discard_train_function(self.model)
+        if several:
+            train_each_shape(self.model)
+
+    def restart(self, how: str, random: np.random.Generator) -> None:
+        """Does to weights and optimizer what `--stage_restart` names.
+
+        how: a key of `RESTARTS`, or "none". random: draws the noise.
+        """
+        if how == "none":
+            return
+        RESTARTS[how](self.optimizer, self.model.trainable_variables, random)
+        if self.ema and how == "shrink_perturb":
+            self.ema.reset()
+
+    def validated_weights(self):
+        """While entered, the model has the weights that are validated."""
+        return self.ema.swap_weights() if self.ema else contextlib.nullcontext()
 
 
-def compile_network(
-    config: Config,
-    network: Network,
-    data,
+def compile_model(
+    experiment: Experiment,
     machine: devices.Machine,
     policy: str,
     synchronized: bool,
-) -> Compiled:
-    """Builds and compiles a network; to be called in its strategy's scope.
+) -> CompiledModel:
+    """Builds and compiles the network; to be called in its strategy's scope.
 
     Args:
-      data: with the mean and variance of its channels.
+      machine: what it will run on.
       policy: the dtype policy's name.
-      synchronized: as `Network.build` takes it.
+      synchronized: batch norm over the batch of all TensorFlow devices.
     """
-    model = network.build(
+    config, data = experiment.config, experiment.data
+    model = experiment.network.build(
         data.mean, data.variance, policy, synchronized=synchronized
     )
     if config.ema:
-        model = ema.AveragedModel(model.input, model.output, name=model.name)
+        model = ema.EMAModel(model.input, model.output, name=model.name)
     accuracy = losses.make_accuracy(config.label_smoothing)
     model.compile(
         optimizer=optimizers.make_optimizer(
@@ -54,11 +91,11 @@ def compile_network(
         ),
         loss=losses.masked_crossentropy,
         metrics=[accuracy],
-        jit_compile=devices.compiles(machine),
+        jit_compile=devices.uses_xla(machine),
         auto_scale_loss=False,
     )
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    averages = None
+    optimizer = unscaled_optimizer(model)
+    average = None
     if config.ema:
-        averages = ema.Averages(model, optimizer, config.ema)
-    return Compiled(model, optimizer, accuracy, averages)
+        average = ema.WeightEMA(model, optimizer, config.ema)
+    return CompiledModel(model, optimizer, accuracy, average, machine)

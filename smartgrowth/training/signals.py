@@ -5,8 +5,9 @@ import threading
 
 
 class StopSignals:
-    """While entered, the first SIGINT or SIGTERM sets an event, and the run can
-    save before it stops; a second SIGINT stops it at once.
+    """While entered, the first SIGINT or SIGTERM sets an event.
+
+    The run can then save before it stops; a second SIGINT stops it at once.
     """
 
     def __init__(self):
