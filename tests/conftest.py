@@ -131,13 +131,14 @@ def tiny_config(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data, tiny_store, tmp_path_factory):
     """The directory of a finished run on it: look, do not touch."""
+    from smartgrowth.experiment import make_experiment
     from smartgrowth.training.train import train
 
     config = make_config(
         tmp_path_factory.mktemp("tiny_run") / "run",
         cache_dir=str(tiny_store.parents[1]),
     )
-    return train(config, tiny_data)
+    return train(make_experiment(config, tiny_data))
 
 
 @pytest.fixture(scope="session")

@@ -35,44 +35,49 @@ def make_devices(count: int) -> None:
 
 def train(spec: dict) -> None:
     """As --mode=train does it, watched."""
-    from smartgrowth.runtime import backend
+    from smartgrowth.runtime import backend, distributed
 
-    backend.import_backend(spec["config"]["devices"])
+    backend.import_backend()
+    distributed.join(spec["config"]["devices"])
     from smartgrowth.data import store
+    from smartgrowth.experiment import make_experiment
     from smartgrowth.runtime import devices
     from smartgrowth.training import callbacks, learner, train
 
     config = conftest.make_config(**spec["config"])
     beside = pathlib.Path(config.workdir).parent
-    leads = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
-    on_batch_end = callbacks.BatchClock.on_train_batch_end
+    is_main = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
+    on_batch_end = callbacks.StepCallback.on_train_batch_end
     resume = learner.Learner.resume
 
-    def note_loss(clock, batch, logs=None):
+    def note_loss(steps, batch, logs=None):
         """The means over the segment so far, from which each loss follows."""
-        if leads:
+        if is_main:
             with (beside / "losses.txt").open("a") as file:
                 file.write(f"{float(logs['loss']):.9g}\n")
-        if clock.first_step + batch + 1 >= spec.get("stop_at", math.inf):
-            clock.stop.set()
-        on_batch_end(clock, batch, logs)
+        if steps.first_step + batch + 1 >= spec.get("stop_at", math.inf):
+            steps.stop.set()
+        on_batch_end(steps, batch, logs)
 
     def resume_and_validate(self, directory):
         step = resume(self, directory)
-        if step and self.team.processes == 1:
+        if step and self.distribution.processes == 1:
             size = config.final_size
-            with self.judged():
-                found = self.evaluator.validate(size, size, self.classes)
+            with self.compiled.validated_weights():
+                found = self.evaluator.validate(
+                    size, size, self.experiment.class_order
+                )
             (beside / "resumed.json").write_text(
                 json.dumps([step, found["val_loss"], found["val_accuracy"]])
             )
         return step
 
-    callbacks.BatchClock.on_train_batch_end = note_loss
+    callbacks.StepCallback.on_train_batch_end = note_loss
     learner.Learner.resume = resume_and_validate
     if "steps_at_once" in spec:
-        devices.steps_at_once = lambda *_: spec["steps_at_once"]
-    train.train(config, store.open_data(pathlib.Path(spec["store"])))
+        devices.steps_per_execution = lambda *_: spec["steps_at_once"]
+    data = store.open_data(pathlib.Path(spec["store"]))
+    train.train(make_experiment(config, data))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import types
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, experiment, plan
+from smartgrowth import UserError, plan
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.curriculum import orders as orders_module
+from smartgrowth.experiment import Experiment, make_experiment
 from smartgrowth.models.network import Network
 from smartgrowth.optim import rates
 from smartgrowth.training import summary
@@ -31,10 +32,12 @@ def test_a_run_is_planned_from_its_data():
         depth=1,
         dropout=0.5,
     )
-    run, network, classes = experiment.plan_run(config, data)
+    experiment = make_experiment(config, data)
+    run, network = experiment.plan, experiment.network
+    classes = experiment.class_order
     assert network == Network("cnn", 5, width=8, depth=1, dropout=0.5)
     assert sorted(classes) == [0, 1, 2, 3, 4]
-    # Counted are the images of the classes that have entered.
+    # Counted are the images of the active classes.
     first = [COUNTS[label] for label in classes[:3]]
     assert [s.num_images for s in run.stages] == [sum(first), 145]
     assert run.flops_per_image == (3 * network.flops_per_image(32),) * 2
@@ -59,7 +62,7 @@ def test_classes_enter_by_the_likeness_of_their_images(tiny_data, monkeypatch):
 def test_images_enter_by_what_they_represent(tiny_data, monkeypatch, name):
     features = np.random.default_rng(0).normal(size=(46, 5))
     monkeypatch.setattr(descriptors, "describe", lambda config, data: features)
-    orders = choose.sample_order(Config(sample_order=name), tiny_data)
+    orders = choose.image_order(Config(sample_order=name), tiny_data)
     expected = orders_module.representative_images(
         getattr(orders_module, name), features, tiny_data.train.labels, 0
     )
@@ -70,7 +73,7 @@ def test_images_enter_by_what_they_represent(tiny_data, monkeypatch, name):
 @pytest.mark.parametrize("name", ["random", "first"])
 def test_simple_orders_need_no_description(tiny_data, monkeypatch, name):
     monkeypatch.setattr(descriptors, "describe", None)
-    orders = choose.sample_order(Config(sample_order=name), tiny_data)
+    orders = choose.image_order(Config(sample_order=name), tiny_data)
     assert sorted(np.concatenate(orders)) == list(range(46))
     if name == "first":
         assert all((np.diff(order) > 0).all() for order in orders)
@@ -121,44 +124,44 @@ def test_images_enter_as_a_file_names_them(tiny_data, tmp_path, capsys):
     lines = [f'"{ids[index]}",0.9' for index in listed]
     path.write_text("\n".join(["image,confidence", *lines, "other.png,1"]))
     config = Config(sample_order=f"file:{path}")
-    orders = choose.sample_order(config, tiny_data)
+    orders = choose.image_order(config, tiny_data)
     assert orders[1][:2].tolist() == listed.tolist()
     assert sorted(np.concatenate(orders)) == list(range(46))
     assert "1 of its 3 images are not among" in capsys.readouterr().out
     path.write_text("image\nother.png\n")
     with pytest.raises(UserError, match="none of its 1 images"):
-        choose.sample_order(config, tiny_data)
+        choose.image_order(config, tiny_data)
 
 
 # What a table cannot say
 
 
 def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
-    monkeypatch.setattr(summary, "hard_images", lambda *_: np.arange(7))
+    monkeypatch.setattr(choose, "hard_images", lambda *_: np.arange(7))
     config = Config(
         grow_size=(16, 32),
         size_jitter=(0.75, 1.0, 1.5),
         balance="oversample",
         replay_hard="runs/a:0.25",
     )
-    run, _, _ = experiment.plan_run(config, tiny_data)
-    text = summary.overview(config, run, tiny_data)
-    assert text.startswith(plan.table(run))
+    experiment = make_experiment(config, tiny_data)
+    text = summary.overview(experiment)
+    assert text.startswith(plan.table(experiment.plan))
     assert "stage 1: batches at 16, 16, 24 px" in text
     assert "stage 2: batches at 24, 32, 48 px" in text
     assert "10 to 13 training images" in text
     assert "25% of every batch" in text and "7 training images" in text
     assert "runs/a" in text
     plain = Config()
-    run, _, _ = experiment.plan_run(plain, tiny_data)
-    assert summary.overview(plain, run, tiny_data) == plan.table(run)
+    experiment = make_experiment(plain, tiny_data)
+    assert summary.overview(experiment) == plan.table(experiment.plan)
 
 
 def test_a_plan_does_not_depend_on_the_sample_order(tiny_data):
     """Counted, not chosen: so a plan waits for no description of images."""
     config = Config(sample_order="iconic", grow_samples=(1, 5, None))
     other = dataclasses.replace(config, sample_order="random")
-    assert experiment.plan_run(config, tiny_data)[0] == plan.make_plan(
+    assert make_experiment(config, tiny_data).plan == plan.make_plan(
         other,
         tiny_data.class_counts[choose.class_order(other, tiny_data)],
         plan.make_network(other, 4),
@@ -173,14 +176,14 @@ def test_orders_are_kept_for_the_same_settings_alone(
     )
     features = np.random.default_rng(0).normal(size=(46, 5))
     monkeypatch.setattr(descriptors, "describe", lambda *_: features)
-    classes = choose.class_order(config, tiny_data)
-    samples = choose.sample_order(config, tiny_data)
+    experiment = make_experiment(config, tiny_data)
+    classes, samples = experiment.class_order, experiment.image_order
     assert choose.read_orders(config, tiny_data) is None
-    choose.write_orders(config, tiny_data, classes, samples)
+    choose.write_orders(config, experiment)
     monkeypatch.setattr(descriptors, "describe", lambda *_: -(features**2))
     assert choose.class_order(config, tiny_data).tolist() == classes.tolist()
     for kept, order in zip(
-        choose.sample_order(config, tiny_data), samples, strict=True
+        choose.image_order(config, tiny_data), samples, strict=True
     ):
         np.testing.assert_array_equal(kept, order)
     other = dataclasses.replace(config, seed=1)
@@ -203,7 +206,7 @@ def tables(**settings):
     )
     network = plan.make_network(config, 2)
     run = plan.make_plan(config, [100, 100], network)
-    return rates.make_tables(config, run, 0.5)[0]
+    return rates.make_rate_tables(config, run, 0.5).rates
 
 
 def test_cycles_are_counted_in_passes_over_a_stage_s_images():
@@ -221,6 +224,7 @@ def test_a_schedule_through_stages_of_other_lengths_has_no_pass():
 
 def test_the_drawing_of_a_rate_to_be_found_says_so():
     config = Config(lr="auto", stage_steps=(40,))
-    run = plan.make_plan(config, [100, 100], plan.make_network(config, 2))
-    text = summary.rate_drawing(config, run)
+    network = plan.make_network(config, 2)
+    run = plan.make_plan(config, [100, 100], network)
+    text = summary.draw_rates(Experiment(config, None, run, network, None))
     assert text.startswith("learning rate, 0.0001 to 1 times the rate that is")

@@ -19,7 +19,7 @@ import pytest
 from smartgrowth import UserError
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runtime import distributed
-from smartgrowth.runtime.distribution import ALONE, Team
+from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 50
@@ -260,8 +260,8 @@ def plan_of(*batches, images=100, jitter=()) -> Plan:
 
 
 def test_batches_that_the_devices_divide_are_taken():
-    Team(4).check(plan_of(8, 12))
-    ALONE.check(plan_of(7))
+    Distribution(4).check_plan(plan_of(8, 12))
+    SINGLE_DEVICE.check_plan(plan_of(7))
 
 
 @pytest.mark.parametrize(
@@ -277,20 +277,20 @@ def test_other_batches_are_refused_with_the_nearest(
     devices, batch, images, words
 ):
     with pytest.raises(UserError, match=words):
-        Team(devices).check(plan_of(8, batch, images=images))
+        Distribution(devices).check_plan(plan_of(8, batch, images=images))
 
 
 def test_sizes_in_turn_are_refused_where_they_cannot_be_had():
     plan = plan_of(8, jitter=(16, 24))
-    Team(2).check(plan)  # JAX
+    Distribution(2).check_plan(plan)  # JAX
     with pytest.raises(UserError, match="--size_jitter"):
-        Team(2, strategy=object()).check(plan)
+        Distribution(2, strategy=object()).check_plan(plan)
 
 
 def test_validation_batches_are_rounded_up():
-    assert ALONE.round_up(128) == 128
-    assert Team(3).round_up(128) == 129
-    assert Team(8).round_up(128) == 128
+    assert SINGLE_DEVICE.round_up_batch(128) == 128
+    assert Distribution(3).round_up_batch(128) == 129
+    assert Distribution(8).round_up_batch(128) == 128
 
 
 VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.NUMBER)
@@ -338,7 +338,7 @@ def test_one_device_trains_unless_all_are_asked_for(
 ):
     monkeypatch.setattr(distributed, "_devices", lambda engine: found)
     lines = []
-    assert distributed.form(wanted, lines.append) is ALONE
+    assert distributed.form(wanted, lines.append) is SINGLE_DEVICE
     assert (
         [line for line in lines if said[0] in line] == lines
         if said

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from conftest import make_config
 
+from smartgrowth.experiment import make_experiment
 from smartgrowth.models.network import Network
 from smartgrowth.optim import ema, losses, optimizers
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.runs import checkpoint
 from smartgrowth.runs.files import RAW_COLUMNS
 from smartgrowth.runs.reader import read_run
@@ -22,13 +24,13 @@ def model():
     """A compiled network with batch norm, and its averages."""
     keras.utils.set_random_seed(0)
     plain = Network("resnet", 3, width=8, depth=1).build([128] * 3, [1e4] * 3)
-    model = ema.AveragedModel(plain.input, plain.output)
+    model = ema.EMAModel(plain.input, plain.output)
     optimizer = optimizers.make_optimizer(
         "sgd", 0.0, model.trainable_variables, loss_scale=False
     )
-    optimizer.install_tables(np.full(9, 0.1), np.full(9, 0.9))
+    optimizer.install_tables(RateTables(np.full(9, 0.1), np.full(9, 0.9)))
     model.compile(optimizer=optimizer, loss=losses.masked_crossentropy)
-    ema.Averages(model, optimizer, DECAY)
+    ema.WeightEMA(model, optimizer, DECAY)
     return model
 
 
@@ -47,7 +49,7 @@ def values(variables):
 
 def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
     expected = values(model.variables)
-    assert len(model.averages.averages) == len(expected)
+    assert len(model.ema.averages) == len(expected)
     for count, _ in enumerate(learn(model, 6), start=1):
         decay = min(DECAY, (1 + count) / (10 + count))
         expected = [
@@ -56,18 +58,18 @@ def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
                 expected, values(model.variables), strict=True
             )
         ]
-        found = values(model.averages.averages)
+        found = values(model.ema.averages)
         for average, wanted in zip(found, expected, strict=True):
             np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
-    names = [variable.path for variable in model.averages.weights]
+    names = [variable.path for variable in model.ema.weights]
     assert any("moving_variance" in name for name in names)
 
 
 def test_the_average_is_in_place_only_while_it_is_asked_for(model):
     list(learn(model, 3))
     before = values(model.variables)
-    averages = values(model.averages.averages)
-    with pytest.raises(ZeroDivisionError), model.averages.in_place():
+    averages = values(model.ema.averages)
+    with pytest.raises(ZeroDivisionError), model.ema.swap_weights():
         for weight, average in zip(model.variables, averages, strict=True):
             np.testing.assert_array_equal(np.array(weight), average)
         raise ZeroDivisionError
@@ -80,7 +82,9 @@ def test_the_average_is_in_place_only_while_it_is_asked_for(model):
 def averaged_run(tiny_data, tmp_path_factory):
     """`tiny_run` again, with averages."""
     directory = tmp_path_factory.mktemp("averaged") / "run"
-    return train.train(make_config(directory, ema=DECAY), tiny_data)
+    return train.train(
+        make_experiment(make_config(directory, ema=DECAY), tiny_data)
+    )
 
 
 def test_a_training_is_the_same_whether_it_is_averaged_or_not(

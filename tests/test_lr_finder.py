@@ -9,15 +9,23 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, experiment
+from smartgrowth import UserError
+from smartgrowth.experiment import make_experiment
 from smartgrowth.optim import optimizers
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.runs import checkpoint, files, identity
-from smartgrowth.training import learner, lr_finder, train
+from smartgrowth.training import (
+    learner,
+    lr_curve,
+    lr_finder,
+    rate_search,
+    train,
+)
 from smartgrowth.training.checkpointing import group_variables
-from smartgrowth.training.lr_finder import Curve
+from smartgrowth.training.lr_curve import Curve
 
 RATES = lr_finder.rising_rates(1e-5, 1.0)
-USED = next(iter(lr_finder.SUGGESTIONS))
+USED = next(iter(lr_curve.SUGGESTIONS))
 
 
 def values_of(variables) -> dict[str, np.ndarray]:
@@ -29,7 +37,7 @@ def values_of(variables) -> dict[str, np.ndarray]:
 def make_curve(losses, rates=RATES) -> Curve:
     losses = np.asarray(losses, np.float64)
     rates = np.asarray(rates)[: len(losses)]
-    return Curve(rates, losses, lr_finder.smooth(losses), 1.0)
+    return Curve(rates, losses, lr_curve.smooth(losses), 1.0)
 
 
 def valley_of_losses(noise=0.0, seed=0, size=2.0):
@@ -49,16 +57,16 @@ def test_rates_rise_by_a_constant_factor_between_the_ends():
 
 
 def test_smoothing_is_a_moving_average_without_the_bias_of_its_start():
-    assert lr_finder.smooth([2.5] * 4) == pytest.approx([2.5] * 4)
-    found = lr_finder.smooth([1.0, 2.0, 4.0], beta=0.5)
+    assert lr_curve.smooth([2.5] * 4) == pytest.approx([2.5] * 4)
+    found = lr_curve.smooth([1.0, 2.0, 4.0], beta=0.5)
     expected = [1.0, (0.25 + 1) / 0.75, (0.125 + 0.5 + 2) / 0.875]
     assert found == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_suggestions_lie_where_the_loss_falls(noise):
-    found = lr_finder.suggest(RATES, valley_of_losses(noise))
-    assert list(found) == list(lr_finder.SUGGESTIONS)
+    found = lr_curve.suggest(RATES, valley_of_losses(noise))
+    assert list(found) == list(lr_curve.SUGGESTIONS)
     assert 1e-4 < found["steepest"] < 2e-2
     assert 1e-4 < found["valley"] < 2e-2
     assert 1e-3 < found["tenth"] < 4e-3
@@ -66,8 +74,8 @@ def test_suggestions_lie_where_the_loss_falls(noise):
 
 
 def test_a_shifted_curve_shifts_every_suggestion():
-    low = lr_finder.suggest(RATES, valley_of_losses())
-    high = lr_finder.suggest(RATES * 8, valley_of_losses())
+    low = lr_curve.suggest(RATES, valley_of_losses())
+    high = lr_curve.suggest(RATES * 8, valley_of_losses())
     for name, rate in low.items():
         assert high[name] == pytest.approx(8 * rate, rel=0.07)  # two digits
 
@@ -78,36 +86,36 @@ def test_nothing_is_suggested_where_nothing_falls(seed):
     flat = 3 + 0.2 * noise
     rising = flat + np.clip(np.log10(RATES) + 2, 0, None)
     for losses in (flat, rising):
-        assert lr_finder.suggest(RATES, losses) == {}
-        assert "the loss never fell" in lr_finder.describe(make_curve(losses))
+        assert lr_curve.suggest(RATES, losses) == {}
+        assert "the loss never fell" in lr_curve.summary(make_curve(losses))
 
 
 def test_the_first_suggestion_is_taken():
     curve = make_curve(valley_of_losses())
-    assert lr_finder.choose(curve, []) == curve.suggestions[USED]
-    assert lr_finder.choose(curve, [0.5]) == curve.suggestions[USED]
+    assert lr_finder.choose_rate(curve, []) == curve.suggestions[USED]
+    assert lr_finder.choose_rate(curve, [0.5]) == curve.suggestions[USED]
 
 
 def test_without_a_descent_the_rate_of_the_stage_before_stays():
     flat = make_curve(np.full(100, 3.0))
-    assert lr_finder.choose(flat, [0.5, 0.25]) == 0.25
+    assert lr_finder.choose_rate(flat, [0.5, 0.25]) == 0.25
     with pytest.raises(UserError, match="--lr=NUMBER"):
-        lr_finder.choose(flat, [])
+        lr_finder.choose_rate(flat, [])
 
 
 def test_the_line_names_every_suggestion():
     curve = make_curve(valley_of_losses())
-    line = lr_finder.describe(curve)
+    line = lr_curve.summary(curve)
     for name, rate in curve.suggestions.items():
         assert f"{rate:g}" in line
-        assert lr_finder.SUGGESTIONS[name] in line
+        assert lr_curve.SUGGESTIONS[name] in line
     assert "100 steps in 1 s, not counted as training" in line
     assert "still fell" not in line
 
 
 def test_a_curve_that_ends_too_early_says_so():
     curve = make_curve(valley_of_losses()[:50])
-    assert "the loss still fell at 0.003" in lr_finder.describe(curve)
+    assert "the loss still fell at 0.003" in lr_curve.summary(curve)
 
 
 # The test itself
@@ -150,7 +158,7 @@ def make_batches(count=lr_finder.BATCHES):
 
 
 def search(model, variables, rates=RATES, **settings):
-    settings = {"first_step": 0, "say": lambda line: None} | settings
+    settings = {"first_step": 0} | settings
     model.make_train_function(force=True)
     return lr_finder.run_range_test(
         model, make_batches(), rates, variables=variables, **settings
@@ -160,7 +168,7 @@ def search(model, variables, rates=RATES, **settings):
 def fit(model, rates):
     """Some steps of training, as the driver's."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    optimizer.install_tables(rates, np.full(len(rates), 0.9))
+    optimizer.install_tables(RateTables(rates, np.full(len(rates), 0.9)))
     for batch in make_batches(3):
         model.train_on_batch(*batch)
 
@@ -225,7 +233,9 @@ def test_each_batch_is_learned_at_its_own_rate(first_step):
         tested, variables, rates, first_step=first_step
     ).losses.tolist()
     table = np.concatenate([np.full(first_step, 9.0), rates])
-    trained.optimizer.install_tables(table, np.full(len(table), 0.9))
+    trained.optimizer.install_tables(
+        RateTables(table, np.full(len(table), 0.9))
+    )
     trained.train_function = None
     batches = list(make_batches()) * 3
     for batch, loss in zip(batches, losses, strict=True):
@@ -307,13 +317,13 @@ def auto_config(tiny_config):
 @pytest.fixture
 def searches(monkeypatch):
     """The stages that are tested, and at which step."""
-    seen, test_rates = [], learner.Learner.test_rates
+    seen, test_rates = [], rate_search.test_rates
 
     def look(learner, stage):
         seen.append((stage.index, learner.progress.step))
         return test_rates(learner, stage)
 
-    monkeypatch.setattr(learner.Learner, "test_rates", look)
+    monkeypatch.setattr(rate_search, "test_rates", look)
     return seen
 
 
@@ -326,7 +336,7 @@ def curves(monkeypatch, searches):
         searches.append((stage.index, learner.progress.step))
         return found[len(searches) - 1]
 
-    monkeypatch.setattr(learner.Learner, "test_rates", find)
+    monkeypatch.setattr(rate_search, "test_rates", find)
     return found
 
 
@@ -341,14 +351,16 @@ def test_auto_trains_as_if_the_rate_had_been_given(
 ):
     """Found on the stage that costs most, before the first step."""
     settings = {"stage_steps": (4, 5), "deterministic": True}
-    found = train.train(auto_config(**settings), tiny_data)
+    found = train.train(make_experiment(auto_config(**settings), tiny_data))
     assert searches == [(1, 0)]
     (rate,) = json.loads((found / "metrics.json").read_text())["found_rates"]
     assert f"rate found: {rate:g} (half the minimum" in capsys.readouterr().out
     assert read_rates(found).max() == pytest.approx(rate, rel=1e-5)
     given = train.train(
-        auto_config(lr=rate, workdir=str(tmp_path / "given"), **settings),
-        tiny_data,
+        make_experiment(
+            auto_config(lr=rate, workdir=str(tmp_path / "given"), **settings),
+            tiny_data,
+        )
     )
     assert len(searches) == 1
     assert (found / "schedule.csv").read_text() == (
@@ -366,7 +378,7 @@ def test_a_run_without_a_rate_stops_and_says_what_to_give(
 ):
     curves.append(make_curve(np.full(100, 3.0)))
     with pytest.raises(UserError, match="--lr=NUMBER.*--restart"):
-        train.train(auto_config(), tiny_data)
+        train.train(make_experiment(auto_config(), tiny_data))
 
 
 def test_the_ends_of_the_test_are_part_of_a_run_that_uses_it(
@@ -404,11 +416,11 @@ def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
 
     monkeypatch.setattr(checkpoint, "save", save_then_stop)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     assert states == [(0, [0.01]), (4, [0.01]), (4, [0.01, 0.02])]
     assert searches == [(0, 0), (1, 4)]
     monkeypatch.setattr(checkpoint, "save", save)
-    directory = train.train(config, tiny_data)
+    directory = train.train(make_experiment(config, tiny_data))
     assert len(searches) == 2
     assert read_rates(directory) == pytest.approx([0.01] * 4 + [0.02] * 4)
     with (directory / "log.csv").open() as file:
@@ -417,10 +429,12 @@ def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
 
 
 def make_learner(config, data) -> learner.Learner:
-    plan, network, classes = experiment.plan_run(config, data)
-    return learner.Learner(
-        config, data, plan, network, classes, pathlib.Path(config.workdir), ""
+    """A learner whose network is built."""
+    made = learner.Learner(
+        make_experiment(config, data), pathlib.Path(config.workdir)
     )
+    made.build()
+    return made
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
@@ -431,14 +445,14 @@ def test_a_stage_of_a_few_images_is_tested_like_any_other(
         grow_samples=(2, None), stage_steps=(3, 3), precision=precision
     )
     learner = make_learner(config, tiny_data)
-    before = values_of(learner.keeper.variables)
+    before = values_of(learner.checkpoints.variables)
     stage = learner.plan.stages[0]
     assert (stage.num_images, stage.steps) == (8, 3)
-    curve = learner.test_rates(stage)
+    curve = rate_search.test_rates(learner, stage)
     assert curve.suggestions
     assert 1e-5 < curve.suggestions[USED] < 1
     assert "testing learning rates on stage 1" in capsys.readouterr().out
-    for name, value in values_of(learner.keeper.variables).items():
+    for name, value in values_of(learner.checkpoints.variables).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
@@ -446,7 +460,7 @@ def test_the_mode_writes_curve_and_plot_and_no_run(
     auto_config, tiny_data, capsys
 ):
     config = auto_config(lr=0.1, stage_steps=(3, 4), lr_min=1e-4, lr_max=0.5)
-    curve = train.find_rate(config, tiny_data)
+    curve = train.find_rate(make_experiment(config, tiny_data))
     directory = pathlib.Path(config.workdir)
     assert {path.name for path in directory.iterdir()} == {
         "lr_find.csv",
@@ -460,7 +474,7 @@ def test_the_mode_writes_curve_and_plot_and_no_run(
     assert float(rows[-1]["lr"]) == pytest.approx(curve.rates[-1], rel=1e-5)
     assert (directory / "lr_find.png").read_bytes()[:4] == b"\x89PNG"
     output = capsys.readouterr().out
-    assert lr_finder.describe(curve) in output
+    assert lr_curve.summary(curve) in output
     assert f"--lr=auto takes {curve.suggestions[USED]:g}" in output
     assert "testing learning rates on stage 2" in output
 
@@ -468,7 +482,7 @@ def test_the_mode_writes_curve_and_plot_and_no_run(
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--workdir=.*lr_find.csv"):
-        lr_finder.write_curve(
+        lr_curve.write_curve(
             tmp_path / "file" / "run", make_curve(valley_of_losses())
         )
 
@@ -477,7 +491,7 @@ def test_the_plot_marks_every_suggestion_on_a_logarithmic_axis():
     from matplotlib.figure import Figure
 
     figure, curve = Figure(), make_curve(valley_of_losses())
-    lr_finder.draw(figure, curve)
+    lr_curve.draw(figure, curve)
     (axis,) = figure.axes
     assert axis.get_xscale() == "log"
     marked = [line.get_xdata()[0] for line in axis.lines[2:]]

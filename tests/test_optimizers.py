@@ -10,6 +10,7 @@ from keras import ops
 
 from smartgrowth import UserError
 from smartgrowth.optim import optimizers
+from smartgrowth.optim.rates import RateTables
 
 pytestmark = pytest.mark.core
 
@@ -79,7 +80,7 @@ def start(seed=0):
 def make(name, variables, decay=DECAY, loss_scale=False):
     optimizer = optimizers.make_optimizer(name, decay, variables, loss_scale)
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner.install_tables(RATES, MOMENTA)
+    inner.install_tables(RateTables(RATES, MOMENTA))
     return optimizer
 
 
@@ -110,7 +111,9 @@ def test_a_constant_beta_1_is_keras_own_adamw():
     ours = [keras.Variable(w) for w in weights]
     theirs = [keras.Variable(w) for w in weights]
     optimizer = optimizers.make_optimizer("adamw", DECAY, ours, False)
-    optimizer.install_tables(np.full(STEPS, 0.01), np.full(STEPS, 0.9))
+    optimizer.install_tables(
+        RateTables(np.full(STEPS, 0.01), np.full(STEPS, 0.9))
+    )
     other = keras.optimizers.AdamW(0.01, beta_2=0.99, weight_decay=DECAY)
     other.exclude_from_weight_decay(
         var_list=[v for v in theirs if len(v.shape) < 2]
@@ -141,7 +144,7 @@ def test_beyond_the_tables_their_last_values_serve(name):
     weights, gradients = start()
     variables = [keras.Variable(w) for w in weights]
     optimizer = optimizers.make_optimizer(name, 0.0, variables, False)
-    optimizer.install_tables(RATES[:15], MOMENTA[:15])
+    optimizer.install_tables(RateTables(RATES[:15], MOMENTA[:15]))
     for gradient in gradients:
         optimizer.apply([ops.convert_to_tensor(g) for g in gradient])
     held = np.minimum(np.arange(STEPS), 14)
@@ -352,7 +355,9 @@ def test_gradients_that_come_back_after_a_stage_learned_by_heart_are_bounded():
     steps, rate = 1050, 0.01
     weight = keras.Variable(np.zeros((2, 2), np.float32))
     optimizer = optimizers.make_optimizer("adamw", 0.0, [weight], False)
-    optimizer.install_tables(np.full(steps, rate), np.full(steps, 0.9))
+    optimizer.install_tables(
+        RateTables(np.full(steps, rate), np.full(steps, 0.9))
+    )
     largest = 0.0
     for step in range(steps):
         size = 1.0 if step < 20 or step >= 1000 else 1e-4

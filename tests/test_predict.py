@@ -10,6 +10,7 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.evaluation import predict
+from smartgrowth.experiment import make_experiment
 from smartgrowth.training import train
 
 
@@ -252,7 +253,10 @@ def test_the_way_out_leads_out(
     (run / "metrics.json").unlink()
     lines = (run / "log.csv").read_text()
     train.train(
-        tiny_config(workdir=str(run), cache_dir=config().cache_dir), tiny_data
+        make_experiment(
+            tiny_config(workdir=str(run), cache_dir=config().cache_dir),
+            tiny_data,
+        )
     )
     assert "resuming at step 8 of 8" in capsys.readouterr().out
     assert (run / "log.csv").read_text() == lines

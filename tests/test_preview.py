@@ -1,17 +1,15 @@
 """Sheets show what the network is shown."""
 
 import dataclasses
-import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from smartgrowth import experiment
-from smartgrowth.curriculum import choose
 from smartgrowth.data import pipeline
+from smartgrowth.data.augment import policy
+from smartgrowth.experiment import make_experiment
 from smartgrowth.training import preview
-from smartgrowth.training.batches import Batches
 
 
 def test_a_variant_is_shown_at_three_strengths(tiny_data):
@@ -27,13 +25,9 @@ def test_a_variant_is_shown_at_three_strengths(tiny_data):
     assert 0 < changes[0] < changes[1] < changes[2]
 
 
-def made(config, data) -> Batches:
-    return Batches(
-        config,
-        data,
-        choose.class_order(config, data),
-        choose.sample_order(config, data),
-        choose.hard_images(config, data),
+def first_batches(config, data):
+    return preview.first_batches(
+        make_experiment(config, data), policy.choose(config)
     )
 
 
@@ -41,24 +35,17 @@ def test_batches_are_those_that_are_trained_on(tiny_data, tiny_config):
     config = tiny_config(
         augment=("none",), batch_size=(20,), grow_classes=(2, 4)
     )
-    plan, _, classes = experiment.plan_run(config, tiny_data)
-    shown = preview.batches(made(config, tiny_data), plan)
+    shown = first_batches(config, tiny_data)
     captions = [caption for _, caption in shown]
     assert captions == ["stage 1, 16 px"] * 12 + ["stage 2, 24 px"] * 12
     part = tiny_data.train
-    entered = np.isin(part.labels, classes[:2])
-    known = {image.tobytes() for image in part.images(16)[part.rows[entered]]}
+    classes = make_experiment(config, tiny_data).class_order[:2]
+    active = np.isin(part.labels, classes)
+    known = {image.tobytes() for image in part.images(16)[part.rows[active]]}
     assert {image.tobytes() for image, _ in shown[:12]} <= known
     other = dataclasses.replace(config, augment=("strong",))
-    changed = preview.batches(made(other, tiny_data), plan)
+    changed = first_batches(other, tiny_data)
     assert not {image.tobytes() for image, _ in changed[:12]} <= known
-
-
-def test_a_sheet_is_a_picture(tiny_data):
-    shown = preview.variants(tiny_data, 16, ("flip",))
-    with Image.open(io.BytesIO(preview.png(shown))) as picture:
-        assert picture.width > 3 * preview.SIDE
-        assert picture.format == "PNG"
 
 
 @pytest.mark.parametrize("name", ["augmentation.png"])
@@ -71,7 +58,7 @@ def test_a_jittered_stage_shows_the_size_of_its_first_batch(
     tiny_data, tiny_config
 ):
     config = tiny_config(size_jitter=(1.0, 1.5))
-    plan, _, classes = experiment.plan_run(config, tiny_data)
-    shown = preview.batches(made(config, tiny_data), plan)
-    sizes = pipeline.sizes_of(plan.stages[0], config.seed, np.array([0]))
+    shown = first_batches(config, tiny_data)
+    stage = make_experiment(config, tiny_data).plan.stages[0]
+    sizes = pipeline.sizes_of(stage, config.seed, np.array([0]))
     assert shown[0][1] == f"stage 1, {sizes[0]} px"

@@ -230,12 +230,12 @@ def test_one_cycle_of_the_whole_scope_unless_told(name):
 def test_tables_begin_anew_in_every_stage_only_when_told():
     lengths = [9, 8]
     rates, momenta = schedules.make_tables(
-        "cosine", 0.05, lengths, restart=True
+        "cosine", 0.05, lengths, per_stage=True
     )
     assert len(rates) == len(momenta) == 17
     assert rates[0] == rates[9] == pytest.approx(0.05)
     assert rates[8] == pytest.approx(0.0) == rates[16]
-    whole, _ = schedules.make_tables("cosine", 0.05, lengths, restart=False)
+    whole, _ = schedules.make_tables("cosine", 0.05, lengths, per_stage=False)
     np.testing.assert_allclose(whole, schedules.cosine(0.05, 0, 17)(range(17)))
 
 
@@ -244,11 +244,11 @@ def test_tables_begin_anew_in_every_stage_only_when_told():
 def test_a_rate_for_every_stage_scales_its_part_of_the_schedule(name, restart):
     lengths, peaks = [9, 8], [0.05, 0.2]
     rates, momenta = schedules.make_tables(
-        name, peaks, lengths, restart=restart
+        name, peaks, lengths, per_stage=restart
     )
     for part, peak in zip((slice(9), slice(9, 17)), peaks, strict=True):
         alone, same = schedules.make_tables(
-            name, peak, lengths, restart=restart
+            name, peak, lengths, per_stage=restart
         )
         np.testing.assert_array_equal(rates[part], alone[part])
         np.testing.assert_allclose(momenta, same)

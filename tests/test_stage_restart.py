@@ -6,7 +6,9 @@ import pytest
 from conftest import make_config
 from test_train import assert_equal_runs
 
+from smartgrowth.experiment import make_experiment
 from smartgrowth.optim import optimizers, stage_restart
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.optim.stage_restart import NOISE, SHRINK
 from smartgrowth.runs import checkpoint
 from smartgrowth.training import lr_finder, train
@@ -19,7 +21,9 @@ def trained(request):
     optimizer = optimizers.make_optimizer(
         request.param, 0.0, [weight], loss_scale=False
     )
-    optimizer.install_tables(np.full(20, 0.01), np.full(20, 0.9), [5])
+    optimizer.install_tables(
+        RateTables(np.full(20, 0.01), np.full(20, 0.9), (5,))
+    )
     for _ in range(5):
         step(optimizer, weight)
     return optimizer, weight
@@ -32,17 +36,17 @@ def step(optimizer, weight, gradient=1.0) -> float:
     return float(np.mean(before - np.array(weight)))
 
 
-def test_the_optimizer_forgets_and_the_weights_stay(trained):
+def test_moments_are_reset_and_the_weights_stay(trained):
     optimizer, weight = trained
     before = np.array(weight)
     assert all(np.abs(np.array(m)).min() > 0 for m in optimizer.moments)
-    stage_restart.forget(optimizer, [weight], np.random.default_rng(0))
+    stage_restart.reset_moments(optimizer, [weight], np.random.default_rng(0))
     assert all(np.abs(np.array(m)).max() == 0 for m in optimizer.moments)
     np.testing.assert_array_equal(np.array(weight), before)
     assert int(optimizer.iterations) == 5
 
 
-def test_after_forgetting_a_step_is_as_long_as_the_first_was(trained):
+def test_after_a_reset_a_step_is_as_long_as_the_first_was(trained):
     """Adam's bias correction begins anew with its moments."""
     optimizer, weight = trained
     fresh = keras.Variable(np.zeros(4000), dtype="float32")
@@ -52,8 +56,8 @@ def test_after_forgetting_a_step_is_as_long_as_the_first_was(trained):
         [fresh],
         loss_scale=False,
     )
-    first.install_tables(np.full(20, 0.01), np.full(20, 0.9))
-    stage_restart.forget(optimizer, [weight], np.random.default_rng(0))
+    first.install_tables(RateTables(np.full(20, 0.01), np.full(20, 0.9)))
+    stage_restart.reset_moments(optimizer, [weight], np.random.default_rng(0))
     for _ in range(6):
         assert step(optimizer, weight, 0.3) == pytest.approx(
             step(first, fresh, 0.3), rel=1e-3
@@ -104,7 +108,7 @@ RESTARTED = {
 def find_at_once(monkeypatch) -> None:
     """Rates are searched, and found, in three steps."""
     monkeypatch.setattr(lr_finder, "STEPS", 3)
-    monkeypatch.setattr(lr_finder, "choose", lambda curve, before: 0.01)
+    monkeypatch.setattr(lr_finder, "choose_rate", lambda curve, before: 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +117,13 @@ def whole(tiny_data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("restarted") / "whole"
     with pytest.MonkeyPatch.context() as monkeypatch:
         find_at_once(monkeypatch)
-        return train.train(make_config(directory, **RESTARTED), tiny_data)
+        return train.train(
+            make_experiment(make_config(directory, **RESTARTED), tiny_data)
+        )
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_run_that_goes_on_restarts_its_stage_once(
+def test_a_resumed_run_restarts_its_stage_once(
     tiny_config, tiny_data, whole, stop_at, monkeypatch, times
 ):
     """Stopped before the restart, and between it and the first step."""
@@ -125,8 +131,8 @@ def test_a_run_that_goes_on_restarts_its_stage_once(
     config = tiny_config(**RESTARTED)
     stop_at(4, times)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
-    assert_equal_runs(whole, train.train(config, tiny_data))
+        train.train(make_experiment(config, tiny_data))
+    assert_equal_runs(whole, train.train(make_experiment(config, tiny_data)))
 
 
 def test_a_restart_changes_what_follows_and_nothing_before(
@@ -140,7 +146,7 @@ def test_a_restart_changes_what_follows_and_nothing_before(
             deterministic=True,
             model="mlp",
         )
-        directory = train.train(config, tiny_data)
+        directory = train.train(make_experiment(config, tiny_data))
         lines = (directory / "log.csv").read_text().splitlines()
         logs.append([line.split(",")[8] for line in lines])  # train_loss
     assert logs[0][1] == logs[1][1]

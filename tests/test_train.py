@@ -16,16 +16,17 @@ import numpy as np
 import pytest
 from conftest import make_config
 
-from smartgrowth import UserError, experiment
+from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment import policy
 from smartgrowth.evaluation import evaluator
+from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.training import callbacks, checkpointing, learner, train
-from smartgrowth.training.checkpointing import Keeper
+from smartgrowth.training.checkpointing import CheckpointManager
 
 # With JAX, Keras' layers draw from a state of their own.
 SEEDED_LAYERS = (
@@ -104,7 +105,9 @@ def grown_config(tiny_config):
 def whole(tiny_data, tmp_path_factory) -> pathlib.Path:
     """The directory of one that was never stopped: look, do not touch."""
     directory = tmp_path_factory.mktemp("grown") / "whole"
-    return train.train(make_config(directory, **GROWN), tiny_data)
+    return train.train(
+        make_experiment(make_config(directory, **GROWN), tiny_data)
+    )
 
 
 @pytest.fixture
@@ -171,10 +174,10 @@ def test_the_first_stage_learns_nothing_about_absent_classes(
     config = grown_config(weight_decay=0.0)
     stop_after(9)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     trained = last_arrays(pathlib.Path(config.workdir))
     (bias,) = [v for k, v in trained.items() if k.endswith("/bias")]
-    entered = experiment.plan_run(config, tiny_data)[2][:2]
+    entered = make_experiment(config, tiny_data).class_order[:2]
     absent = np.setdiff1d(np.arange(len(bias)), entered)
     assert np.all(bias[entered] != 0)
     assert np.all(bias[absent] == 0)
@@ -189,10 +192,10 @@ def test_a_run_stopped_at_a_step_ends_like_one_that_was_not(
     cut = grown_config()
     stop_after(step)
     with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
+        train.train(make_experiment(cut, tiny_data))
     stop_after(None)
     capsys.readouterr()
-    train.train(cut, tiny_data)
+    train.train(make_experiment(cut, tiny_data))
     stage = 1 if step < 9 else 2
     assert (
         f"resuming at step {step} of 17, stage {stage} of 2"
@@ -206,7 +209,7 @@ def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
 ):
     """As the optimizer reads it: cosines of 5, 5 and 7 steps."""
     read = {}
-    look = callbacks.BatchClock.on_train_batch_end
+    look = callbacks.StepCallback.on_train_batch_end
 
     def look_and_go_on(clock, batch, logs=None):
         # The clock counts this batch: what is read is the next one's rate.
@@ -215,15 +218,15 @@ def test_the_rate_follows_its_cycles_through_a_resume_and_a_boundary(
         look(clock, batch, logs)
 
     monkeypatch.setattr(
-        callbacks.BatchClock, "on_train_batch_end", look_and_go_on
+        callbacks.StepCallback, "on_train_batch_end", look_and_go_on
     )
     config = grown_config(model="mlp", schedule="sgdr", cycle_len=5, lr=0.02)
     stop_after(7)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     assert max(read) == 7
     stop_after(None)
-    train.train(config, tiny_data)
+    train.train(make_experiment(config, tiny_data))
     parts = [np.arange(n) / (n - 1) for n in (5, 5, 7)]
     rates = 0.01 * (1 + np.cos(np.pi * np.concatenate(parts)))
     found = [read[step] for step in range(1, 17)]
@@ -238,12 +241,12 @@ def test_sizes_in_turn_go_on_as_if_they_had_not_stopped(
         grown_config(model="cnn", workdir=str(path), size_jitter=(1.0, 1.5))
         for path in paths
     )
-    train.train(whole, tiny_data)
+    train.train(make_experiment(whole, tiny_data))
     stop_after(12)
     with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
+        train.train(make_experiment(cut, tiny_data))
     stop_after(None)
-    train.train(cut, tiny_data)
+    train.train(make_experiment(cut, tiny_data))
     assert_equal_runs(*paths)
 
 
@@ -256,10 +259,10 @@ def test_a_resumed_run_keeps_the_orders_that_it_had(
     )
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     stop_after(None)
     monkeypatch.setattr(descriptors, "describe", None)
-    directory = train.train(config, tiny_data)
+    directory = train.train(make_experiment(config, tiny_data))
     assert read_log(directory)[-1]["step"] == "17"
 
 
@@ -276,7 +279,7 @@ def test_hard_images_of_a_run_are_shown_in_the_next(
         return make(data, stage, images, classes, **settings)
 
     monkeypatch.setattr(pipeline, "make_dataset", look)
-    train.train(config, tiny_data)
+    train.train(make_experiment(config, tiny_data))
     assert [shown[index][0] for index in (0, 1)] == [0.0, 0.5]
     for _, hard, images in shown.values():
         # No image enters before its stage.
@@ -296,7 +299,9 @@ def test_one_model_trains_on_several_shapes_compiled_once_each(
 
     monkeypatch.setattr(keras.Model, "train_step", look)
     train.train(
-        grown_config(model="cnn", size_jitter=(1.0, 1.0, 1.5)), tiny_data
+        make_experiment(
+            grown_config(model="cnn", size_jitter=(1.0, 1.0, 1.5)), tiny_data
+        )
     )
     sizes = [shape[1] for shape in traced]
     # 16 and 24 px, then 24 and 36, the nearest that the network takes: 32.
@@ -315,13 +320,13 @@ def test_a_resumed_run_sees_the_same_augmentation(
         "grow_augment": (0.5, 1.0),
     }
     whole = grown_config(workdir=str(tmp_path / "whole"), **settings)
-    train.train(whole, tiny_data)
+    train.train(make_experiment(whole, tiny_data))
     cut = grown_config(workdir=str(tmp_path / "cut"), **settings)
     stop_after(12)
     with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
+        train.train(make_experiment(cut, tiny_data))
     stop_after(None)
-    train.train(cut, tiny_data)
+    train.train(make_experiment(cut, tiny_data))
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
     assert policy.NOT_REPRODUCIBLE not in capsys.readouterr().out
 
@@ -333,7 +338,10 @@ def test_a_run_that_cannot_be_repeated_says_so(
     monkeypatch.setattr(learner.Learner, "fit", None)
     with pytest.raises(TypeError):
         train.train(
-            grown_config(model="mlp", augment=("keras_cv:GridMask",)), tiny_data
+            make_experiment(
+                grown_config(model="mlp", augment=("keras_cv:GridMask",)),
+                tiny_data,
+            )
         )
     assert policy.NOT_REPRODUCIBLE in capsys.readouterr().out
 
@@ -344,7 +352,7 @@ def cut(grown_config, tiny_data, stop_after) -> Config:
     config = grown_config()
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     stop_after(None)
     return config
 
@@ -363,7 +371,7 @@ def test_a_resume_that_forgets_its_data_position_is_seen(
         return make_dataset(data, stage, *args, **kwargs)
 
     monkeypatch.setattr(pipeline, "make_dataset", from_the_stage_s_beginning)
-    train.train(cut, tiny_data)
+    train.train(make_experiment(cut, tiny_data))
     with pytest.raises(AssertionError):
         assert_equal_runs(whole, pathlib.Path(cut.workdir))
 
@@ -371,8 +379,10 @@ def test_a_resume_that_forgets_its_data_position_is_seen(
 def test_a_resume_that_forgets_its_metric_sums_is_seen(
     cut, tiny_data, whole, monkeypatch
 ):
-    monkeypatch.setattr(Keeper, "restore_metrics", lambda keeper: None)
-    train.train(cut, tiny_data)
+    monkeypatch.setattr(
+        CheckpointManager, "restore_metrics", lambda manager: None
+    )
+    train.train(make_experiment(cut, tiny_data))
     log = [read_log(path) for path in (whole, pathlib.Path(cut.workdir))]
     first = [rows[0]["train_loss"] for rows in log]
     assert first[0] != first[1]
@@ -488,7 +498,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
         evals=20,
         checkpoint_minutes=20 / 60,
     )
-    train.train(config, tiny_data)
+    train.train(make_experiment(config, tiny_data))
     assert len(saved) >= 3 and saved[-1] == 40
     gaps = np.diff([0, *saved])
     assert gaps.max() <= 20 and gaps.min() >= 2
@@ -507,7 +517,7 @@ def test_a_stop_during_an_evaluation_is_heard(
 
     monkeypatch.setattr(evaluator, "score", stop_then_score)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     rows = read_log(pathlib.Path(config.workdir))
     _, facts = checkpoint.load(pathlib.Path(config.workdir) / "checkpoints")
     assert len(rows) == 1 and facts["step"] == int(rows[0]["step"])
@@ -519,29 +529,31 @@ def test_float16_scales_its_loss_and_goes_on_with_the_scale(
     # No depthwise convolution: their gradients take minutes on a CPU.
     settings = {"model": "cnn", "precision": "float16"}
     whole = grown_config(workdir=str(tmp_path / "whole"), **settings)
-    train.train(whole, tiny_data)
+    train.train(make_experiment(whole, tiny_data))
     cut = grown_config(workdir=str(tmp_path / "cut"), **settings)
     stop_after(12)
     with pytest.raises(KeyboardInterrupt):
-        train.train(cut, tiny_data)
+        train.train(make_experiment(cut, tiny_data))
     stop_after(None)
     kept = last_arrays(tmp_path / "cut")
     (counted,) = [v for k, v in kept.items() if k.endswith("/counter")]
     assert counted > 0
-    train.train(cut, tiny_data)
+    train.train(make_experiment(cut, tiny_data))
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_finished_run_gets_its_report_if_it_lacks_one(finished, tiny_data):
     page = pathlib.Path(finished.workdir) / "report.html"
     page.unlink()
-    train.train(finished, tiny_data)
+    train.train(make_experiment(finished, tiny_data))
     assert page.exists()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):
     with pytest.raises(UserError, match="--lr"):
-        train.train(grown_config(lr=1e30, model="mlp"), tiny_data)
+        train.train(
+            make_experiment(grown_config(lr=1e30, model="mlp"), tiny_data)
+        )
 
 
 @pytest.mark.parametrize(
@@ -555,7 +567,9 @@ def test_a_disk_that_is_full_for_a_while_stops_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, function, full)
-    directory = train.train(grown_config(model="mlp"), tiny_data)
+    directory = train.train(
+        make_experiment(grown_config(model="mlp"), tiny_data)
+    )
     assert (directory / "metrics.json").exists()
     assert "No space left on device" in capsys.readouterr().out
 
@@ -568,7 +582,7 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
 
     monkeypatch.setattr(learner.results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
-        train.train(grown_config(model="mlp"), tiny_data)
+        train.train(make_experiment(grown_config(model="mlp"), tiny_data))
 
 
 def test_checkpoints_of_another_plan_are_not_taken_up(
@@ -576,18 +590,20 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
 ):
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
-        train.train(grown_config(model="mlp"), tiny_data)
+        train.train(make_experiment(grown_config(model="mlp"), tiny_data))
     stop_after(None)
     (pathlib.Path(grown_config(model="mlp").workdir) / "plan.json").unlink()
     with pytest.raises(UserError, match="checkpoints of another plan"):
-        train.train(grown_config(model="mlp", seed=1), tiny_data)
+        train.train(
+            make_experiment(grown_config(model="mlp", seed=1), tiny_data)
+        )
 
 
 @pytest.mark.core
 def test_a_finished_run_is_left_alone(finished, tiny_data, capsys):
     directory = pathlib.Path(finished.workdir)
     before = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
-    train.train(finished, tiny_data)
+    train.train(make_experiment(finished, tiny_data))
     assert "is finished" in capsys.readouterr().out
     after = {p: p.stat().st_mtime_ns for p in directory.rglob("*.*")}
     changed = {p.name for p in before if before[p] != after.get(p)}
@@ -597,7 +613,7 @@ def test_a_finished_run_is_left_alone(finished, tiny_data, capsys):
 def test_the_broken_rule_stops_before_training(grown_config, tiny_data):
     config = grown_config(dropout=0.1, enforce_rules=True)
     with pytest.raises(UserError, match="no dropout"):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     assert not (pathlib.Path(config.workdir) / "log.csv").exists()
 
 
@@ -625,7 +641,9 @@ def test_the_trained_model_opens_without_this_package(
 
 
 def test_mixed_precision_keeps_float32_weights(grown_config, tiny_data):
-    directory = train.train(grown_config(precision="bfloat16"), tiny_data)
+    directory = train.train(
+        make_experiment(grown_config(precision="bfloat16"), tiny_data)
+    )
     arrays = last_arrays(directory)
     kinds = {v.dtype for k, v in arrays.items() if k.startswith("model/")}
     assert kinds == {np.dtype("float32")}
@@ -637,7 +655,7 @@ def test_tensorboard_gets_every_row_of_the_log(grown_config, tiny_data):
     from tensorboard.util import tensor_util
 
     directory = train.train(
-        grown_config(model="mlp", tensorboard=True), tiny_data
+        make_experiment(grown_config(model="mlp", tensorboard=True), tiny_data)
     )
     rows = read_log(directory)
     for part, column in (
@@ -671,5 +689,5 @@ def test_tensorboard_that_is_missing_is_named(
     )
     config = grown_config(tensorboard=True)
     with pytest.raises(UserError, match="pip install tensorboard"):
-        train.train(config, tiny_data)
+        train.train(make_experiment(config, tiny_data))
     assert not pathlib.Path(config.workdir).exists()

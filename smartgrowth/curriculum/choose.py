@@ -69,19 +69,20 @@ def image_order(config: Config, data: Data) -> list[np.ndarray]:
     return orders.random_images(labels, seed)
 
 
-def write_orders(
-    config: Config, data: Data, classes: np.ndarray, samples: list[np.ndarray]
-) -> None:
+def write_orders(config: Config, experiment) -> None:
     """Keeps orders by likeness in `--workdir`, for a run that goes on.
 
     On another machine the descriptions, made anew, may differ in a last digit.
+
+    Args:
+      config: says where. experiment: an `Experiment`, has the orders.
     """
     if config.needs_descriptor:
         files.write_npz(
             _orders_path(config),
-            key=hash_identity(config, data),
-            classes=classes,
-            samples=np.concatenate(samples),
+            key=hash_identity(config, experiment.data),
+            classes=experiment.class_order,
+            samples=np.concatenate(experiment.image_order),
         )
 
 

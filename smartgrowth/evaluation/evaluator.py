@@ -1,4 +1,4 @@
-"""Predictions over a whole split, and the figures read off them."""
+"""Forward passes of a model over whole splits, and the figures of log.csv."""
 
 import contextlib
 
@@ -8,7 +8,8 @@ import numpy as np
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.metrics.scores import score, softmax
-from smartgrowth.runtime.distribution import ALONE, Team
+from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
+from smartgrowth.runtime.keras_internals import predict_function_of
 
 BATCH = 128
 
@@ -16,47 +17,56 @@ BATCH = 128
 class Evaluator:
     """Forward passes of one model, compiled once for every image size.
 
-    team: the devices that make them.
+    distribution: the devices that make them.
     """
 
     def __init__(
         self,
         model: keras.Model,
         data: Data,
-        team: Team = ALONE,
+        distribution: Distribution = SINGLE_DEVICE,
     ):
-        self.model, self.data, self.team = model, data, team
-        self.functions = {}
+        self.model, self.data, self.distribution = model, data, distribution
+        self.functions = {}  # image size -> what Keras compiled for it
 
     def logits(self, split: str, size: int, flip: bool = False) -> np.ndarray:
-        """Of all images of a split, float32 (images, classes).
+        """Returns the logits of every image of a split.
 
-        flip: of their mirror images.
+        Args:
+          split: `TRAIN` or `VALIDATION`.
+          size: of the images, in pixels.
+          flip: pass their mirror images.
+
+        Returns:
+          float32 (images, classes).
         """
         part = self.data.split(split)
         batches = pipeline.make_validation(
-            self.data, part, size, self.team.round_up(BATCH)
+            self.data, part, size, self.distribution.round_up_batch(BATCH)
         )
         if flip:
             batches = batches.map(lambda images: images[:, :, ::-1])
-        with self._function_of(size):
-            logits = self.model.predict(self.team.own_rows(batches), verbose=0)
+        with self._compiled_for(size):
+            logits = self.model.predict(
+                self.distribution.shard(batches), verbose=0
+            )
         return logits[: len(part.labels)]
 
     def validate(
-        self, size: int, stage_size: int, entered: np.ndarray
+        self, size: int, stage_size: int, active: np.ndarray
     ) -> dict[str, float]:
-        """The figures of log.csv: `val_*` and `stage_val_*`, by column.
+        """Returns `val_*` and `stage_val_*` of log.csv, by column.
 
-        size: final image size in pixels. stage_size: the stage's. entered:
-        labels of the classes that have entered.
+        Args:
+          size: the final image size, in pixels. stage_size: the stage's.
+          active: labels of the stage's classes.
         """
         labels = self.data.validation.labels
         final = softmax(self.logits(VALIDATION, size))
         at_size = final
         if stage_size != size:
             at_size = softmax(self.logits(VALIDATION, stage_size))
-        scores, seen = score(final, labels), score(at_size, labels, entered)
+        scores, seen = score(final, labels), score(at_size, labels, active)
         return {
             "val_loss": scores.loss,
             "val_accuracy": scores.accuracy,
@@ -67,24 +77,17 @@ class Evaluator:
         }
 
     def forward(self, images: np.ndarray) -> np.ndarray:
-        """Logits of a single batch, float32 (images, classes).
+        """Returns the logits of a single batch, float32 (images, classes).
 
         images: uint8 (images, size, size, 3).
         """
-        with self._function_of(images.shape[1]):
+        with self._compiled_for(images.shape[1]):
             return self.model.predict_on_batch(images)
 
-    @contextlib.contextmanager
-    def _function_of(self, size: int):
-        # Keras keeps one predict function, whose shapes would relax; of several
-        # steps at once it would make one large graph.
-        self.model.predict_function = self.functions.get(size)
-        if self.model.predict_function is None:
-            self.team.whole_outputs(self.model)
-        steps, self.model.steps_per_execution = (
-            self.model.steps_per_execution,
-            1,
+    def _compiled_for(self, size: int) -> contextlib.AbstractContextManager:
+        return predict_function_of(
+            self.model,
+            size,
+            self.functions,
+            prepare=self.distribution.gather_outputs,
         )
-        yield
-        self.functions[size] = self.model.predict_function
-        self.model.steps_per_execution = steps

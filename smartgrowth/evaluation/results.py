@@ -6,9 +6,11 @@ import pathlib
 import keras
 import numpy as np
 
+from smartgrowth import __version__
 from smartgrowth.data.store import TRAIN, VALIDATION, Data
 from smartgrowth.evaluation import hard_examples
 from smartgrowth.evaluation.evaluator import Evaluator
+from smartgrowth.experiment import Experiment
 from smartgrowth.metrics.scores import score, softmax
 from smartgrowth.models import audit
 from smartgrowth.models.network import Network
@@ -19,9 +21,8 @@ from smartgrowth.runtime import devices
 def write_results(
     directory: pathlib.Path,
     evaluator: Evaluator,
-    network: Network,
+    experiment: Experiment,
     row: dict,
-    size: int,
     mirrored: bool,
     facts: dict,
 ) -> None:
@@ -31,16 +32,15 @@ def write_results(
 
     Args:
       evaluator: of the trained model.
-      network: what the model was built from.
       row: the last one of the log.
-      size: the final image size, in pixels.
       mirrored: mirror images mean the same, so they may vote.
       facts: further entries of metrics.json.
 
     Raises:
       OSError: the disk would not take it.
     """
-    data, labels = evaluator.data, evaluator.data.validation.labels
+    data, size = experiment.data, experiment.config.final_size
+    labels = data.validation.labels
     plain = softmax(evaluator.logits(VALIDATION, size))
     judged = ("val_accuracy", "val_top5", "val_loss")
     judged += files.RAW_COLUMNS
@@ -59,24 +59,26 @@ def write_results(
             directory, data, data.split(split), probabilities, size
         )
     write_predictions(directory, data, plain)
-    epochs = row["images_seen"] / len(data.train.labels)
-    findings = audit.audit(evaluator.model, epochs, size, data.train.ids)
+    findings = audit.audit(
+        evaluator.model, experiment.epochs, size, data.train.ids
+    )
     files.write_json(
         directory / files.AUDIT,
         {"findings": [dataclasses.asdict(each) for each in findings]},
     )
-    write_model(directory, evaluator.model, network, data)
+    write_model(directory, evaluator.model, experiment.network, data)
     files.write_json(
         directory / files.METRICS,
         figures
         | {
             "image_size": size,
+            "native_size": data.native_size,
             "parameters": evaluator.model.count_params(),
             "images_seen": row["images_seen"],
             "gflops": row["gflops"],
-            "epochs": epochs,
+            "epochs": experiment.epochs,
             **facts,
-            "versions": facts.get("versions", {}) | devices.versions(),
+            "versions": {"smartgrowth": __version__} | devices.versions(),
         },
     )
 

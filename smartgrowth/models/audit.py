@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import keras
 
 from smartgrowth import UserError
+from smartgrowth.runtime.keras_internals import nodes_of
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
@@ -125,7 +126,7 @@ def receptive_field(model: keras.Model) -> int:
     reach = {}  # tensor -> (field, step in image pixels)
     largest = 1
     for operation in model.operations:
-        for node in operation._inbound_nodes:
+        for node in nodes_of(operation):
             inputs = [reach.get(id(x), (1, 1)) for x in node.input_tensors]
             field = max((f for f, _ in inputs), default=1)
             step = max((s for _, s in inputs), default=1)

@@ -13,7 +13,7 @@ from keras import ops
 
 
 class EMAModel(keras.Model):
-    """A functional model whose training step updates `ema`, a `WeightEMA`."""
+    """A functional model whose training step updates its `WeightEMA`."""
 
     ema = None
 
@@ -44,7 +44,7 @@ class WeightEMA:
 
     a <- a + (w - a) (1 - min(decay, (1 + n) / (10 + n))) after the n-th step:
     at first it follows quickly, as TensorFlow's ExponentialMovingAverage does
-    when it is given the number of updates. Kept among the optimizer's variables,
+    when it is given the number of updates. Kept among its own variables,
     so that checkpoints and range tests treat it as they treat those.
 
     Args:
@@ -82,7 +82,7 @@ class WeightEMA:
             average.assign(np.array(weight))
 
     def update(self) -> None:
-        """Moves the average towards the weights; once a step, after the update."""
+        """Moves the average towards the weights, once after every update."""
         count = ops.cast(self.optimizer.iterations, "float32")
         decay = ops.minimum(self.decay, (1.0 + count) / (10.0 + count))
         for average, weight in zip(self.averages, self.weights, strict=True):

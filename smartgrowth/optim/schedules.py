@@ -188,7 +188,7 @@ def make_tables(
     cycles: Sequence[int | None] | None = None,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rate and momentum of every step of a run, float64 (steps,) each.
+    """Returns rate and momentum of every step of a run, float64 (steps,).
 
     Args:
       lengths: steps of each stage.
@@ -202,7 +202,12 @@ def make_tables(
     if not np.isscalar(rate):
         tables = [
             make_tables(
-                name, peak, lengths, per_stage=per_stage, cycles=cycles, **options
+                name,
+                peak,
+                lengths,
+                per_stage=per_stage,
+                cycles=cycles,
+                **options,
             )
             for peak in rate
         ]

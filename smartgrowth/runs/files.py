@@ -71,6 +71,17 @@ def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
     write_csv(directory / LOG, (*LOG_COLUMNS, *raw), rows)
 
 
+def write_schedule(directory: pathlib.Path, tables) -> None:
+    """Writes schedule.csv: rate and momentum at 1,000 steps at most.
+
+    tables: of `optim.rates`, of the whole run.
+    """
+    last, count = len(tables.rates) - 1, min(len(tables.rates), 1000)
+    steps = sorted({round(last * i / max(count - 1, 1)) for i in range(count)})
+    rows = [{"step": step} | tables.at(step) for step in steps]
+    write_csv(directory / SCHEDULE, ("step", "lr", "momentum"), rows)
+
+
 def write_csv(path: pathlib.Path, columns, rows) -> None:
     """Floats to 6 digits."""
     text = io.StringIO()

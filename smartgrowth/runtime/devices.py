@@ -161,11 +161,11 @@ def _cpu() -> Machine:
 
 
 def versions() -> dict[str, str]:
-    """Of what computes, beyond this package and Keras."""
+    """Returns the versions of what computes, by package."""
     import numpy as np
     import tensorflow as tf
 
-    engine = {}
+    engine = {"keras": keras.__version__}
     if keras.backend.backend() == "jax":
         import jax
 

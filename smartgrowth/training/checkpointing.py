@@ -178,6 +178,17 @@ class CheckpointManager:
         """Returns the seconds of all processes that worked on the run."""
         return progress.wall_seconds + time.monotonic() - self.began
 
+    def facts(self, progress: Progress) -> dict:
+        """Returns what metrics.json holds of a run's course."""
+        return {
+            "train_seconds": progress.train_seconds,
+            "wall_seconds": self.wall_seconds(progress),
+            "stage_seconds": progress.stage_seconds,
+            "boundary_seconds": progress.boundary_seconds,
+            "found_rates": progress.found_rates,
+            "numerics": self.numerics,
+        }
+
     @contextlib.contextmanager
     def tolerate(self, what: str, step: int) -> Iterator[None]:
         """While entered, a disk that refuses a file is a warning.

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from smartgrowth.config import Config
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim import ema, losses, optimizers
 from smartgrowth.optim.stage_restart import RESTARTS
@@ -46,14 +47,16 @@ class CompiledModel:
         if several:
             train_each_shape(self.model)
 
-    def restart(self, how: str, random: np.random.Generator) -> None:
-        """Does to weights and optimizer what `--stage_restart` names.
+    def restart(self, config: Config, stage: Stage) -> None:
+        """Does to weights and optimizer what `--stage_restart` says.
 
-        how: a key of `RESTARTS`, or "none". random: draws the noise.
+        The noise is the stage's own, the same if a run does it again.
         """
+        how = config.stage_restart
         if how == "none":
             return
-        RESTARTS[how](self.optimizer, self.model.trainable_variables, random)
+        noise = np.random.default_rng([config.seed, 4, stage.index])
+        RESTARTS[how](self.optimizer, self.model.trainable_variables, noise)
         if self.ema and how == "shrink_perturb":
             self.ema.reset()
 

@@ -1,4 +1,4 @@
-"""How long a run will take here, from a few real steps of each of its stages.
+"""How long a run will take here, from a few real steps of each stage.
 
 What is learned meanwhile is thrown away, and nothing is written.
 """
@@ -6,20 +6,20 @@ What is learned meanwhile is thrown away, and nothing is written.
 import dataclasses
 import math
 import pathlib
-import threading
 import time
 from collections.abc import Sequence
 
 from smartgrowth.config import Config
-from smartgrowth.data.store import VALIDATION, Data
-from smartgrowth.experiment import plan_run
+from smartgrowth.data.store import VALIDATION
+from smartgrowth.experiment import Experiment, make_experiment
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.rendering.text import about, show
-from smartgrowth.runs import checkpoint, files, identity
-from smartgrowth.runs.directory import check, is_finished
+from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
+from smartgrowth.runtime.reporter import Reporter, say
 from smartgrowth.training import lr_finder
-from smartgrowth.training.checkpointing import Progress
+from smartgrowth.training.checkpointing import start_of
 from smartgrowth.training.learner import Learner
 
 WARM = 3  # steps of every size, while shapes are compiled
@@ -62,22 +62,22 @@ class Rest:
         return self.evaluations * pace.evaluation
 
 
-def measure(config: Config, data: Data, plan: Plan) -> str:
+def measure(experiment: Experiment) -> str:
     """Times every stage that is left of a run; returns what to tell its user.
 
     Raises:
       UserError: `--workdir` holds a run of another plan.
     """
-    description = identity.describe(plan, identity.identify(config, data))
-    directory = check(config, description)
+    config, plan = experiment.config, experiment.plan
+    directory = run_directory.check(config, experiment.description)
     done = 0
     if not config.restart:
-        if is_finished(directory):
+        if run_directory.is_finished(directory):
             return f"{directory} is finished: nothing is left to train"
-        kept = checkpoint.load(directory / files.CHECKPOINTS)
-        done = kept[1]["step"] if kept else 0
-    learner = make_learner(config, data)
-    rests = what_is_left(plan, config.evals, done)
+        newest = checkpoint.load(directory / files.CHECKPOINTS, warn=say)
+        done = newest[1]["step"] if newest else 0
+    learner = make_learner(experiment)
+    rests = what_is_left(plan, done)
     passes = {}  # image size -> seconds of a validation
     paces = [
         time_stage(learner, stage, passes)
@@ -87,23 +87,25 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
         learner, config.final_size, passes
     )
     ending += rate_seconds(config, plan, rests, paces)
-    return describe(rests, paces, ending, done)
+    return estimate_table(rests, paces, ending, done)
 
 
-def what_is_left(plan: Plan, evals: int, done: int) -> list[Rest]:
-    """Of the stages that are not over at step `done`; the last one at least."""
-    ends = [step for step in plan.evaluation_steps(evals) if step > done]
-    rests = []
-    for stage in plan.stages:
-        first = max(done, stage.first_step)
-        if first < stage.last_step or stage is plan.stages[-1]:
-            count = sum(first < step <= stage.last_step for step in ends)
-            rests.append(Rest(stage, stage.last_step - first, count))
-    return rests
+def what_is_left(plan: Plan, done: int) -> list[Rest]:
+    """Returns what is left at step `done`; of the last stage at least."""
+    stages = plan.stages_from(done) or plan.stages[-1:]
+    return [
+        Rest(
+            stage,
+            stage.last_step - max(done, stage.first_step),
+            len(plan.evaluations(stage, done)),
+        )
+        for stage in stages
+    ]
 
 
-def make_learner(config: Config, data: Data) -> Learner:
-    """A learner of the same stages, each long enough to be timed."""
+def make_learner(experiment: Experiment) -> Learner:
+    """Returns a learner of the same stages, each long enough to be timed."""
+    config = experiment.config
     config = dataclasses.replace(
         config,
         stage_steps=(WARM * len(config.size_jitter) + sum(STEPS),),
@@ -114,16 +116,17 @@ def make_learner(config: Config, data: Data) -> Learner:
         schedule="constant",
         cycle_len=None,
         cycle_epochs=None,
+        stage_restart="none",
         tensorboard=False,  # it writes
         checkpoint_minutes=1e9,  # never
     )
-    plan, network, classes = plan_run(config, data)
+    distribution = distributed.make_distribution(config.devices)
+    experiment = make_experiment(config, experiment.data)
+    distribution.check_plan(experiment.plan)
     directory = pathlib.Path(config.workdir).expanduser()
-    team = distributed.form(config.devices)
-    team.check(plan)
-    learner = Learner(config, data, plan, network, classes, directory, "", team)
-    learner.stop = threading.Event()
-    learner.line.every = math.inf  # no progress is shown
+    learner = Learner(experiment, directory, distribution)
+    learner.build()
+    learner.progress_line.reporter = Reporter(other_seconds=math.inf)
     return learner
 
 
@@ -134,8 +137,9 @@ def time_stage(
 
     passes: seconds of a validation by image size; what is missing is added.
     """
-    zeros = [0.0] * len(learner.plan.stages)
-    learner.progress = Progress(zeros, list(zeros), stage.first_step)
+    learner.progress = start_of(learner.plan)
+    learner.progress.step = stage.first_step
+    learner.begin(stage)
 
     def fit(steps: int) -> float:
         before = learner.progress.train_seconds
@@ -143,7 +147,7 @@ def time_stage(
         return learner.progress.train_seconds - before
 
     warm = WARM * len(stage.sizes)
-    first = fit(warm)
+    first = learner.progress.train_seconds + fit(warm)
     timed = []
     for count in STEPS:
         timed.append((count, fit(count)))
@@ -194,8 +198,9 @@ def time_validation(
 
 def final_passes(learner: Learner) -> float:
     """What the results cost, in passes of all validation images."""
-    train, validation = learner.data.train, learner.data.validation
-    mirrored = learner.batches.augmentation.mirrors
+    data = learner.experiment.data
+    train, validation = data.train, data.validation
+    mirrored = learner.augmentation.mirrors
     return 1 + mirrored + len(train.labels) / len(validation.labels)
 
 
@@ -217,13 +222,13 @@ def rate_seconds(
     return dict(ahead)[lr_finder.stage_to_test(plan, config.lr)]
 
 
-def describe(
+def estimate_table(
     rests: Sequence[Rest],
     paces: Sequence[Pace],
     ending: float,
     done: int,
 ) -> str:
-    """A row a stage, and how long all that is left will take.
+    """Returns a row a stage, and how long all that is left will take.
 
     ending: seconds outside the stages, start-up and report left out. done:
     steps already trained.

@@ -20,8 +20,6 @@ import pathlib
 import threading
 import time
 
-import numpy as np
-
 from smartgrowth import UserError
 from smartgrowth.curriculum import choose
 from smartgrowth.data.augment import policy
@@ -30,24 +28,19 @@ from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.models import audit
 from smartgrowth.optim.rates import make_rate_tables
-from smartgrowth.optim.stage_restart import RESTARTS
 from smartgrowth.plan import Stage
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
-from smartgrowth.runtime.keras_internals import (
-    CallbackList,
-    discard_train_function,
-    train_each_shape,
-)
+from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
-from smartgrowth.training import callbacks, lr_finder, preview
+from smartgrowth.training import callbacks, preview, rate_search
 from smartgrowth.training.batches import StageBatches
 from smartgrowth.training.checkpointing import CheckpointManager, start_of
 from smartgrowth.training.compile_model import compile_model
-from smartgrowth.training.csv_logger import RunLogger
 from smartgrowth.training.progress_line import ProgressLine, check_finite
+from smartgrowth.training.run_log import RunLog, make_row
 
 
 class Learner:
@@ -72,9 +65,9 @@ class Learner:
         self.experiment, self.directory = experiment, directory
         self.config, self.plan = experiment.config, experiment.plan
         self.distribution = distribution
-        self.augmentation = policy.choose(experiment.config)
-        self.progress = start_of(experiment.plan)
-        self.progress_line = ProgressLine(experiment.plan)
+        self.augmentation = policy.choose(self.config)
+        self.progress = start_of(self.plan)
+        self.progress_line = ProgressLine(self.plan)
         self.rate = None  # unknown until it is found, if --lr says so
         self.stop = threading.Event()
 
@@ -82,42 +75,45 @@ class Learner:
         """Makes and compiles the network; says what trains on what.
 
         Raises:
-          UserError: it breaks a rule that `--enforce_rules` enforces.
+          UserError: the network breaks a rule that `--enforce_rules` enforces,
+            or TensorBoard is wanted and not installed.
         """
-        config, experiment = self.config, self.experiment
-        self.machine = devices.find_machine()
-        policy_name, why = devices.choose_precision(
-            config.precision, self.machine
-        )
+        config, machine = self.config, devices.find_machine()
+        dtype, why = devices.choose_precision(config.precision, machine)
         devices.seed_everything(config.seed, config.deterministic)
         with self.distribution.scope():
-            compiled = compile_model(
-                experiment,
-                self.machine,
-                policy_name,
+            self.compiled = compile_model(
+                self.experiment,
+                machine,
+                dtype,
                 synchronized=self.distribution.strategy is not None,
             )
-        self.model, self.optimizer = compiled.model, compiled.optimizer
-        self.ema = compiled.ema
+        self.model = self.compiled.model
         if config.enforce_rules:
-            audit.enforce(audit.audit_experiment(self.model, experiment))
+            findings = audit.audit(
+                self.model,
+                self.experiment.epochs,
+                config.final_size,
+                self.experiment.data.train.ids,
+            )
+            audit.enforce(findings)
         self.evaluator = Evaluator(
-            self.model, experiment.data, self.distribution
+            self.model, self.experiment.data, self.distribution
         )
+        self.log = RunLog(self.directory, config.tensorboard)
         self.checkpoints = CheckpointManager(
             self.directory,
-            experiment.description["hash"],
+            self.experiment.description["hash"],
             self.model,
-            compiled.accuracy,
-            devices.numerics() | {"policy": policy_name},
+            self.compiled.accuracy,
+            devices.numerics() | {"policy": dtype},
             60 * config.checkpoint_minutes,
         )
         if not config.finds_rate:
-            self._follow(config.lr)
+            self.follow(config.lr)
         say(
             f"{config.model}, {self.model.count_params():,} parameters, on "
-            f"{self.distribution.summary(self.machine.name)} in {policy_name} "
-            f"({why})"
+            f"{self.distribution.summary(machine.name)} in {dtype} ({why})"
         )
         if not self.augmentation.is_reproducible:
             say(policy.NOT_REPRODUCIBLE)
@@ -134,17 +130,11 @@ class Learner:
         run_directory.claim(config, experiment.description)
         # Or others would read what --restart deletes.
         self.distribution.barrier()
-        self._write_schedule()
         with self.checkpoints.tolerate("data report", 0):
             files.write_json(
                 self.directory / files.DATA_REPORT, experiment.data.report()
             )
-            choose.write_orders(
-                config,
-                experiment.data,
-                experiment.class_order,
-                experiment.image_order,
-            )
+            choose.write_orders(config, experiment)
 
     def resume(self, directory: pathlib.Path) -> int:
         """Goes on from the newest checkpoint of a run, if there is one.
@@ -159,9 +149,10 @@ class Learner:
         step, plan = self.progress.step, self.plan
         self.distribution.check_agreement(self.checkpoints.plan_hash, step)
         if self.progress.found_rates:
-            self._follow(self.progress.found_rates)
-            self._write_schedule()
-        self._open_log()
+            self.follow(self.progress.found_rates)
+        self.write_schedule()
+        with self.checkpoints.tolerate("log", step):
+            self.log.begin(self.model, self.progress.rows)
         if step:
             stage = plan.stage_at(min(step, plan.steps - 1))
             say(
@@ -171,19 +162,24 @@ class Learner:
         return step
 
     def begin(self, stage: Stage) -> None:
-        """Does all that happens before a stage's first step, or at a resume."""
+        """Does all that happens before a stage's first step.
+
+        Or before the first step of a resumed process within the stage.
+        """
         progress = self.progress
         if progress.begun < stage.index:  # else it was, before a resume
-            self._restart(stage)
-            found_rate = self._find_rate(stage)
+            if stage.index:
+                self.compiled.restart(self.config, stage)
+            found_rate = rate_search.find_rate(self, stage)
             progress.begun = stage.index
             if found_rate:  # which a run that goes on does not search again
                 self.checkpoints.save(progress, best=progress.is_best)
         began = time.monotonic()
         self.batches = StageBatches(self.experiment, stage, self.augmentation)
-        self._prepare_step(stage)
-        self._count_boundary(stage, time.monotonic() - began)
-        progress.stage_seconds[stage.index] += time.monotonic() - began
+        self.compiled.prepare_step(stage)
+        seconds = time.monotonic() - began
+        progress.stage_seconds[stage.index] += seconds
+        progress.boundary_seconds[stage.index] += seconds
         self.first_segment = True  # whose first batch waits for the compiler
 
     def fit(self, stage: Stage, end: int) -> dict[str, float]:
@@ -221,26 +217,34 @@ class Learner:
         ).history
         self.progress = progress.after(stage, end, steps.seconds)
         if self.first_segment:
-            self._count_boundary(stage, steps.first_batch_seconds)
+            first_batch = steps.first_batch_seconds
+            self.progress.boundary_seconds[stage.index] += first_batch
             self.first_segment = False
         loss = check_finite(history["loss"][-1], end)
         return {"loss": loss, "accuracy": history["accuracy"][-1]}
 
-    def evaluate(self, stage: Stage, logs: dict[str, float]) -> None:
-        """Validates; adds a row to the log, and saves where it is due.
+    def evaluate(self, stage: Stage, training: dict[str, float]) -> None:
+        """Validates; adds a row to the log, and saves where that is due.
 
         Args:
-          logs: what `fit` returned.
+          training: what `fit` returned.
 
         Raises:
           KeyboardInterrupt: the run is to stop, and has saved.
         """
         progress = self.progress
-        row = self._make_row(stage, logs)
+        row = make_row(
+            self.experiment,
+            stage,
+            progress,
+            self.rate.at(progress.step - 1),
+            training,
+            self._validate(stage),
+            self.checkpoints.wall_seconds(progress),
+        )
         progress.rows.append(row)
-        for logger in self.loggers:
-            with self.checkpoints.tolerate("log", progress.step):
-                logger.on_epoch_end(progress.step, row)
+        with self.checkpoints.tolerate("log", progress.step):
+            self.log.add(row)
         self.progress_line.say_row(stage, row)
         best = row["val_accuracy"] > progress.best_accuracy
         if best:
@@ -258,19 +262,18 @@ class Learner:
         Raises:
           UserError: the disk refuses them; the training is kept.
         """
-        for logger in self.loggers:
-            logger.on_train_end()
+        self.log.end()
         try:
             sheet = preview.run_sheet(self.experiment, self.augmentation)
             files.write_bytes(self.directory / files.AUGMENTATION, sheet)
-            with self._validated_weights():
+            with self.compiled.validated_weights():
                 results.write_results(
                     self.directory,
                     self.evaluator,
                     self.experiment,
                     self.progress.rows[-1],
                     mirrored=self.augmentation.mirrors,
-                    facts=self._facts(),
+                    facts=self.checkpoints.facts(self.progress),
                 )
         except OSError as error:
             raise UserError(
@@ -279,144 +282,27 @@ class Learner:
                 "again, the training is kept"
             ) from error
 
-    def test_rates(self, stage: Stage) -> lr_finder.Curve:
-        """Returns the loss on a stage's batches at rising rates.
-
-        Network, optimizer and progress are as before when it returns.
-        """
-        say(
-            f"testing learning rates on stage {stage.index + 1}, up to "
-            f"{lr_finder.STEPS} steps"
-        )
-        self._prepare_step(stage)
-        first, config = stage.first_step, self.config
-        batches = StageBatches(self.experiment, stage, self.augmentation)
-        batches = batches.dataset(first, first + lr_finder.BATCHES)
-        return lr_finder.run_range_test(
-            self.model,
-            self.distribution.shard(batches).as_numpy_iterator(),
-            lr_finder.rising_rates(config.lr_min, config.lr_max),
-            first_step=self.progress.step,
-            variables=self.checkpoints.variables,
-            stop=self.stop,
-        )
-
-    def _restart(self, stage: Stage) -> None:
-        """Does what `--stage_restart` says, with noise of the stage's own."""
-        how = self.config.stage_restart
-        if how == "none" or stage.index == 0:
-            return
-        RESTARTS[how](
-            self.optimizer,
-            self.model.trainable_variables,
-            np.random.default_rng([self.config.seed, 4, stage.index]),
-        )
-        if self.ema and how == "shrink_perturb":
-            self.ema.reset()
-
-    def _find_rate(self, stage: Stage) -> bool:
-        """Finds the rate before a stage where `--lr` says so.
-
-        Returns:
-          Whether it searched.
-        """
-        rates, lr = self.progress.found_rates, self.config.lr
-        if lr == "auto" and stage.index == 0:
-            tested = lr_finder.stage_to_test(self.plan, lr)
-        elif lr == "auto:stage":
-            tested = stage
-        else:
-            return False
-        curve = self.test_rates(tested)
-        say(lr_finder.summary(curve))
-        rates.append(lr_finder.choose(curve, rates))
-        if not curve.suggestions:
-            say(f"the rate of the stage before stays: {rates[-1]:g}")
-        self._follow(rates)
-        self._write_schedule()
-        return True
-
-    def _follow(self, peak: float | list[float]) -> None:
-        """Sets the schedule: up to one highest rate, or to one a stage."""
+    def follow(self, peak: float | list[float]) -> None:
+        """Sets the schedule, up to one highest rate or to one a stage."""
         tables = make_rate_tables(self.config, self.plan, peak)
         self.rate = callbacks.CyclicLearningRate(tables)
 
-    def _write_schedule(self) -> None:
+    def write_schedule(self) -> None:
+        """Writes schedule.csv, once the rate is known."""
         if self.rate:
             with self.checkpoints.tolerate("schedule", self.progress.step):
                 files.write_schedule(self.directory, self.rate.tables)
 
-    def _open_log(self) -> None:
-        """Opens what takes a row an evaluation, as the end of an epoch."""
-        log = RunLogger(self.directory)
-        self.loggers = [log]
-        if self.config.tensorboard:
-            self.loggers.append(callbacks.make_tensorboard(self.directory))
-        for logger in self.loggers:
-            logger.set_model(self.model)
-            logger.on_train_begin()
-        if self.progress.step:
-            with self.checkpoints.tolerate("log", self.progress.step):
-                log.restore(self.progress.rows)
-
-    def _prepare_step(self, stage: Stage) -> None:
-        """Has the step compiled anew: kept, its shapes would relax."""
-        several = len(set(stage.sizes)) > 1
-        self.model.steps_per_execution = devices.steps_per_execution(
-            self.machine, several
-        )
-        discard_train_function(self.model)
-        if several:
-            train_each_shape(self.model)
-
-    def _count_boundary(self, stage: Stage, seconds: float) -> None:
-        self.progress.boundary_seconds[stage.index] += seconds
-
-    def _make_row(self, stage: Stage, logs: dict[str, float]) -> dict:
-        """Returns a row of log.csv: the training's figures, and a validation."""
-        progress, size = self.progress, self.config.final_size
+    def _validate(self, stage: Stage) -> dict[str, float]:
+        """Returns the columns of log.csv that come from validation images."""
         active = self.experiment.active_classes(stage)
-        with self._validated_weights():
+        size = self.config.final_size
+        with self.compiled.validated_weights():
             figures = self.evaluator.validate(size, stage.image_size, active)
-        row = {
-            "step": progress.step,
-            "stage": stage.index,
-            "image_size": stage.image_size,
-            "num_classes": stage.num_classes,
-            "num_images": stage.num_images,
-            "batch_size": stage.batch_size,
-            **self.rate.at(progress.step - 1),
-            "train_loss": logs["loss"],
-            "train_accuracy": logs["accuracy"],
-            **figures,
-            "images_seen": self.plan.images_seen(progress.step),
-            "gflops": self.plan.gflops(progress.step),
-            "train_seconds": progress.train_seconds,
-            "wall_seconds": self.checkpoints.wall_seconds(progress),
-        }
-        if self.ema:
+        if self.compiled.ema:
             raw = self.evaluator.validate(size, size, active)
-            row |= {
+            figures |= {
                 name: raw[name.removeprefix("raw_")]
                 for name in files.RAW_COLUMNS
             }
-        return row
-
-    def _validated_weights(self):
-        """While entered, the model has the weights that are validated."""
-        if self.ema:
-            return self.ema.swap_weights()
-        return contextlib.nullcontext()
-
-    def _facts(self) -> dict:
-        """Returns what metrics.json holds besides the figures."""
-        progress = self.progress
-        return {
-            "native_size": self.experiment.data.native_size,
-            "train_seconds": progress.train_seconds,
-            "wall_seconds": self.checkpoints.wall_seconds(progress),
-            "stage_seconds": progress.stage_seconds,
-            "boundary_seconds": progress.boundary_seconds,
-            "found_rates": progress.found_rates,
-            "numerics": self.checkpoints.numerics,
-        }
+        return figures

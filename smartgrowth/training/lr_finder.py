@@ -1,64 +1,38 @@
-"""The learning rate range test (Smith 2017, 1506.01186) and what it suggests.
+"""The learning rate range test (Smith 2017, 1506.01186).
 
 The rate rises exponentially from batch to batch until the loss diverges. The
 network, its optimizer and its clock are then put back as they were: what the
 test learns, and what it costs, is no part of a training.
 """
 
-import dataclasses
 import itertools
-import pathlib
 import time
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from smartgrowth import UserError
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.plan import Plan, Stage
-from smartgrowth.rendering.figure import render
-from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs import checkpoint
+from smartgrowth.runtime.keras_internals import (
+    discard_train_function,
+    unscaled_optimizer,
+)
+from smartgrowth.runtime.reporter import REPORTER, Reporter
+from smartgrowth.training.lr_curve import (
+    SUGGESTIONS,
+    Curve,
+    has_diverged,
+    smooth,
+)
 
 STEPS = 100
 # Shown in turn. With a new batch every time, a new network learned nothing of
 # the 60 glyphs in 100 steps, nor in 300: the loss rose and fell above chance,
 # 4.09. With 4 it falls to 2.8 before it breaks down at 0.02.
 BATCHES = 4
-FIRST = 10  # losses that count as its start
 MOMENTUM = 0.9  # between the schedules' 0.85, at their peak, and 0.95
-SMOOTHING = 0.9
-DIVERGED = 4.0  # times the lowest smoothed loss
-NOISE = 2.0  # deviations of a batch's loss that are no descent yet
-SAY_SECONDS = 10.0
-CSV, PLOT = "lr_find.csv", "lr_find.png"
-# suggestion -> its name in words. --lr=auto takes the first: with AdamW the
-# lowest loss lay at 0.0085 to 0.022 on all eight stages tried, the steepest
-# descent anywhere from 0.0003 to 0.0095. On one image a class of glyphs, 200
-# steps at 0.0093 had a mean loss of 0.92, at the steepest's 0.00093 of 1.20.
-SUGGESTIONS = {
-    "half": "half the minimum",
-    "steepest": "steepest",
-    "valley": "valley",
-    "tenth": "a tenth of the minimum",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """Loss against learning rate, as far as the test came.
-
-    rates, losses, smoothed: float64 (N,); the losses are finite, in nats, one
-    a batch. seconds: that the test took, its compiling included.
-    """
-
-    rates: np.ndarray
-    losses: np.ndarray
-    smoothed: np.ndarray
-    seconds: float
-
-    @property
-    def suggestions(self) -> dict[str, float]:
-        """Rates by the names of `SUGGESTIONS`; none if the loss never fell."""
-        return suggest(self.rates, self.losses)
 
 
 def run_range_test(
@@ -69,7 +43,7 @@ def run_range_test(
     first_step: int,
     variables: dict[str, list],
     stop=None,
-    say=print,
+    reporter: Reporter = REPORTER,
 ) -> Curve:
     """Trains at rising rates, then puts everything back.
 
@@ -82,27 +56,27 @@ def run_range_test(
       variables: all that training changes, by group, as `checkpoint.collect`
         takes it; restored bit for bit, whatever happens.
       stop: an event; once it is set, raises KeyboardInterrupt.
-      say: takes lines of progress.
+      reporter: shows progress.
 
     Returns:
       The curve, until the loss diverged: was no number any more, or smoothed
       gave back half of what it had fallen, or exceeded its start and 4 times
       its lowest value.
     """
-    began = shown = time.monotonic()
+    began = time.monotonic()
     # Copies: an array may share its memory with the variable.
     kept = {
         name: np.array(value)
         for name, value in checkpoint.collect(variables).items()
     }
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = unscaled_optimizer(model)
     # Looked up at `iterations`, which goes on from where it is: the second
     # moments that AdamW has by then want the bias correction of that step.
     table = np.concatenate([np.full(first_step, rates[0]), rates])
     losses = []
     try:
-        momenta = np.full(len(table), MOMENTUM)
-        with optimizer.other_tables(table, momenta, first_step):
+        tables = RateTables(table, np.full(len(table), MOMENTUM))
+        with optimizer.temporary_tables(tables, first_step):
             for rate, batch in zip(
                 rates, itertools.cycle(batches), strict=False
             ):
@@ -111,17 +85,15 @@ def run_range_test(
                 model.reset_metrics()  # or the loss would be a running mean
                 logs = model.train_on_batch(*batch, return_dict=True)
                 losses.append(float(logs["loss"]))
-                if _diverged(losses):
+                if has_diverged(losses):
                     break
-                if time.monotonic() - shown > SAY_SECONDS:
-                    shown = time.monotonic()
-                    say(
-                        f"range test: step {len(losses)}/{len(rates)}  "
-                        f"loss {losses[-1]:.3f}  rate {rate:.2g}"
-                    )
+                reporter.progress(
+                    f"range test: step {len(losses)}/{len(rates)}  "
+                    f"loss {losses[-1]:.3f}  rate {rate:.2g}"
+                )
     finally:
         checkpoint.restore(variables, kept)
-        model.train_function = None  # it has the test's rates compiled in
+        discard_train_function(model)  # the test's rates are compiled into it
     losses = np.array([loss for loss in losses if np.isfinite(loss)])
     seconds = time.monotonic() - began
     return Curve(
@@ -129,19 +101,26 @@ def run_range_test(
     )
 
 
-def stage_to_test(plan: Plan, lr: float | str) -> Stage:
-    """The stage whose batches a test before training shows.
+def stage_to_test(
+    plan: Plan, lr: float | str, stage: Stage | None = None
+) -> Stage:
+    """Returns the stage whose batches a test shows.
 
     A rate for the whole run is that of the stage that costs most: where most of
-    the training happens, a wrong rate does most harm.
+    the training happens, a wrong rate does most harm. A rate for every stage is
+    the stage's own.
+
+    Args:
+      lr: of `--lr`.
+      stage: the one that begins; the plan's first unless given.
     """
     if lr == "auto:stage":
-        return plan.stages[0]
+        return stage or plan.stages[0]
     return max(plan.stages, key=plan.gflops_of)
 
 
-def choose(curve: Curve, before: Sequence[float]) -> float:
-    """The rate that `--lr=auto` takes; else the last of those of `before`.
+def choose_rate(curve: Curve, before: Sequence[float]) -> float:
+    """Returns the rate that `--lr=auto` takes, or else the last of `before`.
 
     Raises:
       UserError: there is neither.
@@ -158,153 +137,5 @@ def choose(curve: Curve, before: Sequence[float]) -> float:
 
 
 def rising_rates(low: float, high: float, steps: int = STEPS) -> np.ndarray:
-    """From `low` to `high` by a constant factor, float64 (steps,)."""
+    """Returns rates from `low` to `high` by a constant factor, (steps,)."""
     return np.geomspace(low, high, steps)
-
-
-def smooth(losses, beta: float = SMOOTHING) -> np.ndarray:
-    """The exponential moving average, corrected for its start at zero.
-
-    m <- beta m + (1 - beta) loss;  m / (1 - beta^n) after n losses.
-    """
-    mean, smoothed = 0.0, []
-    for count, loss in enumerate(losses, start=1):
-        mean = beta * mean + (1 - beta) * loss
-        smoothed.append(mean / (1 - beta**count))
-    return np.array(smoothed)
-
-
-def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
-    """Rates that the curve speaks for, to two digits, by `SUGGESTIONS`.
-
-    steepest: where the loss falls fastest in log rate. valley: the middle, in
-    log rate, of the longest run of falling losses, the points that interrupt it
-    left out (as in fastai). half, tenth: of the rate of the lowest loss.
-    All of the smoothed loss. Empty if it nowhere fell by more than noise.
-    """
-    smoothed = smooth(losses)
-    if not _descends(losses, smoothed):
-        return {}
-    # Not among the first, whose average moves as they do.
-    lowest = FIRST + int(smoothed[FIRST:].argmin())
-    slopes = np.gradient(smoothed, np.log(rates))[FIRST : lowest + 1]
-    first, last = _longest_descent(smoothed)
-    found = {
-        "half": rates[lowest] / 2,
-        "steepest": rates[FIRST + slopes.argmin()],
-        "valley": rates[(first + last) // 2],
-        "tenth": rates[lowest] / 10,
-    }
-    return {name: float(f"{rate:.2g}") for name, rate in found.items()}
-
-
-def describe(curve: Curve) -> str:
-    """What was found, in a line."""
-    cost = f"{len(curve.rates)} steps in {curve.seconds:.0f} s"
-    found = curve.suggestions
-    if not found:
-        return (
-            f"no rate found: the loss never fell between {curve.rates[0]:.2g} "
-            f"and {curve.rates[-1]:.2g}, {cost}"
-        )
-    used, *others = SUGGESTIONS
-    rest = ", ".join(f"{SUGGESTIONS[name]} {found[name]:g}" for name in others)
-    line = (
-        f"rate found: {found[used]:g} ({SUGGESTIONS[used]}; {rest}), {cost}, "
-        "not counted as training"
-    )
-    if curve.smoothed.argmin() == len(curve.smoothed) - 1:
-        line += f"; the loss still fell at {curve.rates[-1]:.2g}"
-    return line
-
-
-def write_curve(directory: pathlib.Path, curve: Curve) -> pathlib.Path:
-    """Writes `lr_find.csv` and `lr_find.png`; returns the latter's path.
-
-    Raises:
-      UserError: the directory cannot be written.
-    """
-    columns = {
-        "lr": curve.rates,
-        "loss": curve.losses,
-        "smoothed_loss": curve.smoothed,
-    }
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    picture, _ = render(lambda figure: draw(figure, curve), "light")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        files.write_csv(
-            directory / CSV,
-            tuple(columns),
-            [dict(zip(columns, row, strict=True)) for row in rows],
-        )
-        (directory / PLOT).write_bytes(picture)
-    except OSError as error:
-        raise UserError(
-            f"--workdir={directory}: {CSV} cannot be written "
-            f"({error.strerror or error}); make room or name another folder"
-        ) from error
-    return directory / PLOT
-
-
-def draw(figure, curve: Curve) -> str:
-    """Draws the curve into a figure, its suggestions marked; returns a text."""
-    axis = figure.subplots()
-    axis.plot(curve.rates, curve.losses, ".", color="C0", alpha=0.4, ms=4)
-    axis.plot(curve.rates, curve.smoothed, color="C0", label="smoothed loss")
-    found = curve.suggestions
-    for place, (name, rate) in enumerate(found.items(), start=1):
-        axis.axvline(
-            rate,
-            color=f"C{place}",
-            linestyle=("-", "--", ":", "-.")[place - 1],
-            label=f"{SUGGESTIONS[name]}: {rate:g}",
-        )
-    axis.set(xscale="log", xlabel="learning rate", ylabel="loss of the batch")
-    axis.set_title(None if found else "no descent: no suggestion")
-    figure.legend(loc="outside upper left", ncols=2)
-    return describe(curve)
-
-
-def _diverged(losses: list[float]) -> bool:
-    if not np.isfinite(losses[-1]):
-        return True
-    if len(losses) < 2 * FIRST:
-        return False
-    smoothed = smooth(losses)
-    lowest = smoothed[FIRST:].min()
-    start, least = _start(losses)
-    if smoothed[-1] > max(DIVERGED * lowest, start + least):
-        return True
-    won, lost = start - lowest, smoothed[-1] - lowest
-    return won > least and lost > max(won / 2, least)
-
-
-def _descends(losses: np.ndarray, smoothed: np.ndarray) -> bool:
-    """Whether the loss fell by more than batches differ."""
-    if len(losses) < 2 * FIRST:
-        return False
-    start, least = _start(losses)
-    return start - smoothed[FIRST:].min() > least
-
-
-def _start(losses) -> tuple[float, float]:
-    """The loss at rates that teach nothing yet, and the least real descent."""
-    losses = np.asarray(losses)
-    start = losses[:FIRST].mean()
-    # A median: what happens where the loss diverges says nothing of noise.
-    deviation = np.median(np.abs(np.diff(losses))) / (0.6745 * np.sqrt(2))
-    return float(start), float(max(NOISE * deviation, 0.02 * start))
-
-
-def _longest_descent(values: np.ndarray) -> tuple[int, int]:
-    """First and last index of the longest falling subsequence.
-
-    The first one as if nothing interrupted it: last - length + 1.
-    """
-    lengths = np.ones(len(values), int)
-    for index in range(1, len(values)):
-        before = lengths[:index][values[:index] > values[index]]
-        lengths[index] = 1 + before.max(initial=0)
-    last = int(lengths.argmax())
-    return last - int(lengths[last]) + 1, last

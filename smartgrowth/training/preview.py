@@ -6,24 +6,27 @@ from fractions import Fraction
 import numpy as np
 
 from smartgrowth.data.augment import preview
+from smartgrowth.data.augment.policy import Augmentation
 from smartgrowth.data.store import Data
-from smartgrowth.plan import Plan
+from smartgrowth.experiment import Experiment
 from smartgrowth.rendering import contact_sheet
-from smartgrowth.training.batches import Batches
+from smartgrowth.training.batches import StageBatches
 
 STRENGTHS = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
 SHOWN = 12  # images of each stage
 SIDE = 88  # of a picture on a sheet, in pixels
 
-# A picture and what it is.
-Captioned = tuple[np.ndarray, str]
+Captioned = tuple[np.ndarray, str]  # a picture and what it is
 
 
 def variants(data: Data, size: int, names: Sequence[str]) -> list[Captioned]:
-    """A training image under variants at a third, two thirds and the whole of
-    their strength.
+    """Returns a training image under variants of augmentation.
 
-    size: of the image, in pixels; the store must have it.
+    Each at a third, two thirds and the whole of its strength.
+
+    Args:
+      size: of the image, in pixels; the store must have it.
+      names: of `policy.VARIANTS`.
     """
     part = data.train
     stored = part.images(data.stored_size(size))
@@ -32,28 +35,34 @@ def variants(data: Data, size: int, names: Sequence[str]) -> list[Captioned]:
         image, names, [float(strength) for strength in STRENGTHS]
     )
     return [
-        (shown, f"{name} {strength}")
+        (picture, f"{name} {strength}")
         for name, images in sheet
-        for shown, strength in zip(images, STRENGTHS, strict=True)
+        for picture, strength in zip(images, STRENGTHS, strict=True)
     ]
 
 
-def batches(shown: Batches, plan: Plan) -> list[Captioned]:
-    """The first images of each stage's first batch, as they are shown."""
-    found = []
-    for stage in plan.stages:
-        first = shown.of(stage, stage.first_step, stage.first_step + 1)
+def first_batches(
+    experiment: Experiment, augmentation: Augmentation
+) -> list[Captioned]:
+    """Returns the first images of each stage, as the network sees them."""
+    pictures = []
+    for stage in experiment.plan.stages:
+        batches = StageBatches(experiment, stage, augmentation)
+        first = batches.dataset(stage.first_step, stage.first_step + 1)
         [(images, _)] = first.as_numpy_iterator()
         caption = f"stage {stage.index + 1}, {images.shape[1]} px"
-        found += [(image, caption) for image in images[:SHOWN]]
-    return found
+        pictures += [(image, caption) for image in images[:SHOWN]]
+    return pictures
 
 
-def png(shown: Sequence[Captioned]) -> bytes:
-    """Captioned pictures as one PNG."""
+def run_sheet(experiment: Experiment, augmentation: Augmentation) -> bytes:
+    """Returns a run's variants and first batches as one PNG."""
+    pictures = variants(
+        experiment.data, experiment.config.final_size, augmentation.variants
+    ) + first_batches(experiment, augmentation)
     return contact_sheet.grid(
-        [image for image, _ in shown],
-        [caption for _, caption in shown],
+        [image for image, _ in pictures],
+        [caption for _, caption in pictures],
         columns=SHOWN,
         side=SIDE,
     )

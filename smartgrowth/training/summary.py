@@ -1,25 +1,14 @@
 """A plan as text: its stages, its cost, its learning rate."""
 
-from smartgrowth.config import Config
-from smartgrowth.curriculum.choose import hard_images
-from smartgrowth.data.store import Data
-from smartgrowth.optim.rates import make_tables
-from smartgrowth.plan import Plan, table
+from smartgrowth.experiment import Experiment
+from smartgrowth.optim.rates import make_rate_tables
+from smartgrowth.plan import table
 from smartgrowth.rendering import terminal_chart
 
 
-def rate_drawing(config: Config, plan: Plan) -> str:
-    """Learning rate and momentum of the whole plan, in characters."""
-    rate, unit = config.lr, ""
-    if config.finds_rate:
-        rate, unit = 1.0, " times the rate that is found"
-    rates, momenta = make_tables(config, plan, rate)
-    begins = [stage.first_step for stage in plan.stages]
-    return terminal_chart.rate_chart(rates, momenta, begins, unit)
-
-
-def overview(config: Config, plan: Plan, data: Data) -> str:
-    """A plan's table, and below it what its columns cannot say."""
+def overview(experiment: Experiment) -> str:
+    """Returns the plan's table, and below it what its columns cannot say."""
+    config, plan = experiment.config, experiment.plan
     lines = [table(plan)]
     for stage in plan.stages:
         if len(set(stage.sizes)) > 1:
@@ -29,16 +18,27 @@ def overview(config: Config, plan: Plan, data: Data) -> str:
                 "random"
             )
     if config.balance == "oversample":
-        counts = data.class_counts
+        counts = experiment.data.class_counts
         lines.append(
             f"classes of {counts.min():,} to {counts.max():,} training images, "
-            "each shown as often as the largest that has entered"
+            "each shown as often as the largest active one"
         )
     if config.replay:
         run, fraction = config.replay
-        count = len(hard_images(config, data))
         lines.append(
             f"{fraction:.0%} of every batch from the second stage on: of the "
-            f"{count:,} training images that {run} got wrong"
+            f"{len(experiment.hard_images):,} training images that {run} got "
+            "wrong"
         )
     return "\n".join(lines)
+
+
+def draw_rates(experiment: Experiment) -> str:
+    """Returns the plan's learning rate and momentum, drawn in characters."""
+    config, plan = experiment.config, experiment.plan
+    peak, unit = config.lr, ""
+    if config.finds_rate:
+        peak, unit = 1.0, " times the rate that is found"
+    tables = make_rate_tables(config, plan, peak)
+    begins = [stage.first_step for stage in plan.stages]
+    return terminal_chart.rate_chart(tables.rates, tables.momenta, begins, unit)

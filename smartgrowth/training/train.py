@@ -1,87 +1,80 @@
 """The driver: for each stage build the dataset, fit, go on with the same model.
 
-What a run is stands in its plan; how far it has come, in `Progress`. Both
-outlive the process, so the same command again goes on where it stopped.
+What a run is stands in its experiment; how far it has come, in its
+checkpoints. Both outlive the process, so the same command again goes on where
+it stopped. `learner` draws what fires when.
 """
 
 import pathlib
 
-from smartgrowth.config import Config
-from smartgrowth.data.store import Data
-from smartgrowth.experiment import plan_run
+from smartgrowth.experiment import Experiment
 from smartgrowth.report.write import write_report
+from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files
-from smartgrowth.runs.directory import check, is_finished
-from smartgrowth.runs.identity import describe, identify
 from smartgrowth.runtime import distributed
-from smartgrowth.training import lr_finder
+from smartgrowth.runtime.reporter import say
+from smartgrowth.training import lr_curve, lr_finder, rate_search
 from smartgrowth.training.learner import Learner
 from smartgrowth.training.signals import StopSignals
 from smartgrowth.training.summary import overview
 
 
-def train(config: Config, data: Data) -> pathlib.Path:
-    """Trains, or goes on with, the run that `config` describes.
+def train(experiment: Experiment) -> pathlib.Path:
+    """Trains, or goes on with, the run that an experiment is.
 
     Returns:
       The run directory, complete.
 
     Raises:
-      UserError: of a setting, a directory or a loss that leads nowhere.
+      UserError: a setting, a directory or a loss leads nowhere.
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
-    plan, network, classes = plan_run(config, data)
-    description = describe(plan, identify(config, data))
-    directory = check(config, description)
-    if is_finished(directory) and not config.restart:
+    config, plan = experiment.config, experiment.plan
+    directory = run_directory.check(config, experiment.description)
+    if run_directory.is_finished(directory) and not config.restart:
         page = directory / files.REPORT
         if not page.exists():  # stopped before the last thing it does
             write_report(directory)
-        print(f"{directory} is finished; its report: {page}")
+        say(f"{directory} is finished; its report: {page}")
         return directory
-    print(overview(config, plan, data))
-    team = distributed.form(config.devices)
-    team.check(plan)
-    with team.watched():
+    say(overview(experiment))
+    distribution = distributed.make_distribution(config.devices)
+    distribution.check_plan(plan)
+    with distribution.watch():
         learner = Learner(
-            config,
-            data,
-            plan,
-            network,
-            classes,
-            team.folder(directory),
-            description["hash"],
-            team,
+            experiment, distribution.process_directory(directory), distribution
         )
-        learner.claim(description)
+        learner.build()
+        learner.claim()
         done = learner.resume(directory)
         with StopSignals() as learner.stop:
-            for end in plan.evaluation_steps(config.evals):
-                if end > done:
-                    stage = plan.stage_at(end - 1)
-                    learner.enter(stage)
-                    learner.choose_rate(stage)
+            for stage in plan.stages_from(done):
+                learner.begin(stage)
+                for end in plan.evaluations(stage, done):
                     learner.evaluate(stage, learner.fit(stage, end))
         learner.finish()
-        print(f"report: {write_report(learner.directory)}")
+        say(f"report: {write_report(learner.directory)}")
     return directory
 
 
-def find_rate(config: Config, data: Data) -> lr_finder.Curve:
-    """Tests rates on the stage that `--lr=auto` would take, and writes it down.
+def find_rate(experiment: Experiment) -> lr_curve.Curve:
+    """Tests rates on the stage that `--lr=auto` would take; writes the curve.
 
     Into `--workdir`, where a run may be: `lr_find.csv` and `lr_find.png`.
     """
-    plan, network, classes = plan_run(config, data)
+    config, plan = experiment.config, experiment.plan
     directory = pathlib.Path(config.workdir).expanduser()
-    team = distributed.form(config.devices)
-    team.check(plan)
+    distribution = distributed.make_distribution(config.devices)
+    distribution.check_plan(plan)
     learner = Learner(
-        config, data, plan, network, classes, team.folder(directory), "", team
+        experiment, distribution.process_directory(directory), distribution
     )
-    curve = learner.test_rates(lr_finder.stage_to_test(plan, config.lr))
-    print(lr_finder.describe(curve))
+    learner.build()
+    curve = rate_search.test_rates(
+        learner, lr_finder.stage_to_test(plan, config.lr)
+    )
+    say(lr_curve.summary(curve))
     if curve.suggestions:
-        print(f"--lr=auto takes {lr_finder.choose(curve, []):g}")
-    print(f"the curve: {lr_finder.write_curve(learner.directory, curve)}")
+        say(f"--lr=auto takes {lr_finder.choose_rate(curve, []):g}")
+    say(f"the curve: {lr_curve.write_curve(learner.directory, curve)}")
     return curve

@@ -1,0 +1,55 @@
+"""Range tests within a run: `--lr=auto` and `--lr=auto:stage`."""
+
+from smartgrowth.plan import Stage
+from smartgrowth.runtime.reporter import say
+from smartgrowth.training import lr_curve, lr_finder
+from smartgrowth.training.batches import StageBatches
+
+
+def find_rate(learner, stage: Stage) -> bool:
+    """Finds the rate before a stage, where `--lr` says so.
+
+    Args:
+      learner: a `Learner`; follows what is found.
+
+    Returns:
+      Whether it searched.
+
+    Raises:
+      UserError: the loss never fell, and there is no earlier rate.
+    """
+    rates, lr = learner.progress.found_rates, learner.config.lr
+    if lr != "auto:stage" and (lr != "auto" or stage.index):
+        return False
+    tested = lr_finder.stage_to_test(learner.plan, lr, stage)
+    curve = test_rates(learner, tested)
+    say(lr_curve.summary(curve))
+    rates.append(lr_finder.choose_rate(curve, rates))
+    if not curve.suggestions:
+        say(f"the rate of the stage before stays: {rates[-1]:g}")
+    learner.follow(rates)
+    learner.write_schedule()
+    return True
+
+
+def test_rates(learner, stage: Stage) -> lr_curve.Curve:
+    """Returns the loss on a stage's batches at rising rates.
+
+    The learner's network, optimizer and progress are then as before.
+    """
+    say(
+        f"testing learning rates on stage {stage.index + 1}, up to "
+        f"{lr_finder.STEPS} steps"
+    )
+    learner.compiled.prepare_step(stage)
+    first, config = stage.first_step, learner.config
+    batches = StageBatches(learner.experiment, stage, learner.augmentation)
+    shown = batches.dataset(first, first + lr_finder.BATCHES)
+    return lr_finder.run_range_test(
+        learner.model,
+        learner.distribution.shard(shown).as_numpy_iterator(),
+        lr_finder.rising_rates(config.lr_min, config.lr_max),
+        first_step=learner.progress.step,
+        variables=learner.checkpoints.variables,
+        stop=learner.stop,
+    )
