@@ -37,20 +37,23 @@ def train(spec: dict) -> None:
     """As --mode=train does it, watched."""
     from smartgrowth.runtime import backend
 
-    backend.import_backend(spec["config"]["devices"])
+    backend.import_backend()
+    from smartgrowth.runtime import devices, distributed
+
+    distributed.join(spec["config"]["devices"])
+    backend.find_devices()
     from smartgrowth.data import store
-    from smartgrowth.runtime import devices
     from smartgrowth.training import callbacks, learner, train
 
     config = conftest.make_config(**spec["config"])
     beside = pathlib.Path(config.workdir).parent
-    leads = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
+    is_main = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
     on_batch_end = callbacks.BatchClock.on_train_batch_end
     resume = learner.Learner.resume
 
     def note_loss(clock, batch, logs=None):
         """The means over the segment so far, from which each loss follows."""
-        if leads:
+        if is_main:
             with (beside / "losses.txt").open("a") as file:
                 file.write(f"{float(logs['loss']):.9g}\n")
         if clock.first_step + batch + 1 >= spec.get("stop_at", math.inf):
@@ -70,8 +73,9 @@ def train(spec: dict) -> None:
 
     callbacks.BatchClock.on_train_batch_end = note_loss
     learner.Learner.resume = resume_and_validate
-    if "steps_at_once" in spec:
-        devices.steps_at_once = lambda *_: spec["steps_at_once"]
+    if "steps_per_execution" in spec:
+        steps = spec["steps_per_execution"]
+        devices.steps_per_execution = lambda *_: steps
     train.train(config, store.open_data(pathlib.Path(spec["store"])))
 
 

@@ -19,7 +19,7 @@ import pytest
 from smartgrowth import UserError
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runtime import distributed
-from smartgrowth.runtime.distribution import ALONE, Team
+from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 50
@@ -56,7 +56,7 @@ def start(folder, tiny_store, engine, count=1, process=None, **overrides):
         }
     extra = {
         name: overrides.pop(name)
-        for name in ("steps_at_once", "stop_at")
+        for name in ("steps_per_execution", "stop_at")
         if name in overrides
     }
     spec = {
@@ -153,11 +153,11 @@ def test_two_devices_learn_what_one_does(engine, single, tiny_store, tmp_path):
 
 @pytest.mark.slow
 @ENGINES
-def test_several_steps_at_once_log_the_same_rows(
+def test_several_steps_per_execution_log_the_same_rows(
     engine, single, tiny_store, tmp_path
 ):
     """Three at a time, which divides neither segment, with a stop between."""
-    folder, three = tmp_path / "three", {"steps_at_once": 3}
+    folder, three = tmp_path / "three", {"steps_per_execution": 3}
     output = stop(folder, tiny_store, engine, stop_at=20, **three)
     run(folder, tiny_store, engine, **three)
     assert "stopped" in output
@@ -260,8 +260,8 @@ def plan_of(*batches, images=100, jitter=()) -> Plan:
 
 
 def test_batches_that_the_devices_divide_are_taken():
-    Team(4).check(plan_of(8, 12))
-    ALONE.check(plan_of(7))
+    Distribution(4).check_plan(plan_of(8, 12))
+    SINGLE_DEVICE.check_plan(plan_of(7))
 
 
 @pytest.mark.parametrize(
@@ -277,23 +277,23 @@ def test_other_batches_are_refused_with_the_nearest(
     devices, batch, images, words
 ):
     with pytest.raises(UserError, match=words):
-        Team(devices).check(plan_of(8, batch, images=images))
+        Distribution(devices).check_plan(plan_of(8, batch, images=images))
 
 
 def test_sizes_in_turn_are_refused_where_they_cannot_be_had():
     plan = plan_of(8, jitter=(16, 24))
-    Team(2).check(plan)  # JAX
+    Distribution(2).check_plan(plan)  # JAX
     with pytest.raises(UserError, match="--size_jitter"):
-        Team(2, strategy=object()).check(plan)
+        Distribution(2, strategy=object()).check_plan(plan)
 
 
 def test_validation_batches_are_rounded_up():
-    assert ALONE.round_up(128) == 128
-    assert Team(3).round_up(128) == 129
-    assert Team(8).round_up(128) == 128
+    assert SINGLE_DEVICE.round_up_batch(128) == 128
+    assert Distribution(3).round_up_batch(128) == 129
+    assert Distribution(8).round_up_batch(128) == 128
 
 
-VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.NUMBER)
+VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.RANK)
 
 
 @pytest.mark.parametrize(
@@ -334,11 +334,11 @@ def test_a_process_that_is_told_of_no_other_joins_none(monkeypatch):
     ],
 )
 def test_one_device_trains_unless_all_are_asked_for(
-    wanted, found, said, monkeypatch
+    wanted, found, said, monkeypatch, capsys
 ):
-    monkeypatch.setattr(distributed, "_devices", lambda engine: found)
-    lines = []
-    assert distributed.form(wanted, lines.append) is ALONE
+    monkeypatch.setattr(distributed, "_devices", lambda name: found)
+    assert distributed.make_distribution(wanted) is SINGLE_DEVICE
+    lines = capsys.readouterr().out.splitlines()
     assert (
         [line for line in lines if said[0] in line] == lines
         if said
