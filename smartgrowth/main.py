@@ -8,6 +8,7 @@ import sys
 from absl import app, flags
 
 from smartgrowth import UserError, command_line, modes
+from smartgrowth.runtime.reporter import REPORTER
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> int:
         else:
             modes.MODES[settings.mode](settings)
     except (UserError, OSError) as error:  # OSError: a disk, say, full
+        REPORTER.clear()
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,13 +7,18 @@ from absl import flags
 from smartgrowth import UserError, command_line
 from smartgrowth.config import PROCESS_VARIABLES, Config
 from smartgrowth.runtime import backend
+from smartgrowth.runtime.reporter import say
 
 
 def train(settings: Config) -> None:
     from smartgrowth.data.load import open_data
 
     opened = open_data(settings)
-    backend.import_backend(settings.devices)
+    backend.import_backend()
+    from smartgrowth.runtime import distributed
+
+    distributed.join(settings.devices)  # before anything asks for devices
+    backend.find_devices()
     from smartgrowth.training import train
 
     train.train(settings, opened)
@@ -26,28 +31,33 @@ def plan(settings: Config) -> None:
 
     opened = open_data(settings)
     planned, _, _ = plan_run(settings, opened)
-    print(overview(settings, planned, opened))
-    print()
-    print(rate_drawing(settings, planned))
+    say(overview(settings, planned, opened))
+    say()
+    say(rate_drawing(settings, planned))
     if settings.measure:
         backend.import_backend()
+        backend.find_devices()
         from smartgrowth.training import estimate
 
-        print()
-        print(estimate.measure(settings, opened, planned))
+        say()
+        say(estimate.measure(settings, opened, planned))
 
 
 def explore(settings: Config) -> None:
     from smartgrowth.explore.write import explore, open_data
 
-    print(explore(settings, open_data(settings)))
+    say(explore(settings, open_data(settings)))
 
 
 def lr_find(settings: Config) -> None:
     from smartgrowth.data.load import open_data
 
     opened = open_data(settings)
-    backend.import_backend(settings.devices)
+    backend.import_backend()
+    from smartgrowth.runtime import distributed
+
+    distributed.join(settings.devices)  # before anything asks for devices
+    backend.find_devices()
     from smartgrowth.training import train
 
     train.find_rate(settings, opened)
@@ -55,6 +65,7 @@ def lr_find(settings: Config) -> None:
 
 def evaluate(settings: Config) -> None:
     backend.import_backend()
+    backend.find_devices()
     _say_one_device(settings)
     from smartgrowth.evaluation import evaluate_run
 
@@ -63,6 +74,7 @@ def evaluate(settings: Config) -> None:
 
 def predict(settings: Config) -> None:
     backend.import_backend()
+    backend.find_devices()
     _say_one_device(settings)
     from smartgrowth.evaluation import predict
 
@@ -72,7 +84,7 @@ def predict(settings: Config) -> None:
 def report(settings: Config) -> None:
     from smartgrowth.report.write import write_report
 
-    print(write_report(settings.workdir))
+    say(write_report(settings.workdir))
 
 
 def audit(settings: Config) -> None:
@@ -80,6 +92,7 @@ def audit(settings: Config) -> None:
 
     opened = open_data(settings)
     backend.import_backend()
+    backend.find_devices()
     from smartgrowth.experiment import plan_run
     from smartgrowth.models import audit
 
@@ -90,7 +103,7 @@ def audit(settings: Config) -> None:
         settings.final_size,
         opened.train.ids,
     )
-    print(audit.table(findings))
+    say(audit.table(findings))
 
 
 def compare(settings: Config, values: flags.FlagValues) -> None:
@@ -108,7 +121,7 @@ def compare(settings: Config, values: flags.FlagValues) -> None:
 
 def _say_one_device(settings: Config) -> None:
     if settings.devices == "all":
-        print(f"--devices=all: --mode={settings.mode} uses one device")
+        say(f"--devices=all: --mode={settings.mode} uses one device")
 
 
 # --mode -> function of the settings; `compare` takes the flags besides.

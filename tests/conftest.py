@@ -26,7 +26,7 @@ GROUPS = dict(zip(CLASSES, ("chess", "stone", "sky", "sky"), strict=True))
 TRAIN_COUNTS = (13, 12, 11, 10)  # no batch size divides them all
 VALIDATION_COUNT = 5  # of every class
 NATIVE = 24  # pixels a side
-COLOURS = ((200, 60, 60), (60, 190, 70), (60, 70, 210), (190, 190, 60))
+COLORS = ((200, 60, 60), (60, 190, 70), (60, 70, 210), (190, 190, 60))
 
 
 def pytest_unconfigure(config):
@@ -38,7 +38,7 @@ def pytest_unconfigure(config):
 
 
 def make_examples():
-    """Noise around a colour of the class, the splits' classes in turn."""
+    """Noise around a color of the class, the splits' classes in turn."""
     random = np.random.default_rng(7)
     for split, counts in (
         (TRAIN, TRAIN_COUNTS),
@@ -48,7 +48,7 @@ def make_examples():
             for label, count in enumerate(counts):
                 if number < count:
                     noise = random.normal(0, 40, (NATIVE, NATIVE, 3))
-                    image = np.clip(COLOURS[label] + noise, 0, 255)
+                    image = np.clip(COLORS[label] + noise, 0, 255)
                     yield Example(
                         f"{split}/{CLASSES[label]}/{number}.png",
                         split,
@@ -78,7 +78,6 @@ def tiny_store(tiny_source, tmp_path_factory):
         lambda: tiny_source,
         (16, 24),
         tmp_path_factory.mktemp("tiny_cache"),
-        say=lambda line: None,
     )
 
 

@@ -35,13 +35,15 @@ def make_devices(count: int) -> None:
 
 def train(spec: dict) -> None:
     """As --mode=train does it, watched."""
-    from smartgrowth.runtime import backend, distributed
+    from smartgrowth.runtime import backend
 
     backend.import_backend()
+    from smartgrowth.runtime import devices, distributed
+
     distributed.join(spec["config"]["devices"])
+    backend.find_devices()
     from smartgrowth.data import store
     from smartgrowth.experiment import make_experiment
-    from smartgrowth.runtime import devices
     from smartgrowth.training import callbacks, learner, train
 
     config = conftest.make_config(**spec["config"])
@@ -74,8 +76,9 @@ def train(spec: dict) -> None:
 
     callbacks.StepCallback.on_train_batch_end = note_loss
     learner.Learner.resume = resume_and_validate
-    if "steps_at_once" in spec:
-        devices.steps_per_execution = lambda *_: spec["steps_at_once"]
+    if "steps_per_execution" in spec:
+        steps = spec["steps_per_execution"]
+        devices.steps_per_execution = lambda *_: steps
     data = store.open_data(pathlib.Path(spec["store"]))
     train.train(make_experiment(config, data))
 

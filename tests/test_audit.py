@@ -206,7 +206,7 @@ NETWORKS = {
     "one 3x3": lambda: (3, chain(conv())),
     "three 3x3": lambda: (7, chain(conv(), conv(), conv())),
     "5x5, 3x3": lambda: (7, chain(conv(5), conv())),
-    # 3, then a pooled pixel sees 4, its neighbours are 2 apart: 4 + 2 * 2.
+    # 3, then a pooled pixel sees 4, its neighbors are 2 apart: 4 + 2 * 2.
     "pooled": lambda: (8, chain(conv(), pool(), conv())),
     "pooled twice": lambda: (
         2 + 4 + 2 + 8,

@@ -77,7 +77,7 @@ def shifted(image, down, right):
 
 
 def seen_through(image, where):
-    """The image at points (x, y) = where(x, y) from its centre, in pixels."""
+    """The image at points (x, y) = where(x, y) from its center, in pixels."""
     middle = (SIZE - 1) / 2
     y, x = np.mgrid[:SIZE, :SIZE] - middle
     x, y = (part + middle for part in where(x, y))
@@ -335,7 +335,7 @@ def test_geometry_is_composed_in_one_order(images):
     assert not np.array_equal(one_by_one, shuffled)
 
 
-def test_colour_is_composed_and_cut_once(images):
+def test_color_is_composed_and_cut_once(images):
     """Lighter by more than there is room, and back: nothing was cut."""
     image = images[:1].astype(np.float64)
     numbers = {

@@ -233,7 +233,7 @@ def test_layers_of_keras_cv_work_in_a_run_that_repeats_its_bits():
     """TensorFlow then refuses to make the generator that they ask for."""
     code = (
         "from smartgrowth import devices\n"
-        "devices.prepare(0, deterministic=True)\n"
+        "devices.seed_everything(0, deterministic=True)\n"
         "from smartgrowth.data.augment import stock\n"
         "stock.make_layer('keras_cv', 'RandomGaussianBlur', 16, None)\n"
     )

@@ -1,6 +1,8 @@
 """Checkpoints come back exactly, or not at all."""
 
+import contextlib
 import errno
+import io
 import json
 import pathlib
 import shutil
@@ -11,6 +13,7 @@ import pytest
 
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint
+from smartgrowth.runtime.atomic import PREFIX
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
 
@@ -40,9 +43,10 @@ def save(directory, step, best=False, **facts):
 
 def load(directory):
     """The arrays, the facts, and what was warned of."""
-    warned = []
-    found = checkpoint.load(directory, warn=warned.append)
-    return *(found or (None, None)), warned
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        found = checkpoint.load(directory)
+    return *(found or (None, None)), output.getvalue().splitlines()
 
 
 def names(directory) -> list[str]:
@@ -133,7 +137,7 @@ def test_a_damaged_archive_is_passed_over_with_a_warning(tmp_path, harm):
     assert path.stem in warned[0] and "damaged" in warned[0]
 
 
-def test_the_default_warning_is_printed(tmp_path, capsys):
+def test_the_warning_is_printed(tmp_path, capsys):
     save(tmp_path, 10)
     damage(archive(tmp_path, 10))
     assert checkpoint.load(tmp_path) is None
@@ -196,7 +200,7 @@ def test_what_was_left_half_written_is_removed(tmp_path):
     save(tmp_path, 1)
     for name in (
         "step_000000002_abcdef01.npz",
-        "step_000000002_abcdef01.json.partial",
+        f"{PREFIX}abcdef01_step_000000002_abcdef01.json",
         "step_000000003_abcdef01.json",
     ):
         (tmp_path / name).write_text("half")

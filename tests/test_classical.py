@@ -1,4 +1,4 @@
-"""Colours and edges: what is counted, and where."""
+"""Colors and edges: what is counted, and where."""
 
 import numpy as np
 import pytest
@@ -20,25 +20,25 @@ def test_grid_means_are_those_of_the_cells(side):
 
 def test_an_image_below_the_grid_is_described_too():
     images = np.random.default_rng(0).random((3, 2, 2, 3), np.float32)
-    assert np.isfinite(classical.grid_colours(images)).all()
+    assert np.isfinite(classical.grid_colors(images)).all()
     assert np.isfinite(classical.gradient_histogram(images)).all()
 
 
-def test_grid_colours_are_means_and_spreads_of_opponent_colours():
+def test_grid_colors_are_means_and_spreads_of_opponent_colors():
     images = np.zeros((2, 8, 8, 3), np.float32)
     images[0] = (0.9, 0.3, 0.6)
     images[1, ::2] = 1.0  # stripes of black and white
-    found = classical.grid_colours(images).reshape(2, 2, 4, 4, 3)
+    found = classical.grid_colors(images).reshape(2, 2, 4, 4, 3)
     np.testing.assert_allclose(found[0, 0, 2, 1], (0.6, 0.3, 0), atol=1e-6)
     np.testing.assert_allclose(found[0, 1], 0, atol=1e-3)
     np.testing.assert_allclose(found[1, 0, 0, 0], (0.5, 0, 0), atol=1e-6)
     np.testing.assert_allclose(found[1, 1, 3, 3], (0.5, 0, 0), atol=1e-6)
 
 
-def test_the_colour_histogram_counts_pixels():
+def test_the_color_histogram_counts_pixels():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     images[1, 0] = (255, 64, 0)  # a quarter of it
-    found = classical.colour_histogram(images)
+    found = classical.color_histogram(images)
     assert found.shape == (2, classical.LEVELS**3)
     expected = np.zeros_like(found)
     expected[0, 0] = 1

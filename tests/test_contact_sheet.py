@@ -16,14 +16,14 @@ from smartgrowth.rendering.contact_sheet import (
 )
 from smartgrowth.rendering.figure import THEMES
 
-COLOURS = np.array(
+COLORS = np.array(
     [[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0], [0, 200, 200]]
 )
 
 
 def flat(side: int = 8) -> np.ndarray:
-    """Five images, each of one colour."""
-    pixels = np.broadcast_to(COLOURS[:, None, None], (5, side, side, 3))
+    """Five images, each of one color."""
+    pixels = np.broadcast_to(COLORS[:, None, None], (5, side, side, 3))
     return pixels.astype(np.uint8)
 
 
@@ -46,11 +46,11 @@ def test_a_grid_goes_row_after_row_on_the_themes_paper(theme):
     np.testing.assert_array_equal(sheet[0, 0], paper)
     assert sheet.shape[1] == GAP + 3 * (40 + GAP)
     cell = (sheet.shape[0] - GAP) // 2  # two rows
-    for index, colour in enumerate(COLOURS):
+    for index, color in enumerate(COLORS):
         row, column = divmod(index, 3)
         top, left = GAP + row * cell, GAP + column * (40 + GAP)
         picture = sheet[top : top + 40, left : left + 40]
-        assert (picture == colour).all()
+        assert (picture == color).all()
     np.testing.assert_array_equal(sheet[-GAP - 1, -GAP - 1], paper)  # no sixth
 
 

@@ -1,6 +1,7 @@
 """Likeness of images: what describes them, and where it is kept."""
 
 import dataclasses
+import io
 import os
 import pathlib
 import random
@@ -15,6 +16,8 @@ from smartgrowth.curriculum import descriptors
 from smartgrowth.curriculum import learned as learned_module
 from smartgrowth.data import build, store
 from smartgrowth.data.store import Example, Source
+from smartgrowth.runtime.atomic import PREFIX
+from smartgrowth.runtime.reporter import Reporter
 
 KINDS = tuple(descriptors.DESCRIPTORS)
 
@@ -47,10 +50,6 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(learned_module, "STEPS", 12)
     monkeypatch.setattr(learned_module, "BATCH", 16)
     monkeypatch.setattr(learned_module, "WIDTH", 8)
-
-
-def quiet(line):
-    pass
 
 
 def distances(described):
@@ -123,9 +122,7 @@ def test_every_training_image_gets_a_finite_row(
     tiny_config, own_data, few_steps, kind
 ):
     """And no validation image is opened: they are locked away."""
-    described = descriptors.describe(
-        tiny_config(descriptor=kind), own_data, quiet
-    )
+    described = descriptors.describe(tiny_config(descriptor=kind), own_data)
     count = len(own_data.train.labels)
     assert described.shape == (count, count // 8)
     assert described.dtype == np.float32
@@ -138,9 +135,7 @@ def test_every_training_image_gets_a_finite_row(
 def test_images_of_a_class_are_nearer_than_chance_has_it(
     tiny_config, own_data, few_steps, kind
 ):
-    described = descriptors.describe(
-        tiny_config(descriptor=kind), own_data, quiet
-    )
+    described = descriptors.describe(tiny_config(descriptor=kind), own_data)
     found = nearest_accuracy(described, own_data.train.labels)
     assert found > 0.5  # chance is a quarter
 
@@ -151,12 +146,10 @@ def test_descriptions_are_the_same_each_time(
 ):
     """And with another seed: all seeds of a comparison share an order."""
     config = tiny_config(descriptor=kind, deterministic=True)
-    first = descriptors.describe(config, own_data, quiet)
+    first = descriptors.describe(config, own_data)
     descriptors.cache_path(kind, own_data).unlink()
     np.random.seed(11)
-    again = descriptors.describe(
-        dataclasses.replace(config, seed=5), own_data, quiet
-    )
+    again = descriptors.describe(dataclasses.replace(config, seed=5), own_data)
     # Not the rows: an axis may come out the other way round.
     np.testing.assert_allclose(distances(first), distances(again), atol=1e-2)
 
@@ -179,7 +172,7 @@ def test_almost_equal_images_are_nearest_to_each_other(tiny_config, tmp_path):
         pictures += [picture, picture + noise]
     pictures = [np.uint8(np.clip(picture, 0, 255)) for picture in pictures]
     data = make_data(tmp_path, pictures)
-    described = descriptors.describe(tiny_config(), data, quiet)
+    described = descriptors.describe(tiny_config(), data)
     twin = np.arange(80) ^ 1
     assert np.mean(distances(described).argmin(axis=1) == twin) > 0.9
 
@@ -194,15 +187,15 @@ def make_data(folder, pictures) -> store.Data:
                 yield Example(id, split, index % 2, picture)
 
     source = Source("pairs", "1", ("even", "odd"), 32, examples)
-    directory = build.ensure_store("pairs", lambda: source, {32}, folder, quiet)
+    directory = build.ensure_store("pairs", lambda: source, {32}, folder)
     return store.open_data(directory)
 
 
 def test_chunks_do_not_show(tiny_config, own_data, monkeypatch):
-    whole = descriptors.describe(tiny_config(), own_data, quiet)
+    whole = descriptors.describe(tiny_config(), own_data)
     descriptors.cache_path("classical", own_data).unlink()
     monkeypatch.setattr(descriptors, "CHUNK", 7)
-    parts = descriptors.describe(tiny_config(), own_data, quiet)
+    parts = descriptors.describe(tiny_config(), own_data)
     np.testing.assert_allclose(whole, parts, atol=1e-4)
 
 
@@ -215,8 +208,8 @@ def test_rows_stand_in_the_order_of_the_training_images(tiny_config, own_data):
         ),
         content="turned",
     )
-    forward = descriptors.describe(tiny_config(), own_data, quiet)
-    backward = descriptors.describe(tiny_config(), turned, quiet)
+    forward = descriptors.describe(tiny_config(), own_data)
+    backward = descriptors.describe(tiny_config(), turned)
     np.testing.assert_allclose(
         distances(forward), distances(backward[::-1]), atol=1e-3
     )
@@ -229,7 +222,7 @@ def test_rows_stand_in_the_order_of_the_training_images(tiny_config, own_data):
 def forbid(monkeypatch):
     """Forbids to describe images, from when it is called."""
 
-    def compute(config, data, say):
+    def compute(config, data, reporter):
         pytest.fail("described once more")
 
     return lambda: [
@@ -238,15 +231,16 @@ def forbid(monkeypatch):
     ]
 
 
-def test_the_second_time_they_are_read(tiny_config, own_data, forbid):
-    lines = []
-    first = descriptors.describe(tiny_config(), own_data, lines.append)
+def test_the_second_time_they_are_read(tiny_config, own_data, forbid, capsys):
+    first = descriptors.describe(tiny_config(), own_data)
+    lines = capsys.readouterr().out.splitlines()
     assert "46 training images (classical)" in lines[0]
     assert "described in" in lines[-1]
     forbid()
-    again = descriptors.describe(tiny_config(), own_data, pytest.fail)
+    again = descriptors.describe(tiny_config(), own_data)
     np.testing.assert_array_equal(first, again)
-    assert not list(own_data.train.directory.glob("*.partial"))
+    assert capsys.readouterr().out == ""
+    assert not list(own_data.train.directory.glob(f"{PREFIX}*"))
 
 
 def cut(path):
@@ -277,20 +271,24 @@ def not_finite(path):
         lambda path: np.save(path, np.array([{}]), allow_pickle=True),
     ],
 )
-def test_an_unusable_cache_is_made_again(tiny_config, own_data, forbid, harm):
-    first = descriptors.describe(tiny_config(), own_data, quiet)
+def test_an_unusable_cache_is_made_again(
+    tiny_config, own_data, forbid, harm, capsys
+):
+    first = descriptors.describe(tiny_config(), own_data)
     harm(descriptors.cache_path("classical", own_data))
-    again = descriptors.describe(tiny_config(), own_data, quiet)
+    again = descriptors.describe(tiny_config(), own_data)
     np.testing.assert_array_equal(first, again)
     forbid()  # it was mended, too
-    descriptors.describe(tiny_config(), own_data, pytest.fail)
+    capsys.readouterr()
+    descriptors.describe(tiny_config(), own_data)
+    assert capsys.readouterr().out == ""
 
 
 def test_other_classes_are_described_by_themselves(tiny_config, own_data):
     directory = own_data.train.directory
     some = store.open_data(directory, ("rook", "sun"))
-    everything = descriptors.describe(tiny_config(), own_data, quiet)
-    described = descriptors.describe(tiny_config(), some, quiet)
+    everything = descriptors.describe(tiny_config(), own_data)
+    described = descriptors.describe(tiny_config(), some)
     assert len(everything) == 46 and len(described) == 13 + 11
     assert len(list(directory.glob("descriptors_*.npy"))) == 2
 
@@ -301,32 +299,41 @@ def test_each_descriptor_has_a_cache_of_its_own(own_data):
 
 
 def test_a_store_that_takes_no_file_is_a_warning(
-    tiny_config, own_data, monkeypatch
+    tiny_config, own_data, monkeypatch, capsys
 ):
     def refuse(file, array):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    expected = descriptors.describe(tiny_config(), own_data, quiet)
+    expected = descriptors.describe(tiny_config(), own_data)
     descriptors.cache_path("classical", own_data).unlink()
     monkeypatch.setattr(np.lib.format, "write_array", refuse)
-    lines = []
-    described = descriptors.describe(tiny_config(), own_data, lines.append)
+    described = descriptors.describe(tiny_config(), own_data)
     np.testing.assert_array_equal(described, expected)
+    lines = capsys.readouterr().out.splitlines()
     assert "warning" in lines[-1] and "No space left" in lines[-1]
     assert not list(own_data.train.directory.glob("descriptors_*"))
+    assert not list(own_data.train.directory.glob(f"{PREFIX}*"))
 
 
-def test_progress_is_told(tiny_config, own_data, few_steps, monkeypatch):
-    monkeypatch.setattr(descriptors, "SAY_SECONDS", 0.0)
+@pytest.mark.parametrize(
+    ("kind", "line", "words"),
+    [
+        ("classical", 2, "described 40 of 46, left: "),
+        ("learned", 11, "step 11 of 12, left: "),
+    ],
+)
+def test_progress_is_told(
+    tiny_config, own_data, few_steps, monkeypatch, kind, line, words
+):
     monkeypatch.setattr(descriptors, "CHUNK", 20)
-    lines = []
-    descriptors.describe(tiny_config(), own_data, lines.append)
-    assert "described 40 of 46, left: " in lines[2]
-    lines.clear()
-    config = tiny_config(descriptor="learned")
-    descriptors.describe(config, own_data, lines.append)
-    assert "step 11 of 12, left: " in lines[11]
+    stream = io.StringIO()
+    descriptors.describe(
+        tiny_config(descriptor=kind),
+        own_data,
+        Reporter(stream, other_seconds=0.0),
+    )
+    assert words in stream.getvalue().splitlines()[line]
 
 
 # Beside a run
@@ -342,7 +349,7 @@ def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
 
     def initial():
         random.seed(1)  # Keras draws the weights' seeds from it
-        descriptors.describe(config, own_data, quiet)
+        descriptors.describe(config, own_data)
         left.append(random.getstate())
         plan, network, classes = plan_run(config, own_data)
         learner = Learner(
@@ -375,7 +382,7 @@ assert not {"tensorflow", "keras"} & set(sys.modules)
 """
 
 
-def test_colours_and_edges_need_nothing_slow(own_data):
+def test_colors_and_edges_need_nothing_slow(own_data):
     done = subprocess.run(
         [sys.executable, "-c", CLASSICAL, own_data.train.directory],
         env=os.environ

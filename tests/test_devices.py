@@ -78,7 +78,7 @@ def test_this_machine_is_found_and_named():
 def test_the_same_seed_gives_the_same_weights():
     drawn = []
     for seed in (3, 3, 4):
-        devices.prepare(seed, deterministic=False)
+        devices.seed_everything(seed, deterministic=False)
         drawn.append(np.asarray(keras.random.normal((4,))))
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).all()
@@ -86,13 +86,13 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    facts = devices.describe_numerics()
+    facts = devices.numerics()
     assert facts["onednn"] == "0"
     assert facts["backend"] == keras.backend.backend()
     assert facts["cores"] >= 1
     assert facts["cpu"].strip()
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    assert devices.describe_numerics()["onednn"] == "default"
+    assert devices.numerics()["onednn"] == "default"
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     ],
     ids=str,
 )
-def test_an_accelerator_is_given_several_steps_at_once(
+def test_an_accelerator_is_given_several_steps_per_execution(
     machine, several_shapes, engine, at_once, monkeypatch
 ):
     monkeypatch.setattr(devices.keras.backend, "backend", lambda: engine)
-    steps = devices.steps_at_once(machine, several_shapes)
-    assert steps == (devices.STEPS_AT_ONCE if at_once else 1)
+    steps = devices.steps_per_execution(machine, several_shapes)
+    assert steps == (devices.STEPS_PER_EXECUTION if at_once else 1)
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_tensorflow_does_without_xla_on_a_cpu(
     machine, engine, compiled, monkeypatch
 ):
     monkeypatch.setattr(devices.keras.backend, "backend", lambda: engine)
-    assert devices.compiles(machine) is compiled
+    assert devices.uses_xla(machine) is compiled

@@ -56,7 +56,7 @@ def start(folder, tiny_store, engine, count=1, process=None, **overrides):
         }
     extra = {
         name: overrides.pop(name)
-        for name in ("steps_at_once", "stop_at")
+        for name in ("steps_per_execution", "stop_at")
         if name in overrides
     }
     spec = {
@@ -153,11 +153,11 @@ def test_two_devices_learn_what_one_does(engine, single, tiny_store, tmp_path):
 
 @pytest.mark.slow
 @ENGINES
-def test_several_steps_at_once_log_the_same_rows(
+def test_several_steps_per_execution_log_the_same_rows(
     engine, single, tiny_store, tmp_path
 ):
     """Three at a time, which divides neither segment, with a stop between."""
-    folder, three = tmp_path / "three", {"steps_at_once": 3}
+    folder, three = tmp_path / "three", {"steps_per_execution": 3}
     output = stop(folder, tiny_store, engine, stop_at=20, **three)
     run(folder, tiny_store, engine, **three)
     assert "stopped" in output
@@ -293,7 +293,7 @@ def test_validation_batches_are_rounded_up():
     assert Distribution(8).round_up_batch(128) == 128
 
 
-VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.NUMBER)
+VARIABLES = (distributed.ADDRESSES, distributed.PROCESSES, distributed.RANK)
 
 
 @pytest.mark.parametrize(
@@ -334,11 +334,11 @@ def test_a_process_that_is_told_of_no_other_joins_none(monkeypatch):
     ],
 )
 def test_one_device_trains_unless_all_are_asked_for(
-    wanted, found, said, monkeypatch
+    wanted, found, said, monkeypatch, capsys
 ):
-    monkeypatch.setattr(distributed, "_devices", lambda engine: found)
-    lines = []
-    assert distributed.form(wanted, lines.append) is SINGLE_DEVICE
+    monkeypatch.setattr(distributed, "_devices", lambda name: found)
+    assert distributed.make_distribution(wanted) is SINGLE_DEVICE
+    lines = capsys.readouterr().out.splitlines()
     assert (
         [line for line in lines if said[0] in line] == lines
         if said

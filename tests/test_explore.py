@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import COLOURS, TRAIN_COUNTS, VALIDATION_COUNT
+from conftest import COLORS, TRAIN_COUNTS, VALIDATION_COUNT
 from html_page import Page
 from PIL import Image, ImageEnhance
 
@@ -31,10 +31,6 @@ from smartgrowth.rendering.text import short_name
 CLASS_ORDER = np.array([2, 0, 3, 1])
 
 
-def silent(line):
-    pass
-
-
 @pytest.fixture(autouse=True)
 def orders(monkeypatch):
     """Stands in for descriptions and orders, which have tests of their own."""
@@ -48,7 +44,7 @@ def orders(monkeypatch):
     monkeypatch.setattr(
         descriptors,
         "describe",
-        lambda config, data, say: (
+        lambda config, data: (
             data.train.images(24)[data.train.rows]
             .mean((1, 2))
             .astype(np.float32)
@@ -74,7 +70,7 @@ def page(tiny_config, tiny_data):
     """Makes the page and reads it."""
 
     def make(**settings) -> Page:
-        path = write.explore(tiny_config(**settings), tiny_data, silent)
+        path = write.explore(tiny_config(**settings), tiny_data)
         assert path.name == "explore.html"
         return Page(path.read_text("utf-8"))
 
@@ -83,9 +79,7 @@ def page(tiny_config, tiny_data):
 
 def make_data(tmp_path, examples, names=("a", "b"), size=32) -> store.Data:
     source = Source("made", "made-1", tuple(names), None, lambda: examples)
-    directory = build.ensure_store(
-        "made", lambda: source, (size,), tmp_path, silent
-    )
+    directory = build.ensure_store("made", lambda: source, (size,), tmp_path)
     return store.open_data(directory)
 
 
@@ -264,7 +258,7 @@ def rows_of(source: str) -> dict[str, list[dict]]:
 def test_samples_are_of_their_class(tiny_data):
     rows = rows_of(sections.samples(tiny_data, 24, seed=0))
     assert list(rows) == list(tiny_data.class_names)
-    for (name, images), colour in zip(rows.items(), COLOURS, strict=True):
+    for (name, images), colour in zip(rows.items(), COLORS, strict=True):
         assert len(images) == sections.SAMPLES_PER_CLASS
         assert len({image["src"] for image in images}) == len(images)
         for image in images:
@@ -406,26 +400,23 @@ def planted(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_changed_copy_is_found_and_other_images_are_not(
-    planted, monkeypatch, chunk
+    planted, monkeypatch, chunk, capsys
 ):
     monkeypatch.setattr(duplicates, "CHUNK", chunk)
-    said = []
-    nearest = duplicates.find_nearest(
-        planted.train, planted.validation, 32, say=said.append
-    )
+    nearest = duplicates.find_nearest(planted.train, planted.validation, 32)
     assert nearest.found().tolist() == [3, 1]  # the exact copy first
     assert nearest.index[[3, 1]].tolist() == [31, 7]
     assert nearest.similarity[3] == pytest.approx(1, abs=1e-5)
     assert duplicates.THRESHOLD <= nearest.similarity[1] < 0.99999
     assert (nearest.similarity[[0, 2, 4]] < 0.9).all()
     assert nearest.pairs == 2
-    assert said == ["comparing 5 validation images with 40 training images"]
+    assert capsys.readouterr().out == (
+        "comparing 5 validation images with 40 training images\n"
+    )
 
 
 def test_the_pairs_are_shown_with_their_ids(planted):
-    nearest = duplicates.find_nearest(
-        planted.train, planted.validation, 32, say=silent
-    )
+    nearest = duplicates.find_nearest(planted.train, planted.validation, 32)
     made = Page(sections.near_duplicates(planted, nearest, 32))
     assert "2 of the validation images (40.00%)" in made.text
     assert [image["alt"] for image in made.images] == [
@@ -442,9 +433,7 @@ def test_the_pairs_are_shown_with_their_ids(planted):
 
 
 def test_no_duplicates_no_pictures(tiny_data):
-    nearest = duplicates.find_nearest(
-        tiny_data.train, tiny_data.validation, 24, say=silent
-    )
+    nearest = duplicates.find_nearest(tiny_data.train, tiny_data.validation, 24)
     made = Page(sections.near_duplicates(tiny_data, nearest, 24))
     assert "0 of the validation images (0.00%)" in made.text
     assert "of another class: 0." in made.text
@@ -574,7 +563,7 @@ def test_a_workdir_that_is_a_file_is_named(tiny_config, tiny_data, tmp_path):
     (tmp_path / "file").write_text("")
     config = tiny_config(workdir=str(tmp_path / "file"))
     with pytest.raises(UserError, match="--workdir=.*file: explore.html"):
-        write.explore(config, tiny_data, silent)
+        write.explore(config, tiny_data)
 
 
 def test_the_mode_prints_where_the_page_is(
@@ -592,5 +581,5 @@ def test_the_mode_prints_where_the_page_is(
 def test_an_impossible_size_costs_no_store(tiny_config, tmp_path):
     config = tiny_config(cache_dir=str(tmp_path / "none"), grow_size=(20,))
     with pytest.raises(UserError, match="size 20"):
-        write.open_data(config, silent)
+        write.open_data(config)
     assert not (tmp_path / "none").exists()

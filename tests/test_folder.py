@@ -68,7 +68,7 @@ def test_test_images_without_classes_are_not_validation(tmp_path):
     for i in range(5):
         write(tmp_path, f"train/cat/{i}.png")
         write(tmp_path, f"train/dog/{i}.png")
-    write(tmp_path, "test/unlabelled.png")
+    write(tmp_path, "test/unlabeled.png")
     source = load(tmp_path)
     found = ids(source, TRAIN) + ids(source, VALIDATION)
     assert len(found) == 10

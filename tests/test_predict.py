@@ -89,10 +89,10 @@ def test_images_get_the_probabilities_that_validation_gave_them(
     shown = f"{folder / 'a/0.png'}: {rows[0]['label']} {best[0]:.1%}, "
     assert lines[0].startswith(shown)
     assert lines[0].count("%") == predict.TOP
-    assert lines[-1] == f"7 images labelled: {path}"
+    assert lines[-1] == f"7 images labeled: {path}"
 
 
-def test_many_images_are_labelled_in_parts(config, run, folder, monkeypatch):
+def test_many_images_are_labeled_in_parts(config, run, folder, monkeypatch):
     predict.label_images(config(images=str(folder)))
     whole = read_labels(run)
     monkeypatch.setattr(predict, "BATCH", 3)
@@ -104,7 +104,7 @@ def test_many_images_are_labelled_in_parts(config, run, folder, monkeypatch):
         assert float(one[sun]) == pytest.approx(float(other[sun]), abs=1e-4)
 
 
-def test_one_file_is_labelled_whatever_its_size_or_ending(
+def test_one_file_is_labeled_whatever_its_size_or_ending(
     config, run, tmp_path, tiny_data
 ):
     image = Image.fromarray(tiny_data.validation.images(24)[0])

@@ -10,6 +10,7 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.report import outcome, plots
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files, identity
+from smartgrowth.runtime import atomic
 
 STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
 
@@ -151,6 +152,7 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
     asked = {"labels.csv", "evaluation.json", "augmentation.png"}
     written = files_of(tiny_run) | asked
     assert {"metrics.json", "final.keras", "report.html"} <= written
+    written |= {f"{atomic.PREFIX}1234abcd_final.keras"}
     mine = {"notes.txt", "photo.png", "sub/plan.json"}
     for name in written | mine:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -269,7 +271,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
         seen.append(json.loads(path.read_text("utf-8")))
         raise OSError("the disk went away")
 
-    monkeypatch.setattr(files.os, "fsync", interrupt)
+    monkeypatch.setattr(atomic.os, "fsync", interrupt)
     with pytest.raises(OSError, match="went away"):
         files.write_json(path, {"new": 1})
     # While the new text was being written, and after it could not be.

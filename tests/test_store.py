@@ -12,6 +12,7 @@ from PIL import Image
 from smartgrowth import UserError
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
+from smartgrowth.runtime.atomic import PREFIX
 
 NAMES = ("n01 tabby", "n02 crane", "n03 crane", "n04 sea lion")
 
@@ -37,9 +38,7 @@ def make_source(examples, names=NAMES, native_size=None) -> Source:
 
 
 def build_store(cache, source, sizes=(8,)) -> pathlib.Path:
-    return build.ensure_store(
-        source.fingerprint, lambda: source, sizes, cache, lambda line: None
-    )
+    return build.ensure_store(source.fingerprint, lambda: source, sizes, cache)
 
 
 def open_store(cache, source, sizes=(8,), classes=("all",)) -> store.Data:
@@ -140,21 +139,20 @@ def test_a_larger_size_than_native_is_there_if_native_is(tmp_path):
 def test_another_fingerprint_is_another_store(tmp_path):
     source = make_source(one_of_each())
     first = build_store(tmp_path, source)
-    other = build.ensure_store(
-        "made-2", lambda: source, (8,), tmp_path, lambda line: None
-    )
+    other = build.ensure_store("made-2", lambda: source, (8,), tmp_path)
     assert first != other
     assert (other / store.STORE_FILE).exists()
 
 
-def test_a_later_size_is_made_alone(tmp_path):
+def test_a_later_size_is_made_alone(tmp_path, capsys):
     source = make_source(one_of_each())
     directory = build_store(tmp_path, source, (8, 16))
     before = contents(directory)
     times = {p.name: p.stat().st_mtime_ns for p in directory.glob("*.npy")}
-    said = []
-    build.ensure_store("made-1", lambda: source, (8, 12), tmp_path, said.append)
-    assert said[0] == f"storing made at 12 px in {directory}"
+    capsys.readouterr()
+    build.ensure_store("made-1", lambda: source, (8, 12), tmp_path)
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"storing made at 12 px in {directory}"
     for path in directory.glob("*.npy"):
         if not path.name.endswith("_12.npy"):
             assert path.stat().st_mtime_ns == times[path.name], path.name
@@ -239,7 +237,7 @@ def test_a_full_disk_is_named_with_the_way_out(tmp_path, monkeypatch, when):
 
     def open_full(path, *arguments, **options):
         file = really_open(path, *arguments, **options)
-        if path.suffix == ".partial" and path.name.startswith("images_"):
+        if path.name.startswith(PREFIX) and "_images_" in path.name:
             opened.append(path)
             if when == "opening" and len(opened) == 2:
                 file.close()
@@ -385,7 +383,7 @@ def test_classes_by_name_or_by_a_part_come_in_the_store_s_order(named):
     assert choose(named, "n01", "tabby", "n04", "n02") == expected
 
 
-def test_the_chosen_classes_are_relabelled_and_keep_their_images(named):
+def test_the_chosen_classes_are_relabeled_and_keep_their_images(named):
     data = store.open_data(named, ("n02", "n04"))
     assert data.train.labels.tolist() == [0, 1]
     assert data.train.ids == ("train/1", "train/3")

@@ -177,7 +177,7 @@ def test_a_dataset_that_does_not_fit_says_why(load, name, message):
     assert f"--dataset=tfds:{name}" in str(caught.value)
 
 
-def test_broken_and_unlabelled_images_are_refused(load):
+def test_broken_and_unlabeled_images_are_refused(load):
     found = list(load("growth_broken").examples())
     reasons = [e.reason for e in found if isinstance(e, Refusal)]
     assert sorted(reasons) == ["no label", "not an image that can be read"]

@@ -426,15 +426,15 @@ def wait_for_checkpoint(process, workdir: pathlib.Path, step: int) -> None:
 
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory) -> pathlib.Path:
-    """Three classes of noise around a colour of their own."""
+    """Three classes of noise around a color of their own."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("images")
     generator = np.random.default_rng(0)
-    for name, colour in {"a": 60, "b": 120, "c": 200}.items():
+    for name, color in {"a": 60, "b": 120, "c": 200}.items():
         (root / name).mkdir()
         for index in range(20):
-            noise = generator.normal(colour, 40, (24, 24, 3)).clip(0, 255)
+            noise = generator.normal(color, 40, (24, 24, 3)).clip(0, 255)
             picture = Image.fromarray(noise.astype(np.uint8))
             picture.save(root / name / f"{index}.png")
     return root

@@ -14,6 +14,7 @@ from smartgrowth.compare.arms import Trial
 from smartgrowth.config import Comparison, Config
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
+from smartgrowth.runtime.reporter import say
 
 WORKDIR = "runs/comparison"  # unless --workdir is given
 
@@ -67,16 +68,16 @@ def compare(
             (trial.directory / files.METRICS).unlink(missing_ok=True)
     finished = [trial for trial in trials if trial.finished]
     forecast = runner.Forecast(finished)
-    print(_announce(trials, settings, forecast))
+    say(_announce(trials, settings, forecast))
     failed = runner.train_all(trials, settings.jobs, forecast, command)
     found = summary.read_figures(trials, settings.target, settings.jobs)
     equal, costs = summary.compare_costs(found)
     if not equal:
-        print(f"warning: {costs}")
+        say(f"warning: {costs}")
     page = report.write_report(directory, found, failed)
     for verdict in found.verdicts.values():
-        print(verdict.sentence)
-    print(f"comparison: {page}")
+        say(verdict.sentence)
+    say(f"comparison: {page}")
     if failed:
         names = ", ".join(trial.name for trial in failed)
         raise UserError(
@@ -92,7 +93,7 @@ def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
     missing = [trial for trial in trials if not trial.finished]
     _make(pathlib.Path(common.workdir).expanduser())
     if missing:
-        print(f"timing {', '.join(trial.arm for trial in missing)} first")
+        say(f"timing {', '.join(trial.arm for trial in missing)} first")
     if failed := runner.train_all(trials, 1, runner.Forecast(), command):
         names = ", ".join(trial.arm for trial in failed)
         raise UserError(f"could not time {names}; see above")

@@ -8,7 +8,6 @@ import collections
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from smartgrowth.compare.arms import Trial
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import read_json
+from smartgrowth.runtime.reporter import Reporter
 
 OUTPUT = "output.txt"  # what the trial's process printed
 # There if the trial shared the machine, so that its seconds mean nothing.
@@ -56,7 +56,8 @@ def train_all(
     total = len(trials)
     waiting = collections.deque(t for t in trials if not t.finished)
     running, failed = [], []
-    status = _Status()
+    # A comparison takes hours, and each run's own progress is in its output.
+    reporter = Reporter(terminal_seconds=1.0, other_seconds=60.0)
     with _stop_signal():
         try:
             while waiting or running:
@@ -66,20 +67,25 @@ def train_all(
                     job.number = total - len(waiting)
                 time.sleep(POLL_SECONDS)
                 for job in list(running):
-                    code = job.poll(status)
+                    code = job.poll(reporter)
                     if code is None:
                         continue
                     running.remove(job)
                     if not job.trial.finished:
                         failed.append(job.trial)
-                        status.say(_failure(job, code))
+                        reporter.say(_failure(job, code))
                         continue
                     forecast.learn(job.trial, job.whole_seconds)
                     left = [*waiting, *(job.trial for job in running)]
-                    status.say(_success(job, total, left, jobs, forecast))
-                status.show(running, total, waiting, jobs, forecast)
+                    reporter.say(_success(job, total, left, jobs, forecast))
+                if any(job.process for job in running):
+                    reporter.progress(
+                        lambda: _progress(
+                            running, total, waiting, jobs, forecast
+                        )
+                    )
         except BaseException:
-            status.say("stopping: what is being trained is saved first")
+            reporter.say("stopping: what is being trained is saved first")
             for job in running:
                 job.stop()
             raise
@@ -152,15 +158,15 @@ class _Job:
     def whole_seconds(self) -> float | None:
         return self.seconds if self.fresh and self.process else None
 
-    def poll(self, status) -> int | None:
-        """The exit status once it has ended."""
+    def poll(self, reporter: Reporter) -> int | None:
+        """Returns the exit status once it has ended."""
         if self.process:
             return self.process.poll()
         self.trial.directory.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as file:
             if not _lock(file):
                 if not self.told:
-                    status.say(
+                    reporter.say(
                         f"{self.trial.name} is being trained by a process that "
                         "outlived its comparison: waiting for it"
                     )
@@ -203,39 +209,17 @@ class _Job:
         ]
 
 
-class _Status:
-    """Lines for a person; the last one is written over on a terminal."""
-
-    def __init__(self, stream=None):
-        self.stream = stream or sys.stdout
-        self.rewrites = self.stream.isatty()
-        self.every = 1.0 if self.rewrites else 60.0
-        self.shown = time.monotonic()
-
-    def say(self, text: str) -> None:
-        clear = "\r\033[K" if self.rewrites else ""
-        print(f"{clear}{text}", file=self.stream, flush=True)
-
-    def show(self, running, total, waiting, jobs, forecast) -> None:
-        """What each process printed last, and how long all will take."""
-        started = [job for job in running if job.process]
-        if time.monotonic() - self.shown < self.every or not started:
-            return
-        self.shown = time.monotonic()
-        left = [*waiting, *(job.trial for job in running)]
-        spent = sum(job.seconds for job in started)
-        said = " | ".join(
-            f"run {job.number} of {total}, {job.trial.name}: "
-            f"{(job.tail() or ['starting'])[-1]}"
-            for job in started
-        )
-        text = f"all: {forecast.say(left, jobs, spent)} left | {said}"
-        if self.rewrites:
-            width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r\033[K{text[:width]}")
-            self.stream.flush()
-        else:
-            self.say(text)
+def _progress(running, total: int, waiting, jobs: int, forecast) -> str:
+    """What each process printed last, and how long all will take."""
+    started = [job for job in running if job.process]
+    left = [*waiting, *(job.trial for job in running)]
+    spent = sum(job.seconds for job in started)
+    last = " | ".join(
+        f"run {job.number} of {total}, {job.trial.name}: "
+        f"{(job.tail() or ['starting'])[-1]}"
+        for job in started
+    )
+    return f"all: {forecast.say(left, jobs, spent)} left | {last}"
 
 
 def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:

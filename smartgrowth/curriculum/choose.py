@@ -15,10 +15,11 @@ from smartgrowth.data.store import Data, find_classes
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity
+from smartgrowth.runtime.reporter import say
 
 
 def class_order(config: Config, data: Data) -> np.ndarray:
-    """The order that `--class_order` means, int64 (C,).
+    """Returns the order that `--class_order` means, int64 (C,).
 
     Raises:
       UserError: there are no groups, or a file that cannot be used.
@@ -43,7 +44,7 @@ def class_order(config: Config, data: Data) -> np.ndarray:
 
 
 def image_order(config: Config, data: Data) -> list[np.ndarray]:
-    """The order that `--sample_order` means: for each class its images.
+    """Returns for each class its images, in the `--sample_order`.
 
     Raises:
       UserError: a file or a run that cannot be used.
@@ -70,7 +71,7 @@ def image_order(config: Config, data: Data) -> list[np.ndarray]:
 
 
 def write_orders(config: Config, experiment) -> None:
-    """Keeps orders by likeness in `--workdir`, for a run that goes on.
+    """Writes orders by likeness to `--workdir`, for a run that goes on.
 
     On another machine the descriptions, made anew, may differ in a last digit.
 
@@ -89,7 +90,7 @@ def write_orders(config: Config, experiment) -> None:
 def read_orders(
     config: Config, data: Data
 ) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """What `write_orders` kept for these very settings and data, if any."""
+    """Returns what `write_orders` kept of these settings and data, if any."""
     if not config.needs_descriptor:
         return None
     try:
@@ -107,7 +108,7 @@ def _orders_path(config: Config) -> pathlib.Path:
 
 
 def hard_images(config: Config, data: Data) -> np.ndarray:
-    """The training images that `--replay_hard` means, int64 (K,); none if off.
+    """Returns the images that `--replay_hard` means, int64 (K,); none if off.
 
     Raises:
       UserError: a run that cannot be used.
@@ -121,14 +122,14 @@ def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
     order = []
     flag = f"--class_order=file:{path}"
     for _, (wanted,) in read_rows(flag, path, ["class"]):
-        found = find_classes(wanted, names)
-        if len(found) != 1:
-            what = "means several classes" if found else "is no class"
+        matches = find_classes(wanted, names)
+        if len(matches) != 1:
+            what = "means several classes" if matches else "is no class"
             raise UserError(
                 f"{flag}: {wanted!r} {what} of this "
                 f"dataset; its classes are {_some(names)}"
             )
-        order += found
+        order += matches
     left_out = [names[i] for i in sorted({*range(len(names))} - {*order})]
     if left_out or len(order) > len(names):
         what = f"{_some(left_out)} left out" if left_out else "a class twice"
@@ -148,7 +149,7 @@ def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
             f"is among the training images, such as {ids[0]!r}"
         )
     if len(listed) < len(wanted):
-        print(
+        say(
             f"{flag}: {len(wanted) - len(listed):,} of its "
             f"{len(wanted):,} images are not among the training images"
         )

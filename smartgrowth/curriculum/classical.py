@@ -1,4 +1,4 @@
-"""Colours and edges of images as numbers, over a coarse grid: NumPy alone.
+"""Colors and edges of images as numbers, over a coarse grid: NumPy alone.
 
 Images in, float32 rows out, image by image; what they are good for is not said
 here.
@@ -7,7 +7,7 @@ here.
 import numpy as np
 
 GRID = 4  # cells along a side
-LEVELS = 4  # of each channel in the colour histogram
+LEVELS = 4  # of each channel in the color histogram
 ORIENTATIONS = 8  # of gradients, over half a turn
 # Brightness, red to green, yellow to blue: a column each.
 OPPONENTS = np.array(
@@ -17,15 +17,15 @@ OPPONENTS = np.array(
 CLIP = 0.2  # of a block's gradients, so that no edge outweighs all others
 
 
-def colours_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
+def colors_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
     """Three kinds of features, float32 (N, F) each.
 
     images: uint8 (N, side, side, 3) RGB.
     """
     scaled = images.astype(np.float32) / 255
     return (
-        grid_colours(scaled),
-        colour_histogram(images),
+        grid_colors(scaled),
+        color_histogram(images),
         gradient_histogram(scaled),
     )
 
@@ -43,21 +43,21 @@ def grid_means(values: np.ndarray, grid: int = GRID) -> np.ndarray:
     return pool @ rows.reshape(count, grid, side, channels)
 
 
-def grid_colours(images: np.ndarray) -> np.ndarray:
-    """Means and spreads of colour in each cell.
+def grid_colors(images: np.ndarray) -> np.ndarray:
+    """Means and spreads of color in each cell.
 
     Of brightness, red to green and yellow to blue. images: float32
     (N, side, side, 3), 0..1. Returns float32 (N, 6 * GRID**2).
     """
-    colours = images @ OPPONENTS
-    means = grid_means(colours)
-    variances = grid_means(colours**2) - means**2
+    colors = images @ OPPONENTS
+    means = grid_means(colors)
+    variances = grid_means(colors**2) - means**2
     found = np.stack([means, np.sqrt(np.maximum(variances, 0))])
     return np.moveaxis(found, 0, 1).reshape(len(images), -1)
 
 
-def colour_histogram(images: np.ndarray) -> np.ndarray:
-    """Roots of the shares of LEVELS**3 colours, wherever they are.
+def color_histogram(images: np.ndarray) -> np.ndarray:
+    """Roots of the shares of LEVELS**3 colors, wherever they are.
 
     Of roots, Euclidean distance is Hellinger's, and large areas do not
     outweigh all others. images: uint8 (N, side, side, 3). Returns float32.
@@ -65,16 +65,16 @@ def colour_histogram(images: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(
         images.astype(np.intp) * LEVELS // 256, -1, 0
     )
-    colours = ((red * LEVELS + green) * LEVELS + blue).reshape(len(images), -1)
-    counts = _count(colours, LEVELS**3)
-    return np.sqrt(counts / colours.shape[1]).astype(np.float32)
+    colors = ((red * LEVELS + green) * LEVELS + blue).reshape(len(images), -1)
+    counts = _count(colors, LEVELS**3)
+    return np.sqrt(counts / colors.shape[1]).astype(np.float32)
 
 
 def gradient_histogram(images: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients (Dalal and Triggs 2005).
 
     Unsigned orientations, each gradient shared by the nearest two; blocks of
-    2 x 2 cells that overlap, each normalised, clipped and normalised again.
+    2 x 2 cells that overlap, each normalized, clipped and normalized again.
 
     images: float32 (N, side, side, 3), 0..1. Returns float32
     (N, (GRID - 1)**2 * 4 * ORIENTATIONS).
@@ -104,12 +104,12 @@ def gradient_histogram(images: np.ndarray) -> np.ndarray:
         axis=-1,
     )
     # As if a gradient of 0.02 were everywhere: the noise of a sky is no edge.
-    blocks = normalise(blocks, 0.02 * (2 * side / GRID) ** 2)
-    blocks = normalise(np.minimum(blocks, CLIP), 1e-2)
+    blocks = normalize(blocks, 0.02 * (2 * side / GRID) ** 2)
+    blocks = normalize(np.minimum(blocks, CLIP), 1e-2)
     return blocks.reshape(len(images), -1)
 
 
-def normalise(blocks: np.ndarray, least: float) -> np.ndarray:
+def normalize(blocks: np.ndarray, least: float) -> np.ndarray:
     """The last axis at unit length, shorter where it is not above `least`."""
     squares = np.sum(blocks**2, axis=-1, keepdims=True)
     return blocks / np.sqrt(squares + least**2)

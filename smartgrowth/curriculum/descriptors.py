@@ -4,11 +4,8 @@ An image becomes a row of numbers such that Euclidean distance is likeness.
 Validation images are never read. What is ordered by it stands elsewhere.
 """
 
-import contextlib
-import os
 import pathlib
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -18,6 +15,8 @@ from smartgrowth.data.load import DESCRIPTOR_SIZE
 from smartgrowth.data.store import Data
 from smartgrowth.rendering.text import show
 from smartgrowth.runtime import backend
+from smartgrowth.runtime.atomic import atomic_write
+from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 VERSION = 2  # of the cache: another one is not read
 # On 100 classes of Tiny-ImageNet, 50,000 images, the next class centroid and
@@ -27,13 +26,12 @@ VERSION = 2  # of the cache: another one is not read
 COMPONENTS = 64
 FLOOR = 1e-4  # of the largest variance: below it there is only noise
 CHUNK = 2000  # images in memory
-SAY_SECONDS = 10.0  # between lines of progress
 
 
 def describe(
-    config: Config, data: Data, say: Callable[[str], None] = print
+    config: Config, data: Data, reporter: Reporter = REPORTER
 ) -> np.ndarray:
-    """A description of every training image, float32 (N, D), D <= COMPONENTS.
+    """Describes every training image, float32 (N, D), D <= COMPONENTS.
 
     Row i is image i of `data.train`: its features whitened, then at unit
     length. Without that the image in the middle of a class would be the most
@@ -44,7 +42,7 @@ def describe(
       config: `descriptor` names one of `DESCRIPTORS`. The seed plays no part,
         so that runs that differ in it alone share their descriptions.
       data: its store has the images at `DESCRIPTOR_SIZE`.
-      say: takes lines of progress.
+      reporter: tells how far the describing has come.
     """
     if config.descriptor not in DESCRIPTORS:
         raise ValueError(
@@ -54,24 +52,26 @@ def describe(
     count, path = len(data.train.labels), cache_path(config.descriptor, data)
     described = _load(path, count)
     if described is None:
-        say(f"describing {count:,} training images ({config.descriptor})")
+        reporter.say(
+            f"describing {count:,} training images ({config.descriptor})"
+        )
         began = time.monotonic()
-        features = DESCRIPTORS[config.descriptor](config, data, say)
-        described = classical.normalise(whiten(features), 1e-6)
+        features = DESCRIPTORS[config.descriptor](config, data, reporter)
+        described = classical.normalize(whiten(features), 1e-6)
         taken = show("seconds", time.monotonic() - began)
-        say(f"  {count:,} images described in {taken}")
-        _keep(described, path, say)
+        reporter.say(f"  {count:,} images described in {taken}")
+        _keep(described, path, reporter)
     return described
 
 
 def cache_path(descriptor: str, data: Data) -> pathlib.Path:
-    """Where the descriptions of these images are kept."""
+    """Returns where the descriptions of these images are kept."""
     name = f"descriptors_{descriptor}_{VERSION}_{data.content[:16]}.npy"
     return data.train.directory / name
 
 
 def whiten(features: np.ndarray, components: int = COMPONENTS) -> np.ndarray:
-    """Principal components, each at unit variance: PCA whitening.
+    """Returns principal components at unit variance each: PCA whitening.
 
     At most one for eight images: with as many components as images, whitening
     makes all of them equally far from each other.
@@ -94,14 +94,15 @@ def whiten(features: np.ndarray, components: int = COMPONENTS) -> np.ndarray:
     return features @ scaled[:, ::-1].astype(np.float32)
 
 
-def _classical(config: Config, data: Data, say) -> np.ndarray:
-    """Colours and edges over a coarse grid, float32 (N, F), NumPy alone."""
+def _classical(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
+    """Colors and edges over a coarse grid, float32 (N, F), NumPy alone."""
     pictures = data.train.images(data.stored_size(DESCRIPTOR_SIZE))
-    rows, tell, parts = data.train.rows, _teller(say), []
+    rows, parts = data.train.rows, []
+    count_down = reporter.countdown("described", len(rows))
     for start in range(0, len(rows), CHUNK):
         stored = pictures[rows[start : start + CHUNK]]
-        parts.append(classical.colours_and_edges(stored))
-        tell("described", start + len(stored), len(rows))
+        parts.append(classical.colors_and_edges(stored))
+        count_down(start + len(stored))
     # Each kind has an equal say in what is kept.
     kinds = [np.concatenate(kind) for kind in zip(*parts, strict=True)]
     spreads = [np.sqrt(kind.var(axis=0).sum()) for kind in kinds]
@@ -114,38 +115,26 @@ def _classical(config: Config, data: Data, say) -> np.ndarray:
     )
 
 
-def _learned(config: Config, data: Data, say) -> np.ndarray:
+def _learned(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
     """What a small network trained on these images makes of them."""
     backend.import_backend()
+    backend.find_devices()
     from smartgrowth.curriculum import learned
 
     features = learned.learn_features(
-        data, DESCRIPTOR_SIZE, _teller(say), deterministic=config.deterministic
+        data,
+        DESCRIPTOR_SIZE,
+        deterministic=config.deterministic,
+        reporter=reporter,
     )
-    return classical.normalise(features, 1e-6)
+    return classical.normalize(features, 1e-6)
 
 
 DESCRIPTORS = {"classical": _classical, "learned": _learned}
 
 
-def _teller(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
-    """Says now and then how much of something is done, and the time left."""
-    began = said = time.monotonic()
-
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said < SAY_SECONDS or done >= total:
-            return
-        said = now
-        left = show("seconds", (now - began) / done * (total - done))
-        say(f"  {what} {done:,} of {total:,}, left: {left}")
-
-    return tell
-
-
 def _load(path: pathlib.Path, count: int) -> np.ndarray | None:
-    """What `_keep` kept for `count` images; None if it is not usable."""
+    """Returns what `_keep` kept of `count` images; None if it is unusable."""
     try:
         with path.open("rb") as file:
             described = np.lib.format.read_array(file)
@@ -160,17 +149,15 @@ def _load(path: pathlib.Path, count: int) -> np.ndarray | None:
     return described if usable else None
 
 
-def _keep(described: np.ndarray, path: pathlib.Path, say) -> None:
-    """Writes it whole or not at all; without room, it is made again."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+def _keep(
+    described: np.ndarray, path: pathlib.Path, reporter: Reporter
+) -> None:
+    """Writes descriptions whole or not at all; without room, says so."""
     try:
-        with partial.open("wb") as file:
+        with atomic_write(path, "wb") as file:
             np.lib.format.write_array(file, described)
-        partial.replace(path)
     except OSError as error:
-        say(
+        reporter.say(
             f"  warning: the descriptions cannot be kept in {path.parent} "
             f"({error.strerror or error}); the next run makes them again"
         )
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

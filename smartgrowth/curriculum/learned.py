@@ -3,8 +3,6 @@
 Its features serve `descriptors`; it is not the network that a run trains.
 """
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 
@@ -15,6 +13,7 @@ from smartgrowth.models.network import Network
 from smartgrowth.optim import losses, optimizers, schedules
 from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
+from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 # 150 seconds of a core (EPYC), the features of 50,000 images included.
 STEPS, BATCH, WIDTH, DEPTH = 1000, 64, 32, 1
@@ -25,25 +24,25 @@ SEED = 0
 def learn_features(
     data: Data,
     size: int,
-    tell: Callable[[str, int, int], None],
     *,
     deterministic: bool = False,
+    reporter: Reporter = REPORTER,
 ) -> np.ndarray:
-    """What enters the network's head, averaged over each training image.
+    """Returns what enters the network's head, averaged over each image.
 
     Keras' generators are left seeded by `SEED`: whoever makes a network
     afterwards seeds them first.
 
     Args:
       size: side of the images in pixels.
-      tell: takes what is done, how many of it are, and how many there are.
       deterministic: ask for reproducible bits.
+      reporter: tells how far the training has come.
 
     Returns:
       float32 (N, 8 * WIDTH), a row for each image of `data.train`.
     """
-    devices.prepare(SEED, deterministic)
-    model = _train(data, size, tell)
+    devices.seed_everything(SEED, deterministic)
+    model = _train(data, size, reporter)
     convolutions = [
         layer
         for layer in model.layers
@@ -56,7 +55,7 @@ def learn_features(
     return features[: len(data.train.labels)]  # the last batch is filled up
 
 
-def _train(data: Data, size: int, tell) -> keras.Model:
+def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
     count, classes = len(data.train.labels), len(data.class_names)
     network = Network("resnet", classes, WIDTH, DEPTH)
     model = network.build(data.mean, data.variance)
@@ -69,7 +68,7 @@ def _train(data: Data, size: int, tell) -> keras.Model:
     model.compile(
         optimizer=optimizer,
         loss=losses.masked_crossentropy,
-        jit_compile=devices.compiles(devices.find_machine()),
+        jit_compile=devices.uses_xla(devices.find_machine()),
     )
     stage = Stage(
         index=0,
@@ -89,8 +88,9 @@ def _train(data: Data, size: int, tell) -> keras.Model:
         seed=SEED,
         augmentation=policy.Augmentation(("flip", "shift")),
     )
+    count_down = reporter.countdown("step", STEPS)
     progress = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: tell("step", batch + 1, STEPS)
+        on_train_batch_end=lambda batch, logs: count_down(batch + 1)
     )
     model.fit(batches, verbose=0, shuffle=False, callbacks=[progress])
     return model

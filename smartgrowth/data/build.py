@@ -8,20 +8,22 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import IO
 
 import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.data import store
 from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+from smartgrowth.runs import files
+from smartgrowth.runtime.atomic import atomic_write
+from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 CHUNK = 256  # images held in memory, a split and size
-SAY_SECONDS = 5.0  # between lines of progress
 
 
 def ensure_store(
@@ -29,16 +31,16 @@ def ensure_store(
     load: Callable[[], Source],
     sizes: Sequence[int],
     cache_dir: pathlib.Path,
-    say: Callable[[str], None] = print,
+    reporter: Reporter = REPORTER,
 ) -> pathlib.Path:
-    """The directory of a store with these image sizes, made where missing.
+    """Returns the directory of a store with these sizes, made where missing.
 
     Args:
       fingerprint: of the source, known without opening it.
       load: opens the source; called only if something is missing.
       sizes: sides in pixels; above the originals' they are not enlarged.
       cache_dir: where stores are kept.
-      say: takes a line of progress.
+      reporter: tells how far the making has come.
 
     Raises:
       UserError: no image of a split could be used; no room on the disk.
@@ -53,9 +55,9 @@ def ensure_store(
         facts["native_size"] = source.native_size
         missing = _missing(sizes, facts)
         sizes = ", ".join(str(size) for size in missing)
-        say(f"storing {source.name} at {sizes} px in {directory}")
+        reporter.say(f"storing {source.name} at {sizes} px in {directory}")
         try:
-            _build(source, directory, missing, facts, say)
+            _build(source, directory, missing, facts, reporter)
         except OSError as error:
             raise UserError(
                 f"--cache_dir={cache_dir}: cannot write the store "
@@ -66,7 +68,7 @@ def ensure_store(
 
 
 def _load_facts(directory: pathlib.Path) -> dict:
-    """What store.json says, of the files that are there.
+    """Returns what store.json says, of the files that are there.
 
     Caches get cleaned file by file.
     """
@@ -99,25 +101,23 @@ def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
     )
 
 
-def _build(source, directory, sizes, facts, say) -> None:
+def _build(source, directory, sizes, facts, reporter) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    writers = {}
-    try:
+    with contextlib.ExitStack() as stack:
+        writers = {}
         for split in (TRAIN, VALIDATION):
             for size in sizes:
                 path = store.images_path(directory, split, size)
-                writers[split, size] = _ArrayWriter(path, size)
-        census = _stream(source, writers, say)
+                file = stack.enter_context(atomic_write(path, "wb"))
+                writers[split, size] = _ArrayWriter(file, size)
+        census = _stream(source, writers, reporter)
         if facts.get("content", census.content) != census.content:
             raise UserError(
                 f"--dataset={source.name} gives other images than when "
                 f"{directory} was made; delete that folder"
             )
         for writer in writers.values():
-            writer.close()
-    finally:
-        for writer in writers.values():
-            writer.abandon()
+            writer.finish()
     if "content" not in facts:  # else they stand there already, the same
         for name, split in census.splits.items():
             np.save(store.labels_path(directory, name), split.labels)
@@ -128,9 +128,9 @@ def _build(source, directory, sizes, facts, say) -> None:
             store.ids_path(directory, name).write_text(
                 "\n".join(split.ids) + "\n", "utf-8"
             )
-    _write_json(directory / store.REPORT_FILE, census.report())
+    files.write_json(directory / store.REPORT_FILE, census.report())
     # Written last: a store without it does not exist.
-    _write_json(
+    files.write_json(
         directory / store.STORE_FILE,
         {
             "name": source.name,
@@ -144,9 +144,15 @@ def _build(source, directory, sizes, facts, say) -> None:
     )
 
 
-def _stream(source: Source, writers, say) -> "_Census":
+def _stream(source: Source, writers, reporter: Reporter) -> "_Census":
+    """Writes the source's images; returns what came through."""
     census = _Census(source)
-    started = said = time.monotonic()
+    began = time.monotonic()
+
+    def progress() -> str:
+        rate = census.count / (time.monotonic() - began)
+        return f"  {census.count:,} images stored, {rate:,.0f}/s"
+
     for example in _read(source):
         if isinstance(example, Refusal):
             census.refused[example.id] = example.reason
@@ -155,20 +161,18 @@ def _stream(source: Source, writers, say) -> "_Census":
         for (split, _), writer in writers.items():
             if split == example.split:
                 writer.add(example.image)
-        now = time.monotonic()
-        if now - said > SAY_SECONDS:
-            said = now
-            rate = census.count / (now - started)
-            say(f"  {census.count:,} images stored, {rate:,.0f}/s")
+        reporter.progress(progress)
     census.finish()
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - began
     refused = f", {len(census.refused)} refused" if census.refused else ""
-    say(f"  {census.count:,} images stored in {seconds:.0f} s{refused}")
+    reporter.say(
+        f"  {census.count:,} images stored in {seconds:.0f} s{refused}"
+    )
     return census
 
 
 def _read(source: Source):
-    """Its examples and refusals, their ids fit for a line of a text file."""
+    """Yields examples and refusals, their ids fit for a line of a text."""
     try:
         for example in source.examples():
             # Also where the file's name is not UTF-8.
@@ -267,10 +271,8 @@ class _Census:
 class _ArrayWriter:
     """A .npy file of uint8 images whose number is not known beforehand."""
 
-    def __init__(self, path: pathlib.Path, size: int):
-        self.path, self.size, self.count = path, size, 0
-        self.partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        self.file = self.partial.open("wb")
+    def __init__(self, file: IO[bytes], size: int):
+        self.file, self.size, self.count = file, size, 0
         self.chunk: list[np.ndarray] = []
         self._write_header()
 
@@ -280,17 +282,10 @@ class _ArrayWriter:
         if len(self.chunk) == CHUNK:
             self._flush()
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Writes what is left, and how many there are."""
         self._flush()
         self._write_header()
-        self.file.close()
-        self.partial.replace(self.path)
-
-    def abandon(self) -> None:
-        """Removes what was written, unless it was closed."""
-        with contextlib.suppress(OSError):  # of a buffer that a full disk
-            self.file.close()  # would not take
-        self.partial.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         if self.chunk:
@@ -304,9 +299,3 @@ class _ArrayWriter:
         np.lib.format.write_array_header_1_0(
             self.file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-
-
-def _write_json(path: pathlib.Path, value) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1), "utf-8")
-    partial.replace(path)

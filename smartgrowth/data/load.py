@@ -1,7 +1,8 @@
-"""Where images come from: sources, the store on disk, and tf.data batches."""
+"""From settings to data: the store that they name, made where missing."""
 
 import dataclasses
 import pathlib
+from collections.abc import Collection
 
 from smartgrowth import plan
 from smartgrowth.config import Config
@@ -10,21 +11,18 @@ from smartgrowth.data import build, registry, store, taxonomy
 DESCRIPTOR_SIZE = 32  # px, of the images whose likeness is measured
 
 
-def open_data(config: Config, say=print) -> store.Data:
-    """The data that `config` names, at the image sizes of its plan.
-
-    say: takes lines of progress.
-    """
+def open_data(config: Config) -> store.Data:
+    """Opens the data that `config` names, at the image sizes of its plan."""
     sizes = plan.check_sizes(config)  # before minutes are spent on a store
     if config.needs_descriptor:
         sizes.add(DESCRIPTOR_SIZE)
-    return open_images(config, sizes, say)
+    return open_images(config, sizes)
 
 
-def open_images(config: Config, sizes, say=print) -> store.Data:
-    """The data that `config` names at any sizes, its store made where missing.
+def open_images(config: Config, sizes: Collection[int]) -> store.Data:
+    """Opens the data that `config` names, its store made where missing.
 
-    sizes: sides in pixels.
+    sizes: sides of the images in pixels, any.
     """
     cache = pathlib.Path(config.cache_dir).expanduser()
     # A folder that was moved is still the same images.
@@ -37,9 +35,8 @@ def open_images(config: Config, sizes, say=print) -> store.Data:
         ),
         sizes,
         cache,
-        say,
     )
     data = store.open_data(directory, config.classes)
     # Not kept in the store: a taxonomy is changed without making it again.
-    groups = taxonomy.find_groups(data.class_names, config.taxonomy, say)
+    groups = taxonomy.find_groups(data.class_names, config.taxonomy)
     return dataclasses.replace(data, groups=groups or data.groups)

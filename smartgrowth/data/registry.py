@@ -31,7 +31,7 @@ def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
         from smartgrowth.data.sources import tiny_imagenet
         from smartgrowth.runtime import devices
 
-        devices.leave_accelerators()
+        devices.hide_accelerators_from_tensorflow()
         return tiny_imagenet.prepare(files, fingerprint, cache_dir)
 
     def examples():
@@ -78,7 +78,7 @@ def _load_tfds(name, tfds_name, data_dir, cache_dir, **options) -> Source:
     from smartgrowth.data.sources import tfds
     from smartgrowth.runtime import devices
 
-    devices.leave_accelerators()
+    devices.hide_accelerators_from_tensorflow()
     return tfds.load_tfds(
         tfds_name,
         name,

@@ -1,6 +1,6 @@
 """A dataset decoded once into fixed-size uint8 arrays on disk: opening it.
 
-Every dataset, public or private, arrives as a `Source`: a stream of labelled
+Every dataset, public or private, arrives as a `Source`: a stream of labeled
 images, which `build` writes and `open_data` reads. This file knows nothing of
 where they come from or what trains on them.
 """
@@ -23,7 +23,7 @@ STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One labelled image on its way into the store.
+    """One labeled image on its way into the store.
 
     id: what a person would look it up by, a path where there is one.
     split: `TRAIN` or `VALIDATION`.

@@ -7,11 +7,12 @@ is found when data is opened, and is no part of the store.
 import csv
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from smartgrowth import UserError
 from smartgrowth.data import store
 from smartgrowth.data.user_csv import read_rows
+from smartgrowth.runtime.reporter import say
 
 # The groups of the 1,000 ImageNet classes; its head says whence.
 WORDNET_GROUPS = pathlib.Path(__file__).with_name("wordnet_groups.csv")
@@ -20,28 +21,25 @@ COLUMNS = ("class", "group")
 
 
 def find_groups(
-    class_names: Sequence[str],
-    path: str | None = None,
-    say: Callable[[str], None] = print,
+    class_names: Sequence[str], path: str | None = None
 ) -> dict[str, str] | None:
-    """Class name -> coarse group; None if nothing tells the groups.
+    """Returns class name -> coarse group; None if nothing tells the groups.
 
     Args:
       class_names: of the classes that are wanted.
       path: of a table as `read_groups` takes it; without one, WordNet tells if
         every name begins with a wnid ("n02123045 tabby", "n02123045").
-      say: takes a line about names in the table that are of no class.
 
     Raises:
       UserError: as `read_groups`.
     """
     if path:
-        return read_groups(path, class_names, say)
+        return read_groups(path, class_names)
     return wordnet_groups(class_names)
 
 
 def wordnet_groups(class_names: Sequence[str]) -> dict[str, str] | None:
-    """The groups of classes whose names begin with a wnid, or None.
+    """Returns the groups of classes whose names begin with a wnid, or None.
 
     A wnid that is none of ImageNet's thousand is in the group "other"; if all
     are, nothing is known and the result is None.
@@ -59,19 +57,17 @@ def wordnet_groups(class_names: Sequence[str]) -> dict[str, str] | None:
 
 
 def read_wordnet() -> dict[str, str]:
-    """wnid -> group, of the 1,000 classes of ILSVRC 2012."""
+    """Returns wnid -> group, of the 1,000 classes of ILSVRC 2012."""
     with WORDNET_GROUPS.open(encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if line[0] != "#")
         return {row["wnid"]: row["group"] for row in rows}
 
 
-def read_groups(
-    path: str, class_names: Sequence[str], say: Callable[[str], None] = print
-) -> dict[str, str]:
-    """Class name -> group, from a CSV with the columns class and group.
+def read_groups(path: str, class_names: Sequence[str]) -> dict[str, str]:
+    """Returns class name -> group, from a CSV with the columns class, group.
 
     A class is named as in --classes: whole, or by the part before or after the
-    first blank.
+    first blank. Names of no class are passed over, and said.
 
     Raises:
       UserError: no such file, not such a table, a name that fits two classes,
@@ -80,17 +76,17 @@ def read_groups(
     groups: dict[str, str] = {}
     unknown = []
     for line, (name, group) in read_rows(f"--taxonomy={path}", path, COLUMNS):
-        found = store.find_classes(name, class_names)
-        if len(found) > 1:
-            several = ", ".join(class_names[index] for index in found)
+        matches = store.find_classes(name, class_names)
+        if len(matches) > 1:
+            several = ", ".join(class_names[index] for index in matches)
             raise UserError(
                 f"--taxonomy={path}: line {line}: {name!r} is more than one "
                 f"class: {several}; write the whole name"
             )
-        if not found:
+        if not matches:
             unknown.append(name)
             continue
-        known = groups.setdefault(class_names[found[0]], group)
+        known = groups.setdefault(class_names[matches[0]], group)
         if known != group:
             raise UserError(
                 f"--taxonomy={path}: line {line}: {name!r} is in {group!r} "
@@ -107,7 +103,6 @@ def read_groups(
         say(
             f"--taxonomy={path}: passed over {len(unknown)} of its names, "
             f"which are of no class here: {', '.join(unknown[:3])}"
-            + ", …"
-            * (len(unknown) > 3)
+            + (", …" if len(unknown) > 3 else "")
         )
     return groups

@@ -59,7 +59,7 @@ def label_images(config: Config) -> pathlib.Path:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / files.LABELS
     files.write_csv(path, ["image", "label", *columns], rows)
-    print(f"{len(rows)} images labelled: {path}")
+    print(f"{len(rows)} images labeled: {path}")
     return path
 
 

@@ -16,6 +16,7 @@ from smartgrowth.models import audit
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runtime import devices
+from smartgrowth.runtime.atomic import atomic_path
 
 
 def write_results(
@@ -117,7 +118,5 @@ def write_model(
     stock = network.build(data.mean, data.variance, stock=True)
     arrays = checkpoint.collect({"model": model.variables})
     checkpoint.restore({"model": stock.variables}, arrays)
-    path = directory / files.MODEL
-    partial = path.with_name(f"partial_{path.name}")
-    stock.save(partial)
-    partial.replace(path)
+    with atomic_path(directory / files.MODEL) as partial:
+        stock.save(partial)

@@ -5,12 +5,12 @@ resized, compressed again or brightened is found; a mirrored or cut one is not.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from smartgrowth.data.store import Split
+from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 SIDE = 16  # pixels of a thumbnail
 # A thumbnail of less contrast (deviation, of 255) is of nothing: two blank
@@ -71,19 +71,19 @@ def find_nearest(
     validation: Split,
     size: int,
     threshold: float = THRESHOLD,
-    say: Callable[[str], None] = print,
+    reporter: Reporter = REPORTER,
 ) -> Nearest:
     """Compares every validation image with every training image.
 
     Args:
       size: of the stored images to take, in pixels.
       threshold: the cosine from which a pair counts.
-      say: takes a line of progress.
+      reporter: tells how far the comparing has come.
 
     The memory is that of the validation images' thumbnails, 3 kB each.
     """
     count = len(validation.labels)
-    say(
+    reporter.say(
         f"comparing {count:,} validation images with "
         f"{len(train.labels):,} training images"
     )
@@ -92,6 +92,7 @@ def find_nearest(
     index = np.zeros(count, np.int64)
     pairs = 0
     chunk = max(min(CHUNK, CELLS // count), 1)
+    count_down = reporter.countdown("compared with", len(train.labels))
     for start in range(0, len(train.labels), chunk):
         places = np.arange(start, min(start + chunk, len(train.labels)))
         likeness = _read(train, size, places) @ wanted.T
@@ -101,6 +102,7 @@ def find_nearest(
         better = value > best
         best[better] = value[better]
         index[better] = start + nearest[better]
+        count_down(start + len(places))
     return Nearest(best, index, pairs)
 
 

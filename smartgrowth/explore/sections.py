@@ -237,6 +237,7 @@ def augmentation(
     classes, samples: the run's orders.
     """
     backend.import_backend()
+    backend.find_devices()
     from smartgrowth.data.augment.policy import VARIANTS
     from smartgrowth.training import preview
     from smartgrowth.training.batches import Batches

@@ -5,7 +5,6 @@ TensorFlow is imported late, for what augmentation does to images.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
 
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
@@ -17,6 +16,7 @@ from smartgrowth.experiment import plan_run
 from smartgrowth.explore import classes, duplicates, sections
 from smartgrowth.rendering.html import document
 from smartgrowth.report.sections import data_section
+from smartgrowth.runtime.reporter import say
 
 PAGE = "explore.html"
 STYLE = """details > div { overflow-x: auto; }
@@ -27,21 +27,18 @@ dl.entering dt { font-weight: 700; margin-top: .5rem; }
 """
 
 
-def open_data(config: Config, say: Callable[[str], None] = print) -> Data:
-    """The data that `config` names, at the sizes that the page needs."""
+def open_data(config: Config) -> Data:
+    """Opens the data that `config` names, at the sizes that the page needs."""
     sizes = plan.check_sizes(config)  # before minutes are spent on a store
-    return open_images(config, {DESCRIPTOR_SIZE, *sizes}, say)
+    return open_images(config, {DESCRIPTOR_SIZE, *sizes})
 
 
-def explore(
-    config: Config, data: Data, say: Callable[[str], None] = print
-) -> pathlib.Path:
+def explore(config: Config, data: Data) -> pathlib.Path:
     """Writes `explore.html` into `--workdir`, where a run may be.
 
     Args:
       config: its dataset, orders and stages are what the page shows.
       data: of `open_data`.
-      say: takes lines of progress.
 
     Returns:
       The path of the page, which needs nothing beside it.
@@ -52,7 +49,7 @@ def explore(
     path = pathlib.Path(config.workdir).expanduser() / PAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _make_page(config, data, say)
+        text = _make_page(config, data)
         path.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(
@@ -62,18 +59,16 @@ def explore(
     return path
 
 
-def _make_page(config: Config, data: Data, say) -> str:
+def _make_page(config: Config, data: Data) -> str:
     size = data.stored_size(DESCRIPTOR_SIZE)
     pictures = data.stored_size(_picture_size(config))
     iconic = dataclasses.replace(config, sample_order="iconic")
     planned, _, order = plan_run(config, data)
     stages = classes.entering_stages(planned, order)
-    features = descriptors.describe(config, data, say)
+    features = descriptors.describe(config, data)
     say("choosing iconic images")
     orders = sample_order(iconic, data)
-    nearest = duplicates.find_nearest(
-        data.train, data.validation, size, say=say
-    )
+    nearest = duplicates.find_nearest(data.train, data.validation, size)
     say("drawing")
     report = data.report()
     largest = max(*config.grow_size, config.final_size)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from smartgrowth import UserError
 from smartgrowth.rendering.text import about
+from smartgrowth.runtime.reporter import say
 
 SOURCE = "smartgrowth-source"  # the clone that the first cell makes
 LOCAL = "smartgrowth-data"  # on the machine's own disk: images, stores, flags
@@ -87,7 +88,7 @@ def write_flags(
     ]
     path = local_folder() / f"{folder.name}.flags"
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    print(path.read_text("utf-8"), end="")
+    say("\n".join(lines))
     return path
 
 
@@ -126,7 +127,7 @@ def forecast(*flags: str, runs: int = 1) -> None:
     lines = _program([*flags, "--mode=plan", "--measure"])
     found = re.search(r"on this machine \(measured: (\d+) s", lines[-1])
     if found:
-        print(session_note(runs * int(found[1]), runs))
+        say(session_note(runs * int(found[1]), runs))
 
 
 def session_note(seconds: int, runs: int = 1) -> str:
@@ -180,8 +181,8 @@ def stream(command: Sequence[str], what: str, environment) -> list[str]:
 
 def _print_all(stream, lines: list[str]) -> None:
     for line in stream:
-        print(line, end="", flush=True)
         lines.append(line.rstrip("\n"))
+        say(lines[-1])
 
 
 def _reason(lines: Sequence[str], status: int, what: str) -> str:
@@ -221,4 +222,4 @@ def show(page: pathlib.Path) -> None:
             f'{HEIGHT}px; border: 1px solid #8884"></iframe></div>'
         )
     )
-    print(f"{page} opens in any browser, and needs nothing beside it")
+    say(f"{page} opens in any browser, and needs nothing beside it")

@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from smartgrowth.notebooks.cells import Stop, local_folder, stream
+from smartgrowth.runtime.atomic import atomic_path
+from smartgrowth.runtime.reporter import say
 
 RUNS = "smartgrowth"  # on Drive: everything that a run writes
 # Never replaced: the image's own are built for its accelerator.
@@ -44,7 +46,7 @@ def install_missing() -> None:
         versions.setdefault(name, found.version)  # the first is imported
     wanted = missing(importlib.metadata.requires("smartgrowth"), versions)
     if not wanted:
-        print("everything that smartgrowth requires is there")
+        say("everything that smartgrowth requires is there")
         return
     replaced = {re.match(r"[\w-]+", line)[0] for line in wanted}
     folder = local_folder()
@@ -55,7 +57,7 @@ def install_missing() -> None:
             if name in versions and name not in replaced
         )
     )
-    print(f"installing {', '.join(wanted)}")
+    say(f"installing {', '.join(wanted)}")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
     stream([*pip, f"--constraint={folder / 'kept.txt'}"], "pip", os.environ)
 
@@ -97,7 +99,7 @@ def mount_drive() -> pathlib.Path:
     folder = root / "MyDrive"
     if not in_colab():
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"this is not Colab: what Drive would hold is in {folder}")
+        say(f"this is not Colab: what Drive would hold is in {folder}")
     return folder
 
 
@@ -107,7 +109,7 @@ def unmount_drive() -> None:
         from google.colab import drive
 
         drive.flush_and_unmount()
-        print("everything is on Drive")
+        say("everything is on Drive")
 
 
 def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
@@ -159,19 +161,17 @@ def _bring(path: pathlib.Path, unpacked: bool) -> pathlib.Path:
     stamp = zlib.crc32(f"{facts.st_size} {facts.st_mtime_ns}".encode())
     folder = local_folder() / f"{path.stem}-{stamp:08x}"
     if not folder.exists():
-        print(f"bringing {path.name} to the local disk")
-        partial = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        say(f"bringing {path.name} to the local disk")
         try:
-            if unpacked:
-                with zipfile.ZipFile(path) as archive:
-                    archive.extractall(partial)
-            else:
-                shutil.copy2(path, partial)
+            with atomic_path(folder) as partial:
+                partial.mkdir()
+                if unpacked:
+                    with zipfile.ZipFile(path) as archive:
+                        archive.extractall(partial)
+                else:
+                    shutil.copy2(path, partial)
         except (zipfile.BadZipFile, OSError, RuntimeError) as error:
             raise Stop(f"DATA: {path} cannot be read ({error})") from None
-        partial.rename(folder)
     return _inner(folder) if unpacked else folder / path.name
 
 

@@ -17,12 +17,15 @@ import time
 
 import numpy as np
 
+from smartgrowth.runtime.atomic import atomic_write, remove_partial
+from smartgrowth.runtime.reporter import say
+
 TRIES = 3
 KEEP = 2  # newest ones, besides the best
 
 
 def collect(groups: dict[str, list]) -> dict[str, np.ndarray]:
-    """The values of variables, by group, position and name.
+    """Returns the values of variables, by group, position and name.
 
     By position, so that layers that differ only in how they compute read each
     other's; the name is there to be checked.
@@ -86,11 +89,11 @@ def save(
 
 
 def load(
-    directory: pathlib.Path, warn=print
+    directory: pathlib.Path,
 ) -> tuple[dict[str, np.ndarray], dict] | None:
-    """The newest checkpoint that is whole, as (arrays, facts); None if none.
+    """Returns the newest whole checkpoint as (arrays, facts); None if none.
 
-    warn: takes a line for each damaged one that was passed over.
+    Says a line for each damaged one that is passed over.
     """
     for path, manifest in _manifests(directory):
         archive = directory / manifest["archive"]
@@ -100,7 +103,7 @@ def load(
             with np.load(archive, allow_pickle=False) as file:
                 return dict(file), manifest["facts"]
         except (OSError, ValueError) as error:
-            warn(f"passing over the damaged checkpoint {path}: {error}")
+            say(f"passing over the damaged checkpoint {path}: {error}")
     return None
 
 
@@ -114,21 +117,16 @@ def _publish(directory, name, archive, manifest) -> str:
     directory.mkdir(parents=True, exist_ok=True)
     unique = f"{name}_{os.urandom(4).hex()}"
     target = directory / f"{unique}.npz"
-    partial = directory / f"{unique}.json.partial"
     try:
         shutil.copyfile(archive, target)
         if _hash(target) != manifest["sha256"]:
             raise OSError(f"{target} reads back differently")
-        with partial.open("w") as file:
+        with atomic_write(directory / f"{unique}.json") as file:
             json.dump(manifest | {"archive": target.name}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(directory / f"{unique}.json")
     except BaseException:
         # What did not fit must not take the room of what would.
-        for path in (target, partial):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        with contextlib.suppress(OSError):
+            target.unlink()
         raise
     return target.name
 
@@ -162,6 +160,7 @@ def _rotate(directory, step: int, published: str) -> None:
     for path in directory.glob("step_*"):
         if path.with_suffix(".npz").name not in kept:
             path.unlink(missing_ok=True)
+    remove_partial(directory)
 
 
 def _hash(path: pathlib.Path) -> str:

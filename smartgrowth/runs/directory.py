@@ -10,6 +10,7 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.config import Config
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import differences
+from smartgrowth.runtime.atomic import remove_partial
 
 
 def check(config: Config, description: dict) -> pathlib.Path:
@@ -114,6 +115,7 @@ def _clear(directory: pathlib.Path) -> None:
     """
     for name in (files.CHECKPOINTS, files.TENSORBOARD):
         shutil.rmtree(directory / name, ignore_errors=True)
+    remove_partial(directory)
     results = (
         files.METRICS,
         files.LOG,

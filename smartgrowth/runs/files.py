@@ -6,10 +6,11 @@ Imports no TensorFlow. What each file holds stands in the README.
 import csv
 import io
 import json
-import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
+
+from smartgrowth.runtime.atomic import atomic_write
 
 FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
@@ -83,7 +84,7 @@ def write_schedule(directory: pathlib.Path, tables) -> None:
 
 
 def write_csv(path: pathlib.Path, columns, rows) -> None:
-    """Floats to 6 digits."""
+    """Writes the `columns` of dicts; floats to 6 digits."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -100,27 +101,31 @@ def write_csv(path: pathlib.Path, columns, rows) -> None:
 
 
 def write_json(path: pathlib.Path, value) -> None:
-    """Indented, but a list of plain values is one line."""
+    """Writes a value indented, but a list of plain values on one line."""
     text = json.dumps(value, indent=1)
     # JSON has no line breaks within strings, so these brackets are lists'.
     text = re.sub(
         r"\[\n *([^\[\]{}]*?)\n *\]",
-        lambda found: "[" + re.sub(r"\n *", " ", found[1]) + "]",
+        lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]",
         text,
     )
     write_text(path, text + "\n")
 
 
 def write_npz(path: pathlib.Path, **arrays) -> None:
+    """Writes arrays by name, not compressed."""
     import numpy as np  # what only reads texts needs none
 
-    partial = path.with_name(f"partial_{path.name}")
-    np.savez(partial, **arrays)
-    partial.replace(path)
+    with atomic_write(path, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def read_npz(path: pathlib.Path) -> dict:
-    """The arrays of a file of `write_npz`; any that is not whole: OSError."""
+    """Returns the arrays that `write_npz` wrote.
+
+    Raises:
+      OSError: there is no such file, or it is not whole.
+    """
     import zipfile
 
     import numpy as np
@@ -134,9 +139,5 @@ def read_npz(path: pathlib.Path) -> dict:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces the file at once: a reader sees the old text or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -1,6 +1,6 @@
-"""Importing TensorFlow without what it prints while it starts.
+"""Importing Keras and its backend without what they print while they start.
 
-TF_CPP_MIN_LOG_LEVEL does not silence the C++ messages of its import
+TF_CPP_MIN_LOG_LEVEL does not silence the C++ messages of TensorFlow's import
 (tensorflow/tensorflow#100442): notes about libraries that a machine without a
 GPU cannot have, where users look for errors.
 """
@@ -11,28 +11,33 @@ import sys
 import tempfile
 
 
-def import_backend(devices_wanted: str | None = None) -> None:
-    """Imports Keras and its backend and finds the devices, silently.
-
-    What was printed is shown after all if the import fails.
-
-    devices_wanted: of --devices, where something is to be trained.
-    """
-    # Honoured from the end of the import on.
+def import_backend() -> None:
+    """Imports Keras and its backend, silently; asks for no devices yet."""
+    # Honored from the end of the import on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" in sys.modules:
-        return
-    with _held_back_stderr():
-        from smartgrowth.runtime import devices, distributed
+    if "keras" not in sys.modules:
+        with quiet():
+            import keras  # noqa: F401 - for those who import it next
 
-        if devices_wanted:
-            distributed.join(devices_wanted)
+
+def find_devices() -> None:
+    """Has the backend look for its devices, silently.
+
+    To be called after `import_backend`, and after `distributed.join` where
+    several processes train: what devices there are is settled then.
+    """
+    with quiet():
+        from smartgrowth.runtime import devices
+
         devices.find_machine()
 
 
 @contextlib.contextmanager
-def _held_back_stderr():
-    """Keeps what the process writes to descriptor 2, C++ included."""
+def quiet():
+    """Holds back what the process writes to descriptor 2, C++ included.
+
+    It is written after all if the block raises.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

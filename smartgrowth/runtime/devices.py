@@ -12,9 +12,7 @@ POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-
-
-STEPS_AT_ONCE = 16  # on an accelerator; not yet measured
+STEPS_PER_EXECUTION = 16  # on an accelerator; not yet measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Machine:
 
 
 def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
-    """The dtype policy's name for `--precision`, and why."""
+    """Returns the dtype policy's name for `--precision`, and why."""
     if wanted != "auto":
         why = "as --precision says"
         if wanted == "float16" and machine.kind == "cpu":
@@ -58,8 +56,8 @@ def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
 
 
 def find_machine() -> Machine:
-    """The device that the Keras backend trains on."""
-    leave_accelerators()
+    """Returns the device that the Keras backend trains on."""
+    hide_accelerators_from_tensorflow()
     if keras.backend.backend() == "jax":
         return _jax_machine()
     import tensorflow as tf
@@ -75,11 +73,11 @@ def find_machine() -> Machine:
     return _cpu()
 
 
-def leave_accelerators() -> None:
-    """Has TensorFlow, which reads the images for every engine, leave them to
-    the one that trains. It would take all their memory.
+def hide_accelerators_from_tensorflow() -> None:
+    """Leaves the accelerators to the backend that trains, if it is another.
 
-    To be called before TensorFlow looks for devices.
+    TensorFlow reads the images for every backend, and would take all their
+    memory. To be called before TensorFlow looks for devices.
     """
     if keras.backend.backend() != "tensorflow":
         import tensorflow as tf
@@ -87,8 +85,8 @@ def leave_accelerators() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
-def compiles(machine: Machine) -> bool:
-    """Whether a training step is compiled with XLA.
+def uses_xla(machine: Machine) -> bool:
+    """Returns whether a training step is compiled with XLA.
 
     TensorFlow's own operators do without, and XLA makes separable networks 15 x
     slower on a CPU. JAX has nothing else: it would run operator by operator.
@@ -96,21 +94,24 @@ def compiles(machine: Machine) -> bool:
     return machine.kind != "cpu" or keras.backend.backend() == "jax"
 
 
-def steps_at_once(machine: Machine, several_shapes: bool) -> int:
-    """Training steps between two returns to Python.
+def steps_per_execution(machine: Machine, several_shapes: bool) -> int:
+    """Returns the number of training steps between two returns to Python.
 
-    An accelerator would wait for it; a stop is heard, and a checkpoint made,
-    only then. several_shapes: of the batches.
+    An accelerator would wait for each; a stop is heard, and a checkpoint made,
+    only then. several_shapes: batches differ in their shapes.
     """
     if machine.kind == "cpu":
         return 1
     if several_shapes and keras.backend.backend() == "tensorflow":
-        return 1  # `compile_each_shape` looks at every batch
-    return STEPS_AT_ONCE
+        return 1  # `train_each_shape` looks at every batch
+    return STEPS_PER_EXECUTION
 
 
-def prepare(seed: int, deterministic: bool) -> None:
-    """Seeds the weights' generators; asks for reproducible bits if wanted."""
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seeds Python's, NumPy's and the backend's random generators.
+
+    deterministic: ask for reproducible bits, which are slower.
+    """
     keras.utils.set_random_seed(seed)
     if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -120,13 +121,30 @@ def prepare(seed: int, deterministic: bool) -> None:
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
 
-def describe_numerics() -> dict:
-    """What equal bits depend on besides the flags."""
+def numerics() -> dict:
+    """Returns what equal bits depend on besides the flags."""
     return {
         "cpu": _cpu().name,
         "cores": os.cpu_count(),
         "backend": keras.backend.backend(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computes, by package."""
+    import numpy as np
+    import tensorflow as tf
+
+    backend = {"keras": keras.__version__}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        backend["jax"] = jax.__version__
+    return backend | {
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }
 
 
@@ -158,20 +176,3 @@ def _cpu() -> Machine:
     except OSError:
         pass  # not Linux: nothing known, nothing assumed
     return Machine("cpu", name, features=frozenset(features.split()))
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of what computes, by package."""
-    import numpy as np
-    import tensorflow as tf
-
-    engine = {"keras": keras.__version__}
-    if keras.backend.backend() == "jax":
-        import jax
-
-        engine["jax"] = jax.__version__
-    return engine | {
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

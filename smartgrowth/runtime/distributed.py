@@ -7,16 +7,19 @@ all processes.
 """
 
 import os
-import pathlib
-import sys
 
 import keras
 
 from smartgrowth import UserError
 from smartgrowth.config import PROCESS_VARIABLES
-from smartgrowth.runtime.distribution import ALONE, Team, first_line
+from smartgrowth.runtime import backend, reporter
+from smartgrowth.runtime.distribution import (
+    SINGLE_DEVICE,
+    Distribution,
+    first_line,
+)
 
-ADDRESSES, PROCESSES, NUMBER = PROCESS_VARIABLES
+ADDRESSES, PROCESSES, RANK = PROCESS_VARIABLES
 # A silent one is given up after this, within the minute that people wait. Not
 # through Keras' `initialize`, which leaves it at JAX's own 100.
 HEARTBEAT_SECONDS = 30
@@ -25,26 +28,31 @@ HEARTBEAT_SECONDS = 30
 def join(wanted: str) -> None:
     """Makes this process one of several, if Keras' variables say that it is.
 
-    To be called before anything asks for devices. wanted: of `--devices`.
+    To be called before anything asks for devices. All processes but the main
+    one are muted.
+
+    Args:
+      wanted: of `--devices`.
 
     Raises:
-      UserError: of variables, an engine or a flag that do not go together.
+      UserError: of variables, a backend or a flag that do not go together.
     """
-    told = {
+    variables = {
         name: os.environ[name]
-        for name in (ADDRESSES, PROCESSES, NUMBER)
+        for name in PROCESS_VARIABLES
         if name in os.environ
     }
-    if not told:
+    if not variables:
         return
-    if len(told) < 3:
+    if len(variables) < 3:
         raise UserError(
-            f"of {ADDRESSES}, {PROCESSES} and {NUMBER} only "
-            f"{' and '.join(told)} is set; set all three, or none"
+            f"of {ADDRESSES}, {PROCESSES} and {RANK} only "
+            f"{' and '.join(variables)} is set; set all three, or none"
         )
-    count, number = _whole(PROCESSES, told), _whole(NUMBER, told)
-    if number >= count:
-        raise UserError(f"{NUMBER}={number}: must be below {PROCESSES}={count}")
+    count = _whole_number(PROCESSES, variables)
+    rank = _whole_number(RANK, variables)
+    if rank >= count:
+        raise UserError(f"{RANK}={rank}: must be below {PROCESSES}={count}")
     if keras.backend.backend() != "jax":
         raise UserError(
             f"{PROCESSES}={count}: with {keras.backend.backend()} Keras trains "
@@ -55,76 +63,86 @@ def join(wanted: str) -> None:
             f"--devices={wanted} with {PROCESSES}={count}: several processes "
             "train on all their devices; give --devices=all"
         )
-    address = told[ADDRESSES].split(",")[0].strip()
+    address = variables[ADDRESSES].split(",")[0].strip()
     if not address.rpartition(":")[2].isdigit():
         raise UserError(
-            f"{ADDRESSES}={told[ADDRESSES]}: must begin with the first "
+            f"{ADDRESSES}={variables[ADDRESSES]}: must begin with the first "
             "process's host:port"
         )
-    import jax
-
-    if number:  # the first one speaks for all
-        sys.stdout = pathlib.Path(os.devnull).open("w")  # noqa: SIM115
+    if rank:  # the first one speaks for all
+        reporter.mute()
     try:
-        jax.distributed.initialize(
-            address, count, number, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
-        )
+        with backend.quiet():
+            import jax
+
+            jax.distributed.initialize(
+                address,
+                count,
+                rank,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
     except RuntimeError as error:
         raise UserError(
-            f"{ADDRESSES}={told[ADDRESSES]}: the {count} processes did not "
-            f"find each other ({first_line(error)})"
+            f"{ADDRESSES}={variables[ADDRESSES]}: the {count} processes did "
+            f"not find each other ({first_line(error)})"
         ) from None
 
 
-def form(wanted: str, say=print) -> Team:
-    """The team that `--devices` means. Networks made from now on are its.
+def make_distribution(wanted: str) -> Distribution:
+    """Makes the distribution that `--devices` means.
 
-    wanted: auto, 1 or all. say: takes a line.
+    Networks made from now on are distributed so.
+
+    Args:
+      wanted: auto, 1 or all.
 
     Raises:
-      UserError: the engine cannot.
+      UserError: the backend cannot.
     """
-    engine = keras.backend.backend()
-    found = _devices(engine)
+    name = keras.backend.backend()
+    devices = _devices(name)
     if wanted != "all":
-        if engine == "jax":
+        if name == "jax":
             keras.distribution.set_distribution(None)
-        if wanted == "auto" and len(found) > 1 and _is_accelerator(found[0]):
-            say(
-                f"trains on one of {len(found)} accelerators; --devices=all "
+        several = len(devices) > 1 and _is_accelerator(devices[0])
+        if wanted == "auto" and several:
+            reporter.say(
+                f"trains on one of {len(devices)} accelerators; --devices=all "
                 "would use them"
             )
-        return ALONE
-    if engine == "jax":
+        return SINGLE_DEVICE
+    if name == "jax":
         import jax
 
         # Not sharded by Keras: every process is given its own rows.
         keras.distribution.set_distribution(
             keras.distribution.DataParallel(
-                devices=found, auto_shard_dataset=False
+                devices=devices, auto_shard_dataset=False
             )
-            if len(found) > 1
+            if len(devices) > 1
             else None
         )
-        return Team(len(found), jax.process_count(), jax.process_index())
-    if engine == "tensorflow":
-        return _mirrored(found)
+        return Distribution(
+            len(devices), jax.process_count(), jax.process_index()
+        )
+    if name == "tensorflow":
+        return _mirror(devices)
     raise UserError(
-        f"--devices=all: KERAS_BACKEND={engine} trains on one device here; "
+        f"--devices=all: KERAS_BACKEND={name} trains on one device here; "
         "use jax or tensorflow"
     )
 
 
-def _mirrored(found) -> Team:
+def _mirror(devices) -> Distribution:
     import tensorflow as tf
 
-    if found[0].device_type == "TPU":
+    if devices[0].device_type == "TPU":
         strategy = tf.distribute.TPUStrategy(_tpu())
-    elif len(found) == 1:
-        return ALONE
+    elif len(devices) == 1:
+        return SINGLE_DEVICE
     else:
-        strategy = tf.distribute.MirroredStrategy([d.name for d in found])
-    return Team(strategy.num_replicas_in_sync, strategy=strategy)
+        strategy = tf.distribute.MirroredStrategy([d.name for d in devices])
+    return Distribution(strategy.num_replicas_in_sync, strategy=strategy)
 
 
 def _tpu():
@@ -136,11 +154,11 @@ def _tpu():
     return resolver
 
 
-def _devices(engine: str) -> list:
-    """All that the engine could train on: the accelerators, or the CPUs."""
-    if engine == "jax":
+def _devices(name: str) -> list:
+    """All that a backend could train on: the accelerators, or the CPUs."""
+    if name == "jax":
         return keras.distribution.list_devices()
-    if engine != "tensorflow":
+    if name != "tensorflow":
         return [None]
     import tensorflow as tf
 
@@ -156,7 +174,7 @@ def _is_accelerator(device) -> bool:
     return kind.lower() != "cpu"
 
 
-def _whole(name: str, told: dict) -> int:
-    if not told[name].isdigit():
-        raise UserError(f"{name}={told[name]}: must be a whole number")
-    return int(told[name])
+def _whole_number(name: str, variables: dict[str, str]) -> int:
+    if not variables[name].isdigit():
+        raise UserError(f"{name}={variables[name]}: must be a whole number")
+    return int(variables[name])

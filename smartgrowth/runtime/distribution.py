@@ -1,7 +1,7 @@
-"""What devices that share every batch do together, whatever the engine.
+"""What devices that share every batch do together, whatever the backend.
 
-The first process leads: it alone writes and prints. How a team is found stands
-in `distributed`.
+The main process alone writes and prints. How the devices are found stands in
+`distributed`.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from smartgrowth import UserError
+from smartgrowth.runtime.keras_internals import wrap_predict_function
 
 LOST = (
     "another process of this run has ended or cannot be reached; give all "
@@ -25,47 +26,47 @@ LOST = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Team:
-    """The devices that share every batch.
+class Distribution:
+    """The devices that share every batch, and this process's part in it.
 
-    devices: of all processes. number: this process's, from 0.
+    devices: how many, in all processes. rank: of this process, from 0.
     strategy: TensorFlow's; the network is made within its scope.
     """
 
     devices: int = 1
     processes: int = 1
-    number: int = 0
+    rank: int = 0
     strategy: object = None
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes and prints."""
-        return self.number == 0
+        return self.rank == 0
 
     def scope(self):
-        """To make a network in that is to be trained by the team."""
+        """Returns the context in which the network is to be made."""
         if self.strategy is None:
             return contextlib.nullcontext()
         return self.strategy.scope()
 
-    def describe(self, device: str) -> str:
-        """The team in words; device: the name of one of its devices."""
+    def summary(self, device_name: str) -> str:
+        """Returns how many devices of that name there are, in words."""
         if self.devices == 1:
-            return device
-        words = f"{self.devices} devices, {device}"
+            return device_name
+        words = f"{self.devices} devices, {device_name}"
         if self.processes > 1:
             words += f", in {self.processes} processes"
         return words
 
-    def round_up(self, batch: int) -> int:
-        """The next batch size that the devices divide."""
+    def round_up_batch(self, batch: int) -> int:
+        """Returns the next batch size that the devices divide."""
         return -(-batch // self.devices) * self.devices
 
-    def own_rows(self, batches):
-        """Of a dataset of whole batches, this process's part of each."""
+    def shard(self, batches):
+        """Returns this process's part of each batch of a `tf.data.Dataset`."""
         if self.processes == 1:
             return batches
-        part, parts = self.number, self.processes
+        part, parts = self.rank, self.processes
 
         def take(array):
             rows = array.shape[0] // parts
@@ -79,30 +80,29 @@ class Team:
             )
         )
 
-    def whole_outputs(self, model) -> None:
+    def gather_outputs(self, model) -> None:
         """Has the model's predict function give every process all rows."""
         if self.processes == 1:
             return
         import jax
 
-        model.make_predict_function()
-        predict, mesh = (
-            model.predict_function,
-            keras.distribution.distribution(),
-        )
+        mesh = keras.distribution.distribution().device_mesh.backend_mesh
         everywhere = jax.sharding.NamedSharding(
-            mesh.device_mesh.backend_mesh, jax.sharding.PartitionSpec()
+            mesh, jax.sharding.PartitionSpec()
         )
         gather = jax.jit(lambda rows: rows, out_shardings=everywhere)
 
-        def predict_and_gather(state, iterator):
-            outputs, state = predict(state, iterator)
-            return gather(outputs), state
+        def gathering(predict):
+            def predict_and_gather(state, iterator):
+                outputs, state = predict(state, iterator)
+                return gather(outputs), state
 
-        model.predict_function = predict_and_gather
+            return predict_and_gather
 
-    def check(self, plan) -> None:
-        """Raises `UserError` if the team cannot train what a plan shows."""
+        wrap_predict_function(model, gathering)
+
+    def check_plan(self, plan) -> None:
+        """Raises `UserError` if the devices cannot train what a plan shows."""
         for stage in plan.stages:
             if self.strategy is not None and len(set(stage.sizes)) > 1:
                 raise UserError(
@@ -113,7 +113,7 @@ class Team:
             batch, count = stage.batch_size, self.devices
             if batch % count == 0:
                 continue
-            below, above = batch // count * count, self.round_up(batch)
+            below, above = batch // count * count, self.round_up_batch(batch)
             near = [below] * (below > 0)
             near += [above] * (above <= stage.num_images)
             way = f"--batch_size for it at {' or '.join(map(str, near))}"
@@ -127,24 +127,24 @@ class Team:
                 f"{count} devices cannot share evenly; give {way}"
             )
 
-    def folder(self, directory: pathlib.Path) -> pathlib.Path:
-        """Where this process writes: the run directory, if it leads.
+    def process_directory(self, directory: pathlib.Path) -> pathlib.Path:
+        """Returns where this process writes; for the main one, `directory`.
 
         The others do all that it does, so that no device waits in vain, and
         write it to a folder that goes with the process.
         """
-        if self.leads:
+        if self.is_main_process:
             return directory
         kept = tempfile.TemporaryDirectory(prefix="smartgrowth_")
-        _FOLDERS.append(kept)
+        _DIRECTORIES.append(kept)
         return pathlib.Path(kept.name)
 
-    def agree(self, plan_hash: str, step: int) -> None:
+    def check_agreement(self, plan_hash: str, step: int) -> None:
         """Raises `UserError` unless all processes go on from the same point."""
         if self.processes == 1:
             return
-        mine = [int(plan_hash[:7], 16), step]
-        every = _from_all(np.array(mine, np.int32))
+        own = [int(plan_hash[:7], 16), step]
+        every = _gather(np.array(own, np.int32))
         if (every != every[0]).any():
             raise UserError(
                 f"the processes of this run do not agree: plans "
@@ -153,13 +153,13 @@ class Team:
                 "and a --workdir that they share"
             )
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Waits until all processes are here."""
         if self.processes > 1:
-            _from_all(np.zeros(1, np.int32))
+            _gather(np.zeros(1, np.int32))
 
     @contextlib.contextmanager
-    def watched(self):
+    def watch(self):
         """Ends this process, with a message, if another one is lost."""
         if self.processes == 1:
             yield
@@ -172,7 +172,7 @@ class Team:
         )
         try:
             yield
-            messenger.communicate(b"told")
+            messenger.communicate(_ALL_IS_WELL)
         except BaseException as error:
             text, status = f"error: {error}", 1
             if isinstance(error, jax.errors.JaxRuntimeError):
@@ -183,31 +183,33 @@ class Team:
                 text = traceback.format_exc()
             sys.stdout.flush()
             print(text, file=sys.stderr, flush=True)
-            messenger.communicate(b"told")
+            messenger.communicate(_ALL_IS_WELL)
             # Python's own way out would wait for the others.
             os._exit(status)
 
 
 # JAX may end the process from within, with a stack of its own and no word of
 # Python's. What reads the other end of a pipe still hears that, and says it.
-_MESSENGER = """
+_ALL_IS_WELL = b"nothing is left to say"
+_MESSENGER = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-if sys.stdin.read() != "told":
+if sys.stdin.buffer.read() != {_ALL_IS_WELL!r}:
     print(sys.argv[1], file=sys.stderr, flush=True)
 """
-_FOLDERS = []  # of processes that do not lead; removed as Python ends
+_DIRECTORIES = []  # of processes that are not the main one; kept to its end
 
 
-ALONE = Team()
+SINGLE_DEVICE = Distribution()
 
 
-def _from_all(mine: np.ndarray) -> np.ndarray:
-    """Every process's array, by its number."""
+def _gather(own: np.ndarray) -> np.ndarray:
+    """Returns every process's array, by rank: (processes, ...)."""
     from jax.experimental import multihost_utils
 
-    return np.asarray(multihost_utils.process_allgather(mine))
+    return np.asarray(multihost_utils.process_allgather(own))
 
 
 def first_line(error) -> str:
+    """Returns the first line of an exception's message."""
     return str(error).strip().partition("\n")[0]

@@ -1,6 +1,6 @@
 """What a variant of augmentation is, and how its numbers are drawn.
 
-The variants themselves stand in geometry, colour, pixels and occlusion.
+The variants themselves stand in geometry, color, pixels and occlusion.
 """
 
 import dataclasses

@@ -33,7 +33,7 @@ def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
       A uint8 array (height, width, 3) in RGB and a note: what was repaired,
       comma separated, of "rotated" (an EXIF orientation was applied),
       "animation" (only its first frame is used), "palette", "16-bit",
-      "grayscale", "alpha" (put on white) and the names of other colour
+      "grayscale", "alpha" (put on white) and the names of other color
       spaces, such as "CMYK". An ordinary image has the note "".
 
     Raises:
@@ -49,7 +49,7 @@ def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
             notes.append("animation")
         if image.mode in ("P", "PA"):
             notes.append("palette")
-        # Pillow reads a 16-bit colour PNG as 8-bit; only the tile tells.
+        # Pillow reads a 16-bit color PNG as 8-bit; only the tile tells.
         tile = str(image.tile[0]) if image.tile else ""
         if image.mode.startswith("I") or ";16" in tile:
             notes.append("16-bit")

@@ -246,11 +246,11 @@ def _validation_members(
             )
         wnids[f"val/images/{fields[0]}"] = fields[1].strip()
     images = [n for n in entries if n.startswith("val/") and _is_image(n)]
-    unlabelled = [name for name in images if name not in wnids]
-    if unlabelled:
+    unlabeled = [name for name in images if name not in wnids]
+    if unlabeled:
         raise UserError(
             f"--data_dir={path}: {_ANNOTATIONS} has no line for "
-            f"{_some(unlabelled)}; pass --data_dir=PATH of a whole one"
+            f"{_some(unlabeled)}; pass --data_dir=PATH of a whole one"
         )
     # Annotations of classes outside wnids.txt are no business of this part.
     members = [(n, labels[w]) for n, w in wnids.items() if w in labels]
