@@ -137,6 +137,12 @@ def read_npz(path: pathlib.Path) -> dict:
         raise OSError(f"not a whole file of arrays: {error}") from error
 
 
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Replaces the file at once."""
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replaces the file at once: a reader sees the old text or the new one."""
     with atomic_write(path) as file:

@@ -114,7 +114,7 @@ class CheckpointManager:
         Raises:
           UserError: the checkpoint is of another plan.
         """
-        newest = checkpoint.load(directory / files.CHECKPOINTS, warn=say)
+        newest = checkpoint.load(directory / files.CHECKPOINTS)
         if not newest:
             return start_of(plan)
         arrays, facts = newest

@@ -74,7 +74,7 @@ def measure(experiment: Experiment) -> str:
     if not config.restart:
         if run_directory.is_finished(directory):
             return f"{directory} is finished: nothing is left to train"
-        newest = checkpoint.load(directory / files.CHECKPOINTS, warn=say)
+        newest = checkpoint.load(directory / files.CHECKPOINTS)
         done = newest[1]["step"] if newest else 0
     learner = make_learner(experiment)
     rests = what_is_left(plan, done)
