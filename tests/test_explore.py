@@ -12,9 +12,8 @@ from conftest import COLOURS, TRAIN_COUNTS, VALIDATION_COUNT
 from html_page import Page
 from PIL import Image, ImageEnhance
 
-from smartgrowth import UserError, modes, plan
-from smartgrowth.curriculum import choose, descriptors
-from smartgrowth.curriculum import orders as orders_module
+from smartgrowth import UserError, experiment, modes, plan
+from smartgrowth.curriculum import descriptors, orders
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 from smartgrowth.explore import (
@@ -36,14 +35,14 @@ def silent(line):
 
 
 @pytest.fixture(autouse=True)
-def orders(monkeypatch):
+def stand_in(monkeypatch):
     """Stands in for descriptions and orders, which have tests of their own."""
 
     def sample_order(config, data):
-        orders = orders_module.images_of_classes(data.train.labels)
+        images = orders.images_of_classes(data.train.labels)
         if config.sample_order == "iconic":
-            orders = [order[::-1] for order in orders]
-        return orders
+            images = [order[::-1] for order in images]
+        return images
 
     monkeypatch.setattr(
         descriptors,
@@ -55,12 +54,11 @@ def orders(monkeypatch):
         ),
     )
     monkeypatch.setattr(
-        choose,
+        experiment,
         "class_order",
         lambda config, data: CLASS_ORDER[: len(data.class_names)],
     )
-    monkeypatch.setattr(choose, "sample_order", sample_order)
-    return choose
+    monkeypatch.setattr(write, "sample_order", sample_order)
 
 
 def pixels(image: dict) -> np.ndarray:
@@ -286,11 +284,11 @@ def test_iconic_images_are_the_first_of_the_sample_order(page, tiny_data):
 
 def test_of_many_classes_twelve_have_iconic_images(tmp_path):
     data = many_classes(tmp_path)
-    orders = [
+    iconic = [
         np.flatnonzero(data.train.labels == label)[::-1] for label in range(250)
     ]
     rows, same, other = (
-        rows_of(sections.iconic(data, orders, 8, seed)) for seed in (1, 1, 2)
+        rows_of(sections.iconic(data, iconic, 8, seed)) for seed in (1, 1, 2)
     )
     assert len(rows) == 12
     assert rows == same != other
