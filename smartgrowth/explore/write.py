@@ -14,21 +14,16 @@ from smartgrowth.curriculum.choose import sample_order
 from smartgrowth.data.load import DESCRIPTOR_SIZE, open_images
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import plan_run
-from smartgrowth.explore import classes, duplicates, sections
-from smartgrowth.rendering.html import document
-from smartgrowth.report.sections import data_section
+from smartgrowth.explore import classes, duplicates, pictures, sections
+from smartgrowth.rendering import html
+from smartgrowth.report import data_report
 
 PAGE = "explore.html"
-STYLE = """details > div { overflow-x: auto; }
-details summary { margin-top: 1rem; font-size: 1rem; }
-.plots > figure { max-width: 38rem; }
-.entering { align-content: start; grid-template-columns: 1fr; }
-dl.entering dt { font-weight: 700; margin-top: .5rem; }
-"""
+TEMPLATE = "explore/templates/explore.html.jinja2"
 
 
 def open_data(config: Config, say: Callable[[str], None] = print) -> Data:
-    """The data that `config` names, at the sizes that the page needs."""
+    """Returns the data of `config`, at the sizes that the page needs."""
     sizes = plan.check_sizes(config)  # before minutes are spent on a store
     return open_images(config, {DESCRIPTOR_SIZE, *sizes}, say)
 
@@ -52,7 +47,7 @@ def explore(
     path = pathlib.Path(config.workdir).expanduser() / PAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _make_page(config, data, say)
+        text = html.render(TEMPLATE, **_values(config, data, say))
         path.write_text(text, "utf-8")
     except OSError as error:
         raise UserError(
@@ -62,9 +57,10 @@ def explore(
     return path
 
 
-def _make_page(config: Config, data: Data, say) -> str:
+def _values(config: Config, data: Data, say) -> dict:
+    """Returns what the template names."""
     size = data.stored_size(DESCRIPTOR_SIZE)
-    pictures = data.stored_size(_picture_size(config))
+    large = data.stored_size(_picture_size(config))
     iconic = dataclasses.replace(config, sample_order="iconic")
     planned, _, order = plan_run(config, data)
     stages = classes.entering_stages(planned, order)
@@ -76,34 +72,34 @@ def _make_page(config: Config, data: Data, say) -> str:
     )
     say("drawing")
     report = data.report()
-    largest = max(*config.grow_size, config.final_size)
-    body = [
-        f"<dl>\n{sections.headline(data, _growth(planned))}</dl>",
-        sections.counts(
+    return {
+        "title": "What there is to learn",
+        "name": config.dataset,
+        "images": len(data.train.labels) + len(data.validation.labels),
+        "headline": sections.headline(data, _growth(planned)),
+        "counts": sections.counts(
             data,
             classes.stage_names(stages),
             order,
             config.balance == "oversample",
         ),
-        sections.sizes(data.train, largest),
-        sections.colour(data, size, config.seed),
-        sections.samples(data, pictures, config.seed),
-        sections.iconic(data, orders, pictures, config.seed),
-        classes.section(data, features, stages, order, config.class_order),
-        sections.near_duplicates(data, nearest, pictures),
-        sections.augmentation(
+        "sizes": sections.sizes(
+            data.train, max(*config.grow_size, config.final_size)
+        ),
+        "color": sections.color(data, size, config.seed),
+        "samples": pictures.samples(data, large, config.seed),
+        "iconic": pictures.iconic(data, orders, large, config.seed),
+        "class_order": classes.class_order(
+            data, features, stages, order, config.class_order
+        ),
+        "near_duplicates": pictures.near_duplicates(data, nearest, large),
+        "augmentation": pictures.augmentation(
             config, data, planned, order, sample_order(config, data)
         ),
-        data_section({name: report[name] for name in ("refused", "repaired")}),
-    ]
-    count = len(data.train.labels) + len(data.validation.labels)
-    return document(
-        "What there is to learn",
-        config.dataset,
-        f"{count:,} images before training",
-        "\n".join(body),
-        STYLE,
-    )
+        "data_report": data_report.entries(
+            {name: report[name] for name in ("refused", "repaired")}
+        ),
+    }
 
 
 def _picture_size(config: Config) -> int:

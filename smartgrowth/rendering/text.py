@@ -71,8 +71,8 @@ def about(seconds: float) -> str:
     return f"about {minutes // 60} h {minutes % 60} min"
 
 
-def describe_stage(stage: dict) -> str:
-    """What a stage of plan.json shows: image size, classes, images."""
+def stage_summary(stage: dict) -> str:
+    """Returns a stage of plan.json in words: image size, classes, images."""
     keys = ("image_size", "num_classes", "samples_per_class")
     size, classes, samples = (show(key, stage.get(key)) for key in keys)
     images = {"all": "all images", "1": "1 image each"}
