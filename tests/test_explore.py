@@ -571,7 +571,20 @@ def test_names_of_the_user_are_escaped(tmp_path):
         for tag in ("<script", "<b>", "<i>", "<u>"):
             assert tag not in source
         assert "&lt;script&gt;R&amp;D" in source
-        assert "{{7*7}}" in source and "49" not in source
+        assert "&lt;b&gt;{{7*7}}" in source
+
+
+def test_hostile_class_names_are_text_on_the_whole_page(tiny_config, tiny_data):
+    names = ("<script>rook", "{{7*7}}", "<b>sun", "{% include 'x' %}")
+    data = dataclasses.replace(tiny_data, class_names=names)
+    source = write.explore(tiny_config(), data, silent).read_text("utf-8")
+    assert "<script" not in source and "<b>sun" not in source
+    for escaped in (
+        "<h3>&lt;script&gt;rook</h3>",
+        "<h3>{{7*7}}</h3>",
+        "<h3>{% include &#39;x&#39; %}</h3>",
+    ):
+        assert source.count(escaped) == 2  # samples and iconic images
 
 
 def test_the_same_settings_give_the_same_page(page):

@@ -384,10 +384,15 @@ def test_the_page_refers_to_nothing_outside_itself(page):
 
 def test_text_of_the_user_is_escaped(finished):
     (finished / "flags.txt").write_text("--dataset=<script>alert(1)</script>\n")
+    (finished / "classes.txt").write_text("<script>rook\n{{7*7}}\nsun\n")
     refused = {"refused": {"<img src=x>.jpg": "cut & torn"}}
     (finished / "data_report.json").write_text(json.dumps(refused))
     page = Page(finished)
-    assert "rook</b> predicted as <b>&lt;b&gt;R&amp;D&lt;/b&gt;" in page.source
+    assert (
+        "<b>&lt;script&gt;rook</b> predicted as <b>{{7*7}}</b>" in page.source
+    )
+    assert "resnet on &lt;script&gt;alert(1)&lt;/script&gt;" in page.source
+    assert "<td>{{7*7}} (3)</td>" in page.source
     assert "<script" not in page.source
     assert "&lt;img src=x&gt;.jpg: cut &amp; torn" in page.source
 

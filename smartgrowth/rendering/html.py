@@ -96,4 +96,5 @@ def environment():
 
 def _breakable(text: str) -> Markup:
     """Returns a text that may be wrapped after "/" and "_"."""
-    return Markup(re.sub("([/_])", r"\1<wbr>", escape(text)))
+    # A str: Markup would escape what is put between its parts.
+    return Markup(re.sub("([/_])", r"\1<wbr>", str(escape(text))))
