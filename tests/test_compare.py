@@ -109,10 +109,10 @@ def shared(tmp_path_factory) -> pathlib.Path:
     """Images of two classes, two arms, and the stand-in that trains them."""
     root = tmp_path_factory.mktemp("comparison")
     generator = np.random.default_rng(0)
-    for name, colour in {"a": 60, "b": 180}.items():
+    for name, color in {"a": 60, "b": 180}.items():
         (root / "images" / name).mkdir(parents=True)
         for index in range(20):
-            noise = generator.normal(colour, 40, (16, 16, 3)).clip(0, 255)
+            noise = generator.normal(color, 40, (16, 16, 3)).clip(0, 255)
             picture = Image.fromarray(noise.astype(np.uint8))
             picture.save(root / "images" / name / f"{index}.png")
     (root / "plain.flags").write_text(

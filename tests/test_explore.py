@@ -358,7 +358,7 @@ def test_the_leaves_of_the_tree_carry_the_stage(page):
     }
 
 
-def test_classes_that_are_alike_are_neighbours_in_the_tree():
+def test_classes_that_are_alike_are_neighbors_in_the_tree():
     means = np.array([[0.0], [10], [1], [11], [30]])
     _, text = render(
         lambda figure: drawing.draw_dendrogram(

@@ -388,10 +388,8 @@ def test_text_of_the_user_is_escaped(finished):
     refused = {"refused": {"<img src=x>.jpg": "cut & torn"}}
     (finished / "data_report.json").write_text(json.dumps(refused))
     page = Page(finished)
-    assert (
-        "<b>&lt;script&gt;rook</b> predicted as <b>{{7*7}}</b>" in page.source
-    )
-    assert "resnet on &lt;script&gt;alert(1)&lt;/script&gt;" in page.source
+    assert "&lt;script&gt;rook</b> predicted as <b>{{7*7}}</b>" in page.source
+    assert "a model on &lt;script&gt;alert(1)&lt;/script&gt;" in page.source
     assert "<td>{{7*7}} (3)</td>" in page.source
     assert "<script" not in page.source
     assert "&lt;img src=x&gt;.jpg: cut &amp; torn" in page.source

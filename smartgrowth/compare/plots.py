@@ -1,7 +1,7 @@
 """The plots of a comparison: functions of a figure and the `Figures`.
 
-Each draws and returns the alt text. An arm has one colour
-everywhere; the baseline has the ink's. Bands are for the eye only.
+Each draws and returns the alt text. An arm has one color everywhere; the
+baseline has the ink's. Bands are for the eye only.
 """
 
 import math

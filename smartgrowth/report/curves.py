@@ -158,7 +158,15 @@ def stage_bands(run: Run, axis: str) -> list[Band]:
 
 
 def _lines(run: Run, rows, labels: dict[str, str], x):
-    """Returns columns of a table as lines, equal ones once, and a summary."""
+    """Returns columns of a table as lines, and what they say in words.
+
+    A column that equals an earlier one is left out.
+
+    Args:
+      rows: a data frame with a step in each row.
+      labels: column -> label; its place is the line's style.
+      x: where the rows lie on the x axis, (N,).
+    """
     known_before, lines, trends = [], [], []
     for style, name in enumerate(labels):
         values = rows[name]
