@@ -3,6 +3,8 @@
 import html.parser
 import re
 
+from smartgrowth.rendering import html as templates
+
 
 class Page(html.parser.HTMLParser):
     """tags: (name, attributes) of each; rows: cells of each table row; text."""
@@ -24,3 +26,9 @@ class Page(html.parser.HTMLParser):
         self.words.append(data)
         if self.tags[-1:] and self.tags[-1][0] in ("td", "th") and data.strip():
             self.rows[-1].append(data)
+
+
+def section(template: str, macro: str, *values) -> Page:
+    """Returns what one macro of a template makes of some values."""
+    module = templates.environment().get_template(template).module
+    return Page(str(getattr(module, macro)(*values)))

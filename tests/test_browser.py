@@ -119,7 +119,7 @@ def test_every_picture_has_a_text_and_every_text_enough_contrast(
             "!(e.alt || e.getAttribute('aria-label'))).length"
         )
         assert chromium.evaluate(nameless) == 0
-        colours = chromium.evaluate(
+        colors = chromium.evaluate(
             "['p', 'dt', 'dd', 'td', 'label', 'figcaption', '.legend li', "
             "'.axes > input:checked + label', '.key'].map(name => {"
             "const e = document.querySelector(name); let b = e; "
@@ -128,16 +128,16 @@ def test_every_picture_has_a_text_and_every_text_enough_contrast(
             "return [name, getComputedStyle(e).color, "
             "getComputedStyle(b).backgroundColor]})"
         )
-        assert len(colours) == 9
-        for name, ink, paper in colours:
+        assert len(colors) == 9
+        for name, ink, paper in colors:
             assert contrast(ink, paper) >= 4.5, (name, ink, paper, dark)
 
 
 def contrast(one: str, other: str) -> float:
-    """Of two CSS colours, "rgb(r, g, b)", by WCAG 2: 1 to 21."""
+    """Of two CSS colors, "rgb(r, g, b)", by WCAG 2: 1 to 21."""
     found = []
-    for colour in (one, other):
-        values = np.array(colour[4:-1].split(","), float) / 255
+    for color in (one, other):
+        values = np.array(color[4:-1].split(","), float) / 255
         linear = np.where(
             values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
         )

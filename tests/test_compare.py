@@ -641,11 +641,12 @@ def test_the_page_says_what_each_arm_is(done):
 
 
 def test_names_of_the_user_are_escaped(run, copy, tmp_path):
-    arm = shutil.copytree(copy / "grown", tmp_path / "<b>R&D")
+    arm = shutil.copytree(copy / "grown", tmp_path / "<script>R&D{{7*7}}")
     run(f"--workdir={tmp_path / 'later'}", of=(copy / "plain", arm))
     page = (tmp_path / "later" / "comparison.html").read_text()
-    assert "<b>R&D" not in page
-    assert "&lt;b&gt;R&amp;D helps" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;R&amp;D{{7*7}} helps" in page
+    assert "<td>&lt;script&gt;R&amp;D{{7*7}}</td>" in page
 
 
 def test_without_a_finished_baseline_there_is_nothing_to_say(run, monkeypatch):

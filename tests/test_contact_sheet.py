@@ -14,7 +14,7 @@ from smartgrowth.rendering.contact_sheet import (
     file_uri,
     grid,
 )
-from smartgrowth.rendering.figure import THEMES
+from smartgrowth.rendering.theme import THEMES
 
 COLORS = np.array(
     [[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0], [0, 200, 200]]
@@ -41,7 +41,7 @@ def decode(uri: str) -> Image.Image:
 def test_a_grid_goes_row_after_row_on_the_themes_paper(theme):
     sheet = read(grid(flat(), list("abcde"), columns=3, side=40, theme=theme))
     paper = np.array(
-        [int(THEMES[theme][i : i + 2], 16) for i in (1, 3, 5)], np.uint8
+        [int(THEMES[theme].paper[i : i + 2], 16) for i in (1, 3, 5)], np.uint8
     )
     np.testing.assert_array_equal(sheet[0, 0], paper)
     assert sheet.shape[1] == GAP + 3 * (40 + GAP)
@@ -82,9 +82,9 @@ def test_pictures_keep_their_shape():
 def test_the_pictures_of_a_sheet_can_be_cut_out_again():
     images = flat(8)
     captions = ["a", "b\nc", "d", "e " * 40, ""]
-    found = cut(grid(images, captions, columns=3, side=40))
-    assert len(found) == 5
-    for image, picture in zip(images, found, strict=True):
+    pictures = cut(grid(images, captions, columns=3, side=40))
+    assert len(pictures) == 5
+    for image, picture in zip(images, pictures, strict=True):
         assert picture.shape == (40, 40, 3)
         assert (picture == image[0, 0]).all()
 

@@ -9,19 +9,20 @@ import re
 import numpy as np
 import pytest
 from conftest import COLORS, TRAIN_COUNTS, VALIDATION_COUNT
-from html_page import Page
+from html_page import Page, section
 from PIL import Image, ImageEnhance
 
 from smartgrowth import UserError, modes, plan
-from smartgrowth.curriculum import choose, descriptors
-from smartgrowth.curriculum import orders as orders_module
+from smartgrowth.curriculum import choose, descriptors, orders
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+from smartgrowth.experiment import make_experiment
 from smartgrowth.explore import (
     classes,
     colors,
     drawing,
     duplicates,
+    pictures,
     sections,
     write,
 )
@@ -29,17 +30,18 @@ from smartgrowth.rendering.figure import render
 from smartgrowth.rendering.text import short_name
 
 CLASS_ORDER = np.array([2, 0, 3, 1])
+SECTIONS = "explore/templates/sections.html.jinja2"
 
 
 @pytest.fixture(autouse=True)
-def orders(monkeypatch):
+def stand_in(monkeypatch):
     """Stands in for descriptions and orders, which have tests of their own."""
 
-    def sample_order(config, data):
-        orders = orders_module.images_of_classes(data.train.labels)
+    def image_order(config, data):
+        images = orders.images_of_classes(data.train.labels)
         if config.sample_order == "iconic":
-            orders = [order[::-1] for order in orders]
-        return orders
+            images = [order[::-1] for order in images]
+        return images
 
     monkeypatch.setattr(
         descriptors,
@@ -55,8 +57,7 @@ def orders(monkeypatch):
         "class_order",
         lambda config, data: CLASS_ORDER[: len(data.class_names)],
     )
-    monkeypatch.setattr(choose, "sample_order", sample_order)
-    return choose
+    monkeypatch.setattr(choose, "image_order", image_order)
 
 
 def pixels(image: dict) -> np.ndarray:
@@ -70,7 +71,9 @@ def page(tiny_config, tiny_data):
     """Makes the page and reads it."""
 
     def make(**settings) -> Page:
-        path = write.explore(tiny_config(**settings), tiny_data)
+        path = write.explore(
+            make_experiment(tiny_config(**settings), tiny_data)
+        )
         assert path.name == "explore.html"
         return Page(path.read_text("utf-8"))
 
@@ -121,12 +124,12 @@ def test_every_class_has_its_counts_its_group_and_its_stage(page, tiny_data):
 
 def test_oversampled_every_class_counts_as_the_largest(page):
     made = page(balance="oversample")
-    assert made.rows[0][-1] == "Shown, oversampled"
+    assert made.rows[0][-1] == "Training, oversampled"
     assert [row[-1] for row in made.rows[1:5]] == ["13"] * 4
-    assert "Shown, oversampled" not in page().text
+    assert "Training, oversampled" not in page().text
 
 
-def test_the_bars_say_their_counts_to_the_blind(page):
+def test_the_alt_text_of_the_bars_has_their_counts(page):
     alt = " ".join(image["alt"] for image in page().images)
     for name, count in (("rook", 13), ("rock crystal", 12), ("moon", 10)):
         assert f"{name} {count} and 5" in alt
@@ -140,15 +143,20 @@ def test_the_bars_of_many_classes_have_no_names():
         ),
         "dark",
     )
-    assert text == "5 to 84 training images a class"
+    assert text == "5 to 84 training images per class"
+
+
+def counts_of(data) -> Page:
+    counts = sections.counts(data, [""] * 2, np.arange(2), False)
+    return section(SECTIONS, "counts", counts)
 
 
 def test_equal_counts_are_a_sentence(planted):
-    made = Page(sections.counts(planted, [""] * 2, np.arange(2), False))
+    made = counts_of(planted)
     assert "Images of each class" in made.text
     two = dataclasses.replace(planted.validation, labels=np.array([0, 1]))
     equal = dataclasses.replace(planted, validation=two)
-    made = Page(sections.counts(equal, [""] * 2, np.arange(2), False))
+    made = counts_of(equal)
     assert "Every class has 20 training and 1 validation images." in made.text
     assert not made.images
 
@@ -162,12 +170,16 @@ def test_the_refused_and_repaired_are_counted_and_named(tmp_path):
         for split in (TRAIN, VALIDATION)
     ]
     data = make_data(tmp_path, [gray, refused, *others])
-    text = Page(sections.headline(data, "")).text
-    for words in ("Refused 1", "Repaired 1", "Doubted 2"):
-        assert words in text
+    values = {
+        tile.label: tile.value for tile in sections.headline(data, "nothing")
+    }
+    assert values["Refused"] == "1"
+    assert values["Repaired"] == "1"
+    assert values["Doubted"] == "2"
+    assert values["What grows"] == "nothing"
 
 
-# Sizes, colours
+# Sizes, colors
 
 
 def test_sizes_are_those_of_the_originals(tmp_path):
@@ -178,7 +190,7 @@ def test_sizes_are_those_of_the_originals(tmp_path):
     ]
     examples.append(Example("v", VALIDATION, 0, noise(0)))
     data = make_data(tmp_path, examples, "abc")
-    made = Page(sections.sizes(data.train, 32))
+    made = section(SECTIONS, "sizes", sections.sizes(data.train, 32))
     assert "smaller than 32 px on a side: 33.3%; square: 0.0%" in made.text
     alt = made.images[0]["alt"]
     assert "height 20 to 90, half of them up to 40 px" in alt
@@ -186,7 +198,7 @@ def test_sizes_are_those_of_the_originals(tmp_path):
 
 
 def test_one_size_is_a_sentence(tiny_data):
-    made = Page(sections.sizes(tiny_data.train, 24))
+    made = section(SECTIONS, "sizes", sections.sizes(tiny_data.train, 24))
     assert "Every training image is 24 px high and 24 px wide" in made.text
     assert not made.images
 
@@ -210,13 +222,11 @@ def test_brightness_weighs_the_channels_as_the_eye_does():
     )
 
 
-def test_images_without_colour_are_counted_class_by_class(
-    tmp_path, monkeypatch
-):
+def test_images_without_color_are_counted_class_by_class(tmp_path, monkeypatch):
     monkeypatch.setattr(colors, "CHUNK", 3)
     gray = [np.repeat(noise(k)[..., :1], 3, axis=2) for k in range(3)]
     tinted = gray[0].copy()
-    tinted[5, 5, 2] ^= 1  # a single pixel has a colour
+    tinted[5, 5, 2] ^= 1  # a single pixel has a color
     images = [*gray, tinted, noise(5), noise(6), noise(7), noise(8)]
     labels = [1, 1, 0, 1, 0, 0, 0, 0]
     examples = [
@@ -225,9 +235,9 @@ def test_images_without_colour_are_counted_class_by_class(
     ]
     examples.append(Example("v", VALIDATION, 0, noise(9)))
     data = make_data(tmp_path, examples)
-    found = colors.grayscale(data.train, 32)
-    assert found.tolist() == [True] * 3 + [False] * 5
-    made = Page(sections.colour(data, 32, seed=0))
+    gray = colors.grayscale(data.train, 32)
+    assert gray.tolist() == [True] * 3 + [False] * 5
+    made = section(SECTIONS, "color", sections.color(data, 32, seed=0))
     assert "Grayscale training images: 3 (37.5%)" in made.text
     assert "Most of them: b 66.7%, a 20.0%." in made.text
 
@@ -256,15 +266,16 @@ def rows_of(source: str) -> dict[str, list[dict]]:
 
 
 def test_samples_are_of_their_class(tiny_data):
-    rows = rows_of(sections.samples(tiny_data, 24, seed=0))
+    samples = pictures.samples(tiny_data, 24, seed=0)
+    rows = rows_of(section(SECTIONS, "samples", samples).source)
     assert list(rows) == list(tiny_data.class_names)
-    for (name, images), colour in zip(rows.items(), COLORS, strict=True):
-        assert len(images) == sections.SAMPLES_PER_CLASS
+    for (name, images), color in zip(rows.items(), COLORS, strict=True):
+        assert len(images) == pictures.SAMPLES_PER_CLASS
         assert len({image["src"] for image in images}) == len(images)
         for image in images:
             assert f"{name}, training image train/{name}/" in image["alt"]
             mean = pixels(image).mean((0, 1))
-            np.testing.assert_allclose(mean, colour, atol=25)
+            np.testing.assert_allclose(mean, color, atol=25)
 
 
 def test_iconic_images_are_the_first_of_the_sample_order(page, tiny_data):
@@ -272,19 +283,24 @@ def test_iconic_images_are_the_first_of_the_sample_order(page, tiny_data):
     rows = rows_of(source)
     assert list(rows) == list(tiny_data.class_names)
     for label, (name, images) in enumerate(rows.items()):
-        shown = [image["alt"].split("/")[-1] for image in images]
+        files = [image["alt"].split("/")[-1] for image in images]
         count = TRAIN_COUNTS[label]
         expected = range(count - 1, count - 11, -1)  # the stand-in's order
-        assert shown == [f"{number}.png" for number in expected], name
+        assert files == [f"{number}.png" for number in expected], name
 
 
 def test_of_many_classes_twelve_have_iconic_images(tmp_path):
     data = many_classes(tmp_path)
-    orders = [
+    iconic = [
         np.flatnonzero(data.train.labels == label)[::-1] for label in range(250)
     ]
     rows, same, other = (
-        rows_of(sections.iconic(data, orders, 8, seed)) for seed in (1, 1, 2)
+        rows_of(
+            section(
+                SECTIONS, "iconic", pictures.iconic(data, iconic, 8, seed)
+            ).source
+        )
+        for seed in (1, 1, 2)
     )
     assert len(rows) == 12
     assert rows == same != other
@@ -303,9 +319,9 @@ def many_classes(tmp_path) -> store.Data:
 
 def test_many_classes_have_one_picture_each_up_to_a_limit(tmp_path):
     data = many_classes(tmp_path)
-    made = Page(sections.samples(data, 8, seed=0))
+    made = section(SECTIONS, "samples", pictures.samples(data, 8, seed=0))
     names = {image["alt"].split(",")[0] for image in made.images}
-    assert len(made.images) == len(names) == sections.SAMPLES
+    assert len(made.images) == len(names) == pictures.SAMPLES
 
 
 # Classes
@@ -339,7 +355,7 @@ def test_the_leaves_of_the_tree_carry_the_stage(page):
     }
 
 
-def test_classes_that_are_alike_are_neighbours_in_the_tree():
+def test_classes_that_are_alike_are_neighbors_in_the_tree():
     means = np.array([[0.0], [10], [1], [11], [30]])
     _, text = render(
         lambda figure: drawing.draw_dendrogram(
@@ -364,7 +380,8 @@ def test_of_very_many_classes_the_tree_has_the_first(tmp_path):
     data = many_classes(tmp_path)
     features = np.random.default_rng(0).normal(size=(500, 4))
     stages, order = [0] * 250, np.arange(250)[::-1]
-    made = Page(classes.section(data, features, stages, order, "random"))
+    tree = classes.class_order(data, features, stages, order, "random")
+    made = section(SECTIONS, "class_order", tree)
     assert "the first 150 of 250 classes to enter" in made.text
     leaves = made.images[0]["alt"].split(": ")[1].split(", ")
     assert len(leaves) == classes.LEAVES
@@ -404,7 +421,7 @@ def test_a_changed_copy_is_found_and_other_images_are_not(
 ):
     monkeypatch.setattr(duplicates, "CHUNK", chunk)
     nearest = duplicates.find_nearest(planted.train, planted.validation, 32)
-    assert nearest.found().tolist() == [3, 1]  # the exact copy first
+    assert nearest.matches().tolist() == [3, 1]  # the exact copy first
     assert nearest.index[[3, 1]].tolist() == [31, 7]
     assert nearest.similarity[3] == pytest.approx(1, abs=1e-5)
     assert duplicates.THRESHOLD <= nearest.similarity[1] < 0.99999
@@ -417,7 +434,8 @@ def test_a_changed_copy_is_found_and_other_images_are_not(
 
 def test_the_pairs_are_shown_with_their_ids(planted):
     nearest = duplicates.find_nearest(planted.train, planted.validation, 32)
-    made = Page(sections.near_duplicates(planted, nearest, 32))
+    twins = pictures.near_duplicates(planted, nearest, 32)
+    made = section(SECTIONS, "near_duplicates", twins)
     assert "2 of the validation images (40.00%)" in made.text
     assert [image["alt"] for image in made.images] == [
         "a, validation image v3",
@@ -434,7 +452,8 @@ def test_the_pairs_are_shown_with_their_ids(planted):
 
 def test_no_duplicates_no_pictures(tiny_data):
     nearest = duplicates.find_nearest(tiny_data.train, tiny_data.validation, 24)
-    made = Page(sections.near_duplicates(tiny_data, nearest, 24))
+    twins = pictures.near_duplicates(tiny_data, nearest, 24)
+    made = section(SECTIONS, "near_duplicates", twins)
     assert "0 of the validation images (0.00%)" in made.text
     assert "of another class: 0." in made.text
     assert not made.images
@@ -475,7 +494,7 @@ def test_the_page_refers_to_nothing_outside_itself(page):
     assert len(made.source) < 5_000_000
 
 
-def test_every_picture_has_an_alternative_text(page):
+def test_every_picture_has_an_alt_text(page):
     images = page().images
     assert len(images) > 60
     assert all(image["alt"].strip() for image in images)
@@ -510,17 +529,18 @@ def test_the_largest_dataset_stays_below_five_megabytes(tmp_path, tiny_config):
     data = make_data(tmp_path, examples, names, size=64)
     rows = [np.flatnonzero(data.train.labels == label) for label in range(250)]
     twins = duplicates.Nearest(np.ones(250), np.arange(250), 250)
-    pictures = (
-        sections.samples(data, 64, 0)
-        + sections.iconic(data, rows, 64, 0)
-        + sections.near_duplicates(data, twins, 64)
-    )
-    assert len(Page(pictures).images) == 200 + 120 + 24
-    assert len(pictures) < 4_000_000
+    parts = {
+        "samples": pictures.samples(data, 64, 0),
+        "iconic": pictures.iconic(data, rows, 64, 0),
+        "near_duplicates": pictures.near_duplicates(data, twins, 64),
+    }
+    made = [section(SECTIONS, *part) for part in parts.items()]
+    assert [len(part.images) for part in made] == [200, 120, 24]
+    assert sum(len(part.source) for part in made) < 4_000_000
 
 
 def test_names_of_the_user_are_escaped(tmp_path):
-    names = ("<script>R&D", "<b>bold</b>")
+    names = ("<script>R&D", "<b>{{7*7}}</b>")
     examples = [
         Example(f"<i>{split}", split, label, noise(label + 10 * index))
         for label in (0, 1)
@@ -530,15 +550,35 @@ def test_names_of_the_user_are_escaped(tmp_path):
     order = np.arange(2)
     features = np.eye(2)
     twins = duplicates.Nearest(np.ones(2), np.arange(2), 2)
-    source = (
-        sections.counts(data, ["stage 1"] * 2, order, True)
-        + sections.samples(data, 32, 0)
-        + sections.near_duplicates(data, twins, 32)
-        + classes.section(data, features, [0, 0], order, "<u>")
+    parts = {
+        "counts": sections.counts(data, ["stage 1"] * 2, order, True),
+        "samples": pictures.samples(data, 32, 0),
+        "near_duplicates": pictures.near_duplicates(data, twins, 32),
+        "class_order": classes.class_order(
+            data, features, [0, 0], order, "<u>"
+        ),
+    }
+    for name, values in parts.items():
+        source = section(SECTIONS, name, values).source
+        for tag in ("<script", "<b>", "<i>", "<u>"):
+            assert tag not in source
+        assert "&lt;script&gt;R&amp;D" in source
+        assert "&lt;b&gt;{{7*7}}" in source
+
+
+def test_hostile_class_names_are_text_on_the_whole_page(tiny_config, tiny_data):
+    names = ("<script>rook", "{{7*7}}", "<b>sun", "{% include 'x' %}")
+    data = dataclasses.replace(tiny_data, class_names=names)
+    source = write.explore(make_experiment(tiny_config(), data)).read_text(
+        "utf-8"
     )
-    for tag in ("<script", "<b>", "<i>", "<u>"):
-        assert tag not in source
-    assert "&lt;script&gt;R&amp;D" in source
+    assert "<script" not in source and "<b>sun" not in source
+    for escaped in (
+        "<h3>&lt;script&gt;rook</h3>",
+        "<h3>{{7*7}}</h3>",
+        "<h3>{% include &#39;x&#39; %}</h3>",
+    ):
+        assert source.count(escaped) == 2  # samples and iconic images
 
 
 def test_the_same_settings_give_the_same_page(page):
@@ -563,7 +603,7 @@ def test_a_workdir_that_is_a_file_is_named(tiny_config, tiny_data, tmp_path):
     (tmp_path / "file").write_text("")
     config = tiny_config(workdir=str(tmp_path / "file"))
     with pytest.raises(UserError, match="--workdir=.*file: explore.html"):
-        write.explore(config, tiny_data)
+        write.explore(make_experiment(config, tiny_data))
 
 
 def test_the_mode_prints_where_the_page_is(

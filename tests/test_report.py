@@ -16,6 +16,7 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.rendering import contact_sheet
+from smartgrowth.rendering.chart import Band
 from smartgrowth.rendering.text import shares
 from smartgrowth.report import curves
 from smartgrowth.report.write import write_report
@@ -200,15 +201,16 @@ def test_a_repeated_step_counts_once_and_the_later_row_wins(running):
     assert "Validation accuracy 43.2%" in Page(running).text
 
 
-def test_every_plot_has_an_alternative_text_with_its_figures(page):
+def test_every_plot_has_an_alt_text_with_its_figures(page):
     alt = [fields["alt"] for tag, fields in page.tags if tag == "img"]
     assert [text.partition(":")[0] for text in alt] == [
         "Confusion matrix",
         "Reliability",
     ]
-    assert "rook taken for <b>R&D</b> 3 times" in alt[0]
-    # Always sure: of seven images three were recognized.
-    assert "expected calibration error 57.1%, on the whole too sure" in alt[1]
+    assert "rook predicted as <b>R&D</b> 3 times" in alt[0]
+    # Always certain: of seven images three were recognized.
+    assert "expected calibration error 57.1%, overconfident on" in alt[1]
+    assert "43% accurate at 100% confidence" in alt[1]
     charts = [
         fields["aria-label"]
         for tag, fields in page.tags
@@ -234,7 +236,7 @@ def test_the_plots_are_also_files_and_differ_on_dark_screens(page):
     assert len(set(pictures)) == 2 * 2
 
 
-def test_the_axis_is_chosen_by_labelled_radio_buttons(page):
+def test_the_axis_is_chosen_by_labeled_radio_buttons(page):
     radios = [f for tag, f in page.tags if f.get("type") == "radio"]
     assert [radio["id"] for radio in radios] == [
         "axis-step",
@@ -260,15 +262,17 @@ def test_steps_lie_where_an_axis_has_them(running, axis, expected):
     """Eight images a batch, a GFLOP a stage, five steps a second so far."""
     rows = [row(50, 0, train_seconds=10), row(400, 1, train_seconds=80)]
     write_log(running, rows)
-    found = curves.places(read_run(running), axis, [0, 50, 100, 400, 900])
-    np.testing.assert_allclose(found, expected)
+    at = curves.places(read_run(running), axis, [0, 50, 100, 400, 900])
+    np.testing.assert_allclose(at, expected)
 
 
 def test_a_band_ends_where_the_seconds_do(running):
     rows = [row(50, 0, train_seconds=10), row(300, 1, train_seconds=60)]
     write_log(running, rows)
-    bands = curves.find_bands(read_run(running), "seconds")
-    assert bands == [(0, 20, "1"), (20, 60, "2")]
+    assert curves.stage_bands(read_run(running), "seconds") == [
+        Band(0, 20, "1", "16 px, 2 classes, 10 images each"),
+        Band(20, 60, "2", "24 px, 3 classes, 20 images each"),
+    ]
 
 
 def test_the_classes_have_bars_the_least_accurate_first(page):
@@ -278,7 +282,7 @@ def test_the_classes_have_bars_the_least_accurate_first(page):
 
 
 def test_many_classes_are_drawn_in_clusters_without_their_names(finished):
-    """Seventy classes, of which each is taken for its twin."""
+    """Seventy classes, of which each is predicted as its twin."""
     labels = np.repeat(np.arange(70), 2)
     guesses = np.where(np.arange(140) % 2, labels, labels ^ 1)
     np.savez(
@@ -292,14 +296,17 @@ def test_many_classes_are_drawn_in_clusters_without_their_names(finished):
     assert "Calibration error 50.0%" in page.text
 
 
-def write_hardest(directory, count):
-    """A list and a contact sheet of images that are one grey each."""
+def write_hardest(directory, count, predicted="predicted"):
+    """A list and a contact sheet of images that are one gray each.
+
+    predicted: the name of that column.
+    """
     lines = [
         f"val/{k}.png,n02123045 tabby,<i>cat,0.{99 - k},0.01"
         for k in range(count)
     ]
     table = "\n".join(
-        ["image,class,taken_for,confidence,probability_of_class", *lines]
+        [f"image,class,{predicted},confidence,probability_of_class", *lines]
     )
     (directory / "hard_validation.csv").write_text(table)
     images = [np.full((8, 8, 3), 9 * k, np.uint8) for k in range(count)]
@@ -308,20 +315,22 @@ def write_hardest(directory, count):
     )
 
 
-def test_the_hardest_images_are_shown_with_what_they_were_taken_for(finished):
-    write_hardest(finished, 23)
+@pytest.mark.parametrize("column", ["predicted", "taken_for"])
+def test_the_hardest_images_have_what_they_were_predicted_as(finished, column):
+    """In run directories of earlier versions, too."""
+    write_hardest(finished, 23, column)
     page = Page(finished)
     assert "Validation images, 23 wrong in all" in page.text
     assert "3 more" in page.text
-    shown = [
+    pictures = [
         fields
         for tag, fields in page.tags
         if tag == "img" and fields["alt"].startswith("tabby")
     ]
-    assert len(shown) == 23
-    assert shown[0]["alt"] == "tabby: taken for <i>cat, 99%. val/0.png"
+    assert len(pictures) == 23
+    assert pictures[0]["alt"] == "tabby: predicted as <i>cat, 99%. val/0.png"
     for number in (0, 7, 22):
-        code = shown[number]["src"].partition("base64,")[2]
+        code = pictures[number]["src"].partition("base64,")[2]
         picture = Image.open(io.BytesIO(base64.b64decode(code)))
         pixels = np.asarray(picture.convert("RGB"))
         assert pixels.shape == (128, 128, 3)
@@ -332,8 +341,10 @@ def test_what_was_asked_of_the_run_is_in_its_report(finished):
     variant = {"accuracy": 0.5, "gain": -0.012, "gain_margin": 0.02}
     variant |= {"passes": 2, "cost": 3.125, "images_per_second": 1234.5}
     variant |= {"calibration_error": 0.034}
-    found = {"variants": {"plain": variant, "40 px, flip": variant}}
-    (finished / "evaluation.json").write_text(json.dumps(found))
+    variants = {"plain": variant, "40 px, flip": variant}
+    (finished / "evaluation.json").write_text(
+        json.dumps({"variants": variants})
+    )
     rules = [
         {"rule": "no dropout", "passed": False, "detail": "dropout_1"},
         {"rule": "field", "passed": None, "detail": "35 px"},
@@ -373,10 +384,13 @@ def test_the_page_refers_to_nothing_outside_itself(page):
 
 def test_text_of_the_user_is_escaped(finished):
     (finished / "flags.txt").write_text("--dataset=<script>alert(1)</script>\n")
+    (finished / "classes.txt").write_text("<script>rook\n{{7*7}}\nsun\n")
     refused = {"refused": {"<img src=x>.jpg": "cut & torn"}}
     (finished / "data_report.json").write_text(json.dumps(refused))
     page = Page(finished)
-    assert "rook</b> taken for <b>&lt;b&gt;R&amp;D&lt;/b&gt;" in page.source
+    assert "&lt;script&gt;rook</b> predicted as <b>{{7*7}}</b>" in page.source
+    assert "a model on &lt;script&gt;alert(1)&lt;/script&gt;" in page.source
+    assert "<td>{{7*7}} (3)</td>" in page.source
     assert "<script" not in page.source
     assert "&lt;img src=x&gt;.jpg: cut &amp; torn" in page.source
 
@@ -386,8 +400,8 @@ def test_the_most_frequent_confusion_comes_first(page):
     items = re.findall(r"<li>(.*)</li>", listed)
     words = [html.unescape(re.sub(r"</?b>", "", item)) for item in items]
     assert words == [
-        "rook taken for <b>R&D</b>: 3 of 4 images",
-        "<b>R&D</b> taken for sun: 1 of 2 images",
+        "rook predicted as <b>R&D</b>: 3 of 4 images",
+        "<b>R&D</b> predicted as sun: 1 of 2 images",
     ]
 
 
@@ -440,7 +454,7 @@ def test_a_run_that_diverged_is_drawn_and_named_so(running):
     assert "Validation loss not finite" in Page(running).text
 
 
-def test_the_flags_are_in_a_closed_drawer(page):
+def test_the_flags_are_hidden_until_they_are_asked_for(page):
     assert ("details", {}) in page.tags
     assert "--lr=0.003 --notest" in page.text
 
@@ -472,6 +486,7 @@ def test_a_directory_that_is_no_run_is_named_with_the_way_out(tmp_path, name):
         ("schedule.csv", "step,lr\n1,2\n"),
         ("predictions.npz", "no archive"),
         ("hard_train.csv", "image,class\na,b\n"),
+        ("hard_train.csv", "image,class,confidence\na,b,1\n"),
         ("evaluation.json", '{"variants": {"plain": {}}}'),
         ("evaluation.json", "[]"),
         ("audit.json", '{"findings": [{"rule": "a"}]}'),
@@ -530,7 +545,7 @@ def test_a_report_needs_no_tensorflow_and_its_import_no_matplotlib(finished):
     assert done.stdout.split("\n") == ["[]", "[]", ""]
 
 
-def test_averaged_and_raw_weights_are_told_apart(finished, page):
+def test_averaged_and_raw_weights_have_names_of_their_own(finished, page):
     with (finished / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     with (finished / "log.csv").open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""The tables of comparison.html, as HTML."""
+"""The tables of comparison.html."""
 
 import math
 
@@ -7,19 +7,19 @@ import numpy as np
 from smartgrowth.compare.arms import OWN
 from smartgrowth.compare.summary import Figures
 from smartgrowth.compare.verdicts import p_value, points
-from smartgrowth.rendering.html import table
+from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show
 from smartgrowth.report.sections import growth
 
-# Flags that the growth tells already; the steps are a column of their own.
+# Flags that the growth says already; the steps are a column of their own.
 GROWN = {"grow_samples", "grow_classes", "grow_size", "grow_augment"}
-TOLD = {*OWN, "stage_steps", "stage_epochs"}
+IN_OTHER_COLUMNS = {*OWN, "stage_steps", "stage_epochs"}
 # Flags that change no result.
 PLACES = {"cache_dir", "data_dir", "checkpoint_minutes", "enforce_rules"}
 
 
-def verdict_table(figures: Figures) -> str:
-    """Each verdict beside the figures that it rests on."""
+def verdict_table(figures: Figures) -> Table:
+    """Returns each verdict beside the figures that it rests on."""
     head = (
         "Arm",
         "Seeds",
@@ -53,11 +53,11 @@ def verdict_table(figures: Figures) -> str:
         else:
             row += ["–"] * 6 + ["no run finished"]
         rows.append(row)
-    return table(head, rows)
+    return Table(head, rows)
 
 
-def end_table(figures: Figures) -> str:
-    """What the arms end with, and what they cost."""
+def end_table(figures: Figures) -> Table:
+    """Returns what the arms end with, and what they cost."""
     head = [
         "Arm",
         "Accuracy",
@@ -90,11 +90,11 @@ def end_table(figures: Figures) -> str:
                 number(part["seconds"].mean() / usual, "{:.2f} x"),
             ]
         rows.append(row)
-    return table(head, rows)
+    return Table(head, rows)
 
 
-def target_table(figures: Figures) -> str:
-    """Cost, and time where it was measured, until the target is reached."""
+def target_table(figures: Figures) -> Table:
+    """Returns cost until the target is reached, and time if it was measured."""
     columns = {
         "gflops_to_target": ("GFLOPs", "{:,.0f}".format),
         "gflops_to_target_at_size": (
@@ -127,11 +127,11 @@ def target_table(figures: Figures) -> str:
             row.append(cell)
         rows.append(row)
     heads = [head for head, _ in columns.values()]
-    return table(["Arm", *heads], rows)
+    return Table(["Arm", *heads], rows)
 
 
-def budget_table(figures: Figures) -> str:
-    """The accuracy that each budget buys, and times less cost."""
+def budget_table(figures: Figures) -> Table:
+    """Returns the accuracy that each budget buys, and times less cost."""
     shares = figures.budgets
     rows = []
     for arm in figures.arms:
@@ -150,11 +150,11 @@ def budget_table(figures: Figures) -> str:
         rows.append([*row, saving])
     head = ["Arm", *(f"{share:.0%} of the budget" for share in shares)]
     head.append("Times less cost")
-    return table(head, rows)
+    return Table(head, rows)
 
 
-def arm_table(figures: Figures) -> str:
-    """What grows in each arm, and in what else it differs."""
+def arm_table(figures: Figures) -> Table:
+    """Returns what grows in each arm, and in what else it differs."""
     first = {}
     for (arm, budget, _), run in figures.runs.items():
         if budget == figures.budgets[-1]:
@@ -163,8 +163,8 @@ def arm_table(figures: Figures) -> str:
     rows = []
     for arm, run in first.items():
         grows, plain, _ = growth(run).partition(": a plain")
-        told = TOLD | PLACES | (set() if plain else GROWN)
-        names = sorted((usual.keys() | run.flags.keys()) - told)
+        hidden = IN_OTHER_COLUMNS | PLACES | (set() if plain else GROWN)
+        names = sorted((usual.keys() | run.flags.keys()) - hidden)
         changed = [
             f"--{name}={run.flags.get(name, '')}"
             for name in names
@@ -173,11 +173,11 @@ def arm_table(figures: Figures) -> str:
         steps = " + ".join(f"{stage['steps']:,}" for stage in run.stages)
         rows.append([arm, grows, steps, " ".join(changed) or "–"])
     head = ("Arm", "What grows", "Steps", "Other flags than the baseline's")
-    return table(head, rows)
+    return Table(head, rows)
 
 
 def mean(values, text) -> str:
-    """As "72.1% ± 0.4%": mean and standard deviation of what is known."""
+    """Returns mean and standard deviation of what is known: "72.1% ± 0.4%"."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if not values.size:
@@ -188,10 +188,10 @@ def mean(values, text) -> str:
 
 
 def number(value: float, text: str) -> str:
-    """The value in a format; a dash if it is not known."""
+    """Returns the value in a format; a dash if it is not known."""
     return "–" if math.isnan(value) else text.format(value)
 
 
 def percent(value: float) -> str:
-    """A share as a percentage."""
+    """Returns a share as a percentage."""
     return f"{value:.1%}"

@@ -1,7 +1,7 @@
 """The plots of a comparison: functions of a figure and the `Figures`.
 
-Each draws and returns a text that says the same. An arm has one colour
-everywhere; the baseline has the ink's. Bands are for the eye only.
+Each draws and returns the alt text. An arm has one color everywhere; the
+baseline has the ink's. Bands are for the eye only.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 from smartgrowth.compare.significance import bootstrap_band
 from smartgrowth.compare.summary import Figures
-from smartgrowth.rendering.figure import STROKES
+from smartgrowth.rendering.chart import STROKES
 from smartgrowth.rendering.text import show
 
 BAND = 0.18  # opacity
@@ -21,16 +21,16 @@ AXES = {
 
 
 def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
-    """Mean accuracy over the seeds against cost, at the largest budget.
+    """Draws mean accuracy over the seeds against cost, at the largest budget.
 
     cost, column: of log.csv.
     """
     axis, trends = figure.subplots(), []
     for place, arm in enumerate(figures.arms):
-        found = figures.curve(arm, cost, column)
-        if found is None:
+        curve = figures.curve(arm, cost, column)
+        if curve is None:
             continue
-        costs, values = found
+        costs, values = curve
         if cost == "train_seconds":
             # Seeds take different times: their mean, evaluation by evaluation.
             costs, values = _by_evaluation(figures, arm, column)
@@ -59,8 +59,8 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
 
 
 def draw_budgets(figure, figures: Figures) -> str:
-    """The accuracy that each budget buys when trained to its own end."""
-    axis, said = figure.subplots(), []
+    """Draws the accuracy that each budget buys when trained to its own end."""
+    axis, summaries = figure.subplots(), []
     for place, arm in enumerate(figures.arms):
         rows = figures.table[figures.table["arm"] == arm]
         if rows.empty:
@@ -84,24 +84,25 @@ def draw_budgets(figure, figures: Figures) -> str:
             clip_on=False,
         )
         axis.fill_between(costs, lows, highs, color=color, alpha=BAND, lw=0)
-        said.append(f"{arm} {', '.join(show('accuracy', m) for m in means)}")
+        accuracies = ", ".join(show("accuracy", mean) for mean in means)
+        summaries.append(f"{arm} {accuracies}")
     axis.set_xscale("log")
-    dearest = figures.table.groupby("budget")["gflops"].mean()
-    axis.set_xticks(dearest, [show("", cost) for cost in dearest])
+    budget_costs = figures.table.groupby("budget")["gflops"].mean()
+    axis.set_xticks(budget_costs, [show("", cost) for cost in budget_costs])
     axis.minorticks_off()
     axis.set_xlabel("cost of the whole run, GFLOPs")
     _percent(axis)
     _legend(figure, axis)
-    return "; ".join(said)
+    return "; ".join(summaries)
 
 
 def draw_differences(figure, figures: Figures) -> str:
-    """Paired differences of each arm, their mean and its interval."""
+    """Draws paired differences of each arm, their mean and its interval."""
     from matplotlib import rcParams
 
     arms = list(figures.verdicts)
     figure.set_figheight(1.1 + 0.42 * len(arms))
-    axis, said = figure.subplots(), []
+    axis, summaries = figure.subplots(), []
     axis.axvline(0, color=rcParams["text.color"], linewidth=1.2)
     by_seed = figures.whole.pivot(
         index="seed", columns="arm", values="accuracy"
@@ -128,22 +129,22 @@ def draw_differences(figure, figures: Figures) -> str:
             markersize=4,
         )
         axis.plot(100 * pair.mean, row, "D", color=color, markersize=7)
-        said.append(f"{arm} {100 * pair.mean:+.1f} points")
+        summaries.append(f"{arm} {100 * pair.mean:+.1f} points")
     axis.set_yticks(range(len(arms)), map(_wrap, arms))
     axis.set_ylim(len(arms) - 0.5, -0.5)
     axis.set_xlabel("points of accuracy")
-    return "; ".join(said)
+    return "; ".join(summaries)
 
 
 def draw_target(figure, figures: Figures) -> str:
-    """Cost, and time where it was measured, until the target is reached."""
+    """Draws cost until the target is reached, and time if it was measured."""
     panels = {"gflops_to_target": "GFLOPs"}
     if not figures.untimed:
         panels["seconds_to_target"] = "seconds"
     rows = len(figures.arms)
     figure.set_figheight(len(panels) * (0.9 + 0.42 * rows))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-    said = []
+    summaries = []
     for axis, (column, unit) in zip(axes, panels.items(), strict=True):
         for row, arm in enumerate(figures.arms):
             part = figures.whole[figures.whole["arm"] == arm]
@@ -183,16 +184,16 @@ def draw_target(figure, figures: Figures) -> str:
                     )
             known = final.dropna()
             what = f"{known.mean():,.3g} {unit}" if len(known) else "never"
-            said.append(f"{arm} {what}")
+            summaries.append(f"{arm} {what}")
         axis.set_yticks(range(rows), map(_wrap, figures.arms))
         axis.set_ylim(rows - 0.5, -0.5)
         axis.set_xlim(0, axis.get_xlim()[1] * 1.02)
         axis.set_xlabel(unit)
-    return "; ".join(said)
+    return "; ".join(summaries)
 
 
 def _by_evaluation(figures: Figures, arm: str, column: str):
-    """Mean seconds (points,) and values (seeds, points), row by row."""
+    """Returns mean seconds (points,) and values (seeds, points), row by row."""
     logs = [
         run.log
         for (name, budget, _), run in figures.runs.items()
@@ -205,7 +206,7 @@ def _by_evaluation(figures: Figures, arm: str, column: str):
 
 
 def _wrap(name: str) -> str:
-    """An arm's name in lines that leave room for the plot."""
+    """Returns an arm's name in lines that leave room for the plot."""
     return "\n".join(name[at : at + 16] for at in range(0, len(name), 16))
 
 
@@ -238,7 +239,7 @@ def _legend(figure, axis) -> None:
 
 
 def plots(figures: Figures) -> dict[str, tuple]:
-    """File name without suffix -> (title, note, function of a figure)."""
+    """Returns file name -> (title, note, function of a figure); no suffix."""
     chosen = {
         "accuracy_cost": (
             "Accuracy against training cost",
@@ -277,7 +278,7 @@ def plots(figures: Figures) -> dict[str, tuple]:
         )
     chosen["time_to_target"] = (
         "Cost until the target accuracy is reached",
-        "full colour: at the final image size; pale: at the size of the "
+        "full color: at the final image size; pale: at the size of the "
         "moment; ticks: seeds",
         lambda figure: draw_target(figure, figures),
     )

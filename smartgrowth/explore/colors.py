@@ -1,4 +1,4 @@
-"""Colour, brightness and the images that have none, counted from pixels."""
+"""Color, brightness and the images without color, counted from pixels."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def sample(split: Split, size: int, seed: int) -> np.ndarray:
-    """Images drawn at random, uint8 (N, size, size, 3), N up to `SAMPLE`."""
+    """Returns images at random, uint8 (N, size, size, 3), N up to `SAMPLE`."""
     count = len(split.labels)
     random = np.random.default_rng([seed, 11])
     chosen = random.choice(count, min(count, SAMPLE), replace=False)
@@ -18,7 +18,7 @@ def sample(split: Split, size: int, seed: int) -> np.ndarray:
 
 
 def histogram(images: np.ndarray) -> np.ndarray:
-    """How many pixels have each value, int64 (3, 256): red, green, blue."""
+    """Returns the pixels of each value, int64 (3, 256): red, green, blue."""
     return np.stack(
         [
             np.bincount(images[..., channel].ravel(), minlength=256)
@@ -28,19 +28,23 @@ def histogram(images: np.ndarray) -> np.ndarray:
 
 
 def brightness(images: np.ndarray) -> np.ndarray:
-    """The mean luma of each image, float32 (N,), 0 to 255."""
+    """Returns the mean luma of each image, float32 (N,), 0 to 255."""
     return images.reshape(len(images), -1, 3).mean(axis=1) @ LUMA
 
 
 def grayscale(split: Split, size: int) -> np.ndarray:
-    """Whether an image has no colour, bool (N,): red, green and blue equal.
+    """Returns which images have no color: red, green and blue are equal.
 
-    size: of the stored images to look at, in pixels.
+    Args:
+      size: of the stored images to look at, in pixels.
+
+    Returns:
+      bool (N,).
     """
     stored = split.images(size)
-    found = np.zeros(len(split.rows), bool)
-    for start in range(0, len(found), CHUNK):
+    gray = np.zeros(len(split.rows), bool)
+    for start in range(0, len(gray), CHUNK):
         part = stored[split.rows[start : start + CHUNK]]
         first = part[..., :1]
-        found[start : start + CHUNK] = (part[..., 1:] == first).all((1, 2, 3))
-    return found
+        gray[start : start + CHUNK] = (part[..., 1:] == first).all((1, 2, 3))
+    return gray

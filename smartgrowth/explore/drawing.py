@@ -1,6 +1,6 @@
-"""What `plots.render` draws for the page: each returns a text that says it.
+"""What `figure.render` draws for the page: each returns the alt text.
 
-Colours come from rcParams, so one function draws both themes.
+Colors come from rcParams, so one function draws both themes.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,13 @@ NAMED_BARS = 60  # classes; of more, the counts only
 CHANNELS = {"red": ("C6", "-"), "green": ("C2", "--"), "blue": ("C0", ":")}
 
 
-def draw_counts(figure, names, train, validation, shown=None) -> str:
-    """Bars of images a class.
+def draw_counts(figure, names, train, validation, oversampled=None) -> str:
+    """Draws bars of images per class.
 
-    names: of the classes, from above to below. train, validation: int (C,).
-    shown: int (C,), how many each class seems to have to the training.
+    Args:
+      names: of the classes, from above to below.
+      train, validation: int (C,).
+      oversampled: int (C,), as many as training draws from, if others.
     """
     if len(names) <= NAMED_BARS:
         figure.set_figheight(1.2 + BAR * len(names))
@@ -26,15 +28,16 @@ def draw_counts(figure, names, train, validation, shown=None) -> str:
     if not named:
         order = np.argsort(-train, kind="stable")
         train, validation = train[order], validation[order]
-        shown = None if shown is None else shown[order]
-    if shown is not None:
+        if oversampled is not None:
+            oversampled = oversampled[order]
+    if oversampled is not None:
         axis.barh(
             place,
-            shown,
+            oversampled,
             facecolor="none",
             edgecolor="C1",
             linewidth=1,
-            label="shown, oversampled",
+            label="training, oversampled",
         )
     axis.barh(place - 0.2, train, 0.4, color="C0", label="training")
     axis.barh(place + 0.2, validation, 0.4, color="C2", label="validation")
@@ -45,7 +48,7 @@ def draw_counts(figure, names, train, validation, shown=None) -> str:
     else:
         axis.set_ylabel("classes, the largest first")
     figure.legend(loc="outside upper left", ncols=3)
-    ends = f"{train.min():,} to {train.max():,} training images a class"
+    ends = f"{train.min():,} to {train.max():,} training images per class"
     if not named:
         return ends
     pairs = zip(names, train, validation, strict=True)
@@ -54,12 +57,12 @@ def draw_counts(figure, names, train, validation, shown=None) -> str:
 
 
 def draw_sizes(figure, heights, widths) -> str:
-    """Histograms of the originals' heights and widths, int (N,) each."""
+    """Draws histograms of the originals' heights and widths, int (N,) each."""
     axis = figure.subplots()
     low = min(heights.min(), widths.min())
     high = max(heights.max(), widths.max())
     edges = np.linspace(low - 0.5, high + 0.5, min(high - low + 2, 41))
-    said = []
+    summaries = []
     for color, stroke, (name, values) in zip(
         ("C0", "C1"),
         ("-", "--"),
@@ -75,17 +78,17 @@ def draw_sizes(figure, heights, widths) -> str:
             linewidth=1.6,
             label=name,
         )
-        said.append(f"{name} {spread(values)} px")
+        summaries.append(f"{name} {spread(values)} px")
     axis.set(xlabel="pixels", ylabel="training images", ylim=(0, None))
     figure.legend(loc="outside upper left", ncols=2)
-    return "; ".join(said)
+    return "; ".join(summaries)
 
 
 def draw_channels(figure, histogram) -> str:
-    """The share of pixels at each value, of a `colours.histogram`."""
+    """Draws the share of pixels at each value, of a `colors.histogram`."""
     axis = figure.subplots()
     middles = histogram.reshape(3, 64, 4).sum(axis=2)  # four values a step
-    said = []
+    summaries = []
     for counts, (name, (color, stroke)) in zip(
         middles, CHANNELS.items(), strict=True
     ):
@@ -99,16 +102,16 @@ def draw_channels(figure, histogram) -> str:
             label=name,
         )
         ends = f"{share[0]:.1f}% below 4, {share[-1]:.1f}% above 251"
-        said.append(f"{name}: {ends}")
+        summaries.append(f"{name}: {ends}")
     axis.set(xlabel="value", ylabel="% of pixels", xlim=(0, 256))
     axis.set_ylim(bottom=0)
     axis.set_xticks((0, 64, 128, 192, 255))
     figure.legend(loc="outside upper left", ncols=3)
-    return "; ".join(said)
+    return "; ".join(summaries)
 
 
 def draw_brightness(figure, values) -> str:
-    """A histogram of `colours.brightness`."""
+    """Draws a histogram of `colors.brightness`."""
     axis = figure.subplots()
     axis.hist(values, np.arange(0, 257, 8), color="C0")
     axis.set(xlabel="mean brightness", ylabel="images", xlim=(0, 256))
@@ -117,10 +120,15 @@ def draw_brightness(figure, values) -> str:
 
 
 def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
-    """A tree of classes by average linkage, and its leaves from above.
+    """Draws a tree of classes by average linkage.
 
-    centroids: float (C, D), C at least 2. labels: of the leaves. stages: for
-    each the index of a colour, or None.
+    Args:
+      centroids: float (C, D), C at least 2.
+      labels: of the leaves.
+      stages: for each the index of a color, or None.
+
+    Returns:
+      The leaves from above to below.
     """
     from matplotlib.collections import LineCollection
     from scipy.cluster import hierarchy
@@ -135,7 +143,7 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
     ]
     axis.add_collection(LineCollection(lines, colors="C0", linewidths=1.2))
     places = 5 + 10 * np.arange(len(labels))  # where SciPy puts leaves
-    axis.yaxis.tick_right()  # before the colours: labels of its own
+    axis.yaxis.tick_right()  # before the colors: labels of its own
     axis.set_yticks(places, [labels[leaf] for leaf in tree["leaves"]])
     for text, leaf in zip(axis.get_yticklabels(), tree["leaves"], strict=True):
         if stages[leaf] is not None:
@@ -151,7 +159,7 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
 
 
 def spread(values) -> str:
-    """Least, median and largest of some numbers, as text."""
+    """Returns least, median and largest of some numbers, as text."""
     low, middle, high = np.percentile(values, (0, 50, 100))
     if low == high:
         return f"{low:,.0f}"

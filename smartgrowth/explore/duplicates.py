@@ -1,4 +1,4 @@
-"""Validation images that training shows too, or nearly: the same photograph.
+"""Validation images that are in the training set too, or nearly.
 
 Compared are thumbnails without their mean and contrast, so that a copy that was
 resized, compressed again or brightened is found; a mirrored or cut one is not.
@@ -36,16 +36,20 @@ class Nearest:
     index: np.ndarray
     pairs: int
 
-    def found(self, threshold: float = THRESHOLD) -> np.ndarray:
-        """Validation images with a near-duplicate, the nearest first."""
+    def matches(self, threshold: float = THRESHOLD) -> np.ndarray:
+        """Returns validation images with a near-duplicate, nearest first."""
         order = np.argsort(-self.similarity, kind="stable")
         return order[self.similarity[order] >= threshold]
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Vectors whose product is the likeness, float32 (N, 768), of length 1.
+    """Returns vectors whose product is the likeness of two images.
 
-    images: uint8 (N, size, size, 3). What is nearly blank gives zeros.
+    Args:
+      images: uint8 (N, size, size, 3).
+
+    Returns:
+      float32 (N, 768) of length 1, or zeros for what is nearly blank.
     """
     small = np.stack(
         [

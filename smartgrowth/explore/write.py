@@ -8,49 +8,44 @@ import pathlib
 
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
-from smartgrowth.curriculum import descriptors
-from smartgrowth.curriculum.choose import sample_order
+from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.data.load import DESCRIPTOR_SIZE, open_images
 from smartgrowth.data.store import Data
-from smartgrowth.experiment import plan_run
-from smartgrowth.explore import classes, duplicates, sections
-from smartgrowth.rendering.html import document
-from smartgrowth.report.sections import data_section
+from smartgrowth.experiment import Experiment
+from smartgrowth.explore import classes, duplicates, pictures, sections
+from smartgrowth.rendering import html
+from smartgrowth.report import data_report
+from smartgrowth.runs.files import write_text
 from smartgrowth.runtime.reporter import say
 
 PAGE = "explore.html"
-STYLE = """details > div { overflow-x: auto; }
-details summary { margin-top: 1rem; font-size: 1rem; }
-.plots > figure { max-width: 38rem; }
-.entering { align-content: start; grid-template-columns: 1fr; }
-dl.entering dt { font-weight: 700; margin-top: .5rem; }
-"""
+TEMPLATE = "explore/templates/explore.html.jinja2"
 
 
 def open_data(config: Config) -> Data:
-    """Opens the data that `config` names, at the sizes that the page needs."""
+    """Returns the data of `config`, at the sizes that the page needs."""
     sizes = plan.check_sizes(config)  # before minutes are spent on a store
     return open_images(config, {DESCRIPTOR_SIZE, *sizes})
 
 
-def explore(config: Config, data: Data) -> pathlib.Path:
+def explore(experiment: Experiment) -> pathlib.Path:
     """Writes `explore.html` into `--workdir`, where a run may be.
 
     Args:
-      config: its dataset, orders and stages are what the page shows.
-      data: of `open_data`.
+      experiment: its dataset, orders and stages are what the page shows; its
+        data is of `open_data`.
 
     Returns:
       The path of the page, which needs nothing beside it.
 
     Raises:
-      UserError: the settings make no plan, or the page cannot be written.
+      UserError: the page cannot be written.
     """
+    config = experiment.config
     path = pathlib.Path(config.workdir).expanduser() / PAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _make_page(config, data)
-        path.write_text(text, "utf-8")
+        write_text(path, html.render(TEMPLATE, **_values(experiment)))
     except OSError as error:
         raise UserError(
             f"--workdir={config.workdir}: {PAGE} cannot be written "
@@ -59,46 +54,46 @@ def explore(config: Config, data: Data) -> pathlib.Path:
     return path
 
 
-def _make_page(config: Config, data: Data) -> str:
+def _values(experiment: Experiment) -> dict:
+    """Returns what the template names."""
+    config, data = experiment.config, experiment.data
+    order = experiment.class_order
     size = data.stored_size(DESCRIPTOR_SIZE)
-    pictures = data.stored_size(_picture_size(config))
+    large = data.stored_size(_picture_size(config))
     iconic = dataclasses.replace(config, sample_order="iconic")
-    planned, _, order = plan_run(config, data)
-    stages = classes.entering_stages(planned, order)
+    stages = classes.entering_stages(experiment.plan, order)
     features = descriptors.describe(config, data)
     say("choosing iconic images")
-    orders = sample_order(iconic, data)
+    iconic_order = choose.image_order(iconic, data)
     nearest = duplicates.find_nearest(data.train, data.validation, size)
     say("drawing")
     report = data.report()
-    largest = max(*config.grow_size, config.final_size)
-    body = [
-        f"<dl>\n{sections.headline(data, _growth(planned))}</dl>",
-        sections.counts(
+    return {
+        "title": "What there is to learn",
+        "name": config.dataset,
+        "images": len(data.train.labels) + len(data.validation.labels),
+        "headline": sections.headline(data, _growth(experiment.plan)),
+        "counts": sections.counts(
             data,
             classes.stage_names(stages),
             order,
             config.balance == "oversample",
         ),
-        sections.sizes(data.train, largest),
-        sections.colour(data, size, config.seed),
-        sections.samples(data, pictures, config.seed),
-        sections.iconic(data, orders, pictures, config.seed),
-        classes.section(data, features, stages, order, config.class_order),
-        sections.near_duplicates(data, nearest, pictures),
-        sections.augmentation(
-            config, data, planned, order, sample_order(config, data)
+        "sizes": sections.sizes(
+            data.train, max(*config.grow_size, config.final_size)
         ),
-        data_section({name: report[name] for name in ("refused", "repaired")}),
-    ]
-    count = len(data.train.labels) + len(data.validation.labels)
-    return document(
-        "What there is to learn",
-        config.dataset,
-        f"{count:,} images before training",
-        "\n".join(body),
-        STYLE,
-    )
+        "color": sections.color(data, size, config.seed),
+        "samples": pictures.samples(data, large, config.seed),
+        "iconic": pictures.iconic(data, iconic_order, large, config.seed),
+        "class_order": classes.class_order(
+            data, features, stages, order, config.class_order
+        ),
+        "near_duplicates": pictures.near_duplicates(data, nearest, large),
+        "augmentation": pictures.augmentation(experiment),
+        "data_report": data_report.entries(
+            {name: report[name] for name in ("refused", "repaired")}
+        ),
+    }
 
 
 def _picture_size(config: Config) -> int:

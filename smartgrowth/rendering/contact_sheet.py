@@ -1,6 +1,6 @@
 """Pictures of images: contact sheets, and thumbnails for a page.
 
-Pillow alone; plots with axes are in plots.py.
+Pillow alone; plots with axes are in figure.py.
 """
 
 import base64
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from smartgrowth.rendering.figure import THEMES
+from smartgrowth.rendering.theme import THEMES
 
 GAP = 12  # pixels between the cells of a contact sheet
 FONT_SIZE = 14
@@ -25,7 +25,7 @@ def grid(
     side: int = 128,
     theme: str = "light",
 ) -> bytes:
-    """A captioned contact sheet as the bytes of a PNG, row after row.
+    """Draws a captioned contact sheet, row after row.
 
     The file says where its pictures lie, for `cut`.
 
@@ -33,16 +33,22 @@ def grid(
       images: uint8 (N, height, width, 3), N at least 1.
       captions: N texts. Each is wrapped to the picture's width and cut after
         three lines; "\\n" begins a new one.
-      columns: pictures a row.
+      columns: pictures in a row.
       side: pixels of a picture's longer side, enlarged or shrunk to it.
-      theme: a key of `plots.THEMES`.
+      theme: a key of `THEMES`.
+
+    Returns:
+      The bytes of a PNG.
+
+    Raises:
+      ValueError: there are not as many captions as images, or none.
     """
     if len(images) != len(captions) or not len(images):
         raise ValueError(
             f"as many `captions` as `images` and one at least; got "
             f"{len(captions)} and {len(images)}"
         )
-    paper, ink = THEMES[theme].split()[:2]
+    colors = THEMES[theme]
     font = ImageFont.load_default(FONT_SIZE)
     pictures = [_fit(image, side, enlarge=True) for image in images]
     texts = [_wrap(caption, font, side) for caption in captions]
@@ -53,7 +59,7 @@ def grid(
     sheet = Image.new(
         "RGB",
         (GAP + columns * (side + GAP), GAP + rows * (height + GAP)),
-        paper,
+        colors.paper,
     )
     draw = ImageDraw.Draw(sheet)
     for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
@@ -62,7 +68,7 @@ def grid(
         sheet.paste(picture, (left, top))
         for number, words in enumerate(text):
             place = (left, top + picture.height + 4 + number * line)
-            draw.text(place, words, fill=ink, font=font)
+            draw.text(place, words, fill=colors.ink, font=font)
     places = PngImagePlugin.PngInfo()
     cells = (len(pictures), columns, side + GAP, height + GAP)
     places.add_text(CELLS, " ".join(map(str, (*cells, *pictures[0].size))))
@@ -72,10 +78,14 @@ def grid(
 
 
 def cut(sheet: bytes) -> list[np.ndarray]:
-    """The pictures of a `grid`, as large as they are in it, uint8.
+    """Cuts the pictures out of the bytes of a `grid`.
 
-    None of a picture that is no such sheet. Raises `ValueError` if it is no
-    picture at all.
+    Returns:
+      The pictures, as large as they are in it, uint8 (height, width, 3); none
+      of a picture that is no such sheet.
+
+    Raises:
+      ValueError: it is no picture at all.
     """
     try:
         with Image.open(io.BytesIO(sheet)) as picture:
@@ -86,26 +96,33 @@ def cut(sheet: bytes) -> list[np.ndarray]:
     if not cells:
         return []
     count, columns, across, down, width, height = map(int, cells.split())
-    found = []
+    pictures = []
     for index in range(count):
         left = GAP + index % columns * across
         top = GAP + index // columns * down
-        found.append(pixels[top : top + height, left : left + width])
-    return found
+        pictures.append(pixels[top : top + height, left : left + width])
+    return pictures
 
 
 def data_uri(image: np.ndarray, size: int) -> str:
-    """An image as the source of an `img`, as JPEG or PNG: what is smaller.
+    """Returns an image as the source of an `img`: the smaller of JPEG and PNG.
 
-    image: uint8 (height, width, 3). size: pixels of the longer side at most.
+    Args:
+      image: uint8 (height, width, 3).
+      size: pixels of the longer side, at most.
     """
     return _smallest_uri(_fit(image, size, enlarge=False))
 
 
 def file_uri(content: bytes, width: int) -> str:
-    """A picture's file as the source of an `img`, shrunk if it is wider.
+    """Returns a picture's file as the source of an `img`.
 
-    Raises `ValueError` if it is no picture.
+    Args:
+      content: of the file.
+      width: in pixels, to which a wider picture is shrunk.
+
+    Raises:
+      ValueError: it is no picture.
     """
     try:
         with Image.open(io.BytesIO(content)) as file:
@@ -129,7 +146,7 @@ def _smallest_uri(picture: Image.Image) -> str:
 
 
 def _fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:
-    """The image with a longer side of `size`, or unchanged if smaller."""
+    """Returns the image with a longer side of `size`; unchanged if smaller."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     scale = size / max(picture.size)
     if scale > 1 and not enlarge:
@@ -139,7 +156,7 @@ def _fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:
 
 
 def _wrap(caption: str, font, width: int) -> list[str]:
-    """Lines that fit a width in pixels."""
+    """Returns a caption in lines that fit a width in pixels."""
     lines = []
     for paragraph in caption.split("\n"):
         line = ""

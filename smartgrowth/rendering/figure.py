@@ -1,48 +1,140 @@
-"""Figures in two themes, drawn with matplotlib."""
+"""Figures as PNG files in the colors of a theme, drawn with matplotlib."""
 
+import dataclasses
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
-# Paper, ink, stage bands, axes, then the curves: after Okabe and Ito's palette
-# for the colour-blind, at a contrast of 3 to 1 or more. Strokes differ as well.
-THEMES = {
-    "light": "#ffffff #24292f #eaeef3 #aab2bc #0072b2 #c44e00 #00805e #9a3d7c"
-    " #8a6d00 #5b50c0 #b3261e",
-    "dark": "#1b1f24 #dde3ea #2b323b #5f6a76 #56b4e9 #f0953c #2cc79b #e59bc6"
-    " #e0c341 #aaa2ff #ff8a80",
-}
-
-
-STROKES = ("o-", "s-", "^--", "D:", "v-.")
-
+from smartgrowth.rendering.chart import Chart
+from smartgrowth.rendering.theme import THEMES
 
 WIDTH, HEIGHT = 5.0, 3.6  # inches: two abreast on a laptop, one on a phone
 
 
-def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
-    """What `draw_into` draws into a figure, as `draw` returns it.
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A figure in both themes as PNG, its title, its alt text and a note."""
 
-    draw_into: returns the text. Its colours come from rcParams.
+    title: str
+    light: bytes
+    dark: bytes
+    alt: str
+    note: str = ""
+
+
+def make_plot(title: str, draw_into: Callable, note: str = "") -> Plot:
+    """Returns what `draw_into` draws, as `render` takes it, in both themes."""
+    (light, alt), (dark, _) = (render(draw_into, theme) for theme in THEMES)
+    return Plot(title, light, dark, f"{title}: {alt}.", note)
+
+
+def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
+    """Draws a figure in the colors of a theme.
+
+    Args:
+      draw_into: draws into an empty matplotlib figure, with colors from
+        rcParams, and returns the alt text.
+      theme: a key of `THEMES`.
+
+    Returns:
+      The bytes of a PNG, and the alt text.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    paper, ink, band, line, *curves = THEMES[theme].split()
+    colors = THEMES[theme]
     look = {
-        "figure.facecolor": paper,
-        "axes.facecolor": paper,
-        "patch.facecolor": band,
-        "axes.edgecolor": line,
-        "axes.prop_cycle": matplotlib.cycler(color=curves),
+        "figure.facecolor": colors.paper,
+        "axes.facecolor": colors.paper,
+        "patch.facecolor": colors.band,
+        "axes.edgecolor": colors.edge,
+        "axes.labelcolor": colors.ink,
+        "axes.prop_cycle": matplotlib.cycler(color=colors.curves),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "legend.frameon": False,
         "font.size": 9.5,
+        "text.color": colors.ink,
+        "xtick.color": colors.ink,
+        "ytick.color": colors.ink,
     }
-    for part in ("text", "xtick", "ytick"):
-        look |= {f"{part}.color": ink, "axes.labelcolor": ink}
     with matplotlib.rc_context(look), io.BytesIO() as file:
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         alt = draw_into(figure)
         figure.savefig(file, dpi=180, metadata={"Software": None})
         return file.getvalue(), alt
+
+
+def draw_charts(figure, charts: Sequence[Chart]) -> str:
+    """Draws charts of one x axis below one another.
+
+    Their bands are named above the first chart, and summed up below the last.
+
+    Returns:
+      The alt text of all.
+    """
+    axes = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, chart in zip(axes, charts, strict=True):
+        _draw_chart(figure, axis, chart)
+    first, last = charts[0], charts[-1]
+    axes[-1].set_xlabel(last.x.label)
+    for middle, name in first.band_names():
+        where = axes[0].get_xaxis_transform()
+        axes[0].text(middle, 1.02, name, transform=where, ha="center")
+    if any(band.summary for band in first.bands):
+        _draw_key(figure, first)
+    return " ".join(chart.alt for chart in charts)
+
+
+def _draw_chart(figure, axis, chart: Chart) -> None:
+    from matplotlib import rcParams
+
+    axis.set_xlim(chart.x.low, chart.x.high)
+    if chart.y.log:
+        axis.set_yscale("log")
+        axis.minorticks_off()
+    axis.set_ylim(chart.y.low, chart.y.high)
+    for ticks, place in (
+        (chart.x.ticks, axis.set_xticks),
+        (chart.y.ticks, axis.set_yticks),
+    ):
+        place([value for value, _ in ticks], [text for _, text in ticks])
+    axis.set_ylabel(chart.y.label)
+    for band in chart.bands[::2]:
+        color = rcParams["patch.facecolor"]
+        axis.axvspan(band.low, band.high, color=color, lw=0)
+    for line in chart.lines:
+        axis.plot(
+            line.x,
+            [y if math.isfinite(y) else math.nan for y in line.y],
+            line.mark + line.stroke,
+            color=f"C{line.style}",
+            markersize=3,
+            linewidth=1.4,
+            clip_on=False,
+            label=line.label,
+        )
+    if not chart.lines:
+        where = {"transform": axis.transAxes, "ha": "center"}
+        axis.text(0.5, 0.5, chart.empty, **where)
+    if len(chart.lines) > 1:
+        figure.legend(
+            *axis.get_legend_handles_labels(), loc="outside upper left", ncols=2
+        )
+
+
+def _draw_key(figure, chart: Chart) -> None:
+    """Draws a line of text for each band."""
+    from matplotlib.lines import Line2D
+
+    labels = [f"{band.name}: {band.summary}" for band in chart.bands]
+    columns = 1 + (len(labels) > 3 and max(map(len, labels)) < 39)
+    figure.set_figheight(HEIGHT + 0.15 * len(labels) / columns)
+    figure.legend(
+        [Line2D([], [], linestyle="") for _ in labels],
+        labels,
+        loc="outside lower left",
+        ncols=columns,
+        handlelength=0,
+        fontsize=8,
+    )

@@ -15,12 +15,15 @@ def rate_chart(
     begins: Sequence[int],
     unit: str = "",
 ) -> str:
-    """Both curves over all steps, with the stages below.
+    """Draws both curves over all steps, with the stages below.
 
     Args:
       rates, momenta: floats of shape (steps,), above 0 somewhere.
       begins: the first step of each stage.
       unit: what rates are multiples of, if they are not known yet.
+
+    Returns:
+      Lines of text, in ASCII where the terminal has nothing else.
     """
     try:
         BLOCKS.encode(sys.stdout.encoding or "ascii")
@@ -56,7 +59,7 @@ def _range(values: np.ndarray) -> str:
 
 
 def _bars(values, low, high, width, height, blocks) -> list[str]:
-    """Lines from the top: of each column's steps, the mean's height."""
+    """Returns lines from the top: each column is as high as its steps' mean."""
     columns = np.array([part.mean() for part in np.array_split(values, width)])
     full = len(blocks) - 1
     share = (columns - low) / (high - low)
@@ -70,7 +73,7 @@ def _bars(values, low, high, width, height, blocks) -> list[str]:
 
 
 def _stages(begins, steps, width, blocks) -> tuple[str, str]:
-    """A line with a mark where each stage begins, and one of their numbers."""
+    """Returns a line with marks where stages begin, and one of their numbers."""
     dash, mark = "─┴" if blocks is BLOCKS else "-+"
     axis, numbers = [dash] * width, [" "] * (width + 8)
     free = 0  # columns that no number has yet

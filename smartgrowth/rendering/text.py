@@ -26,18 +26,18 @@ UNITS = {"gflops": " GFLOPs", "image_size": " px", "native_size": " px"}
 
 
 def name_of(key: str) -> str:
-    """What a key of a run's files is called: "image_size" is "Image size"."""
+    """Returns the name of a key of a run's files: "Image size" of image_size."""
     return NAMES.get(key, key.replace("_", " ").capitalize())
 
 
 def short_name(name: str) -> str:
-    """A class name without its wnid, and not too long for a label."""
+    """Returns a class name without its wnid, not too long for a label."""
     name = re.sub(r"^n\d{8} (?=\S)", "", name)
     return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def show(key: str, value) -> str:
-    """A figure as text; its key tells the unit."""
+    """Returns a figure as text; its key implies the unit."""
     if key == "samples_per_class" and value is None:
         return "all"
     if isinstance(value, dict):
@@ -57,12 +57,12 @@ def show(key: str, value) -> str:
         if minutes >= 60:
             return f"{minutes // 60} h {minutes % 60} min"
         return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
-    shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return shown + UNITS.get(key, "")
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text + UNITS.get(key, "")
 
 
 def about(seconds: float) -> str:
-    """A duration that is known roughly."""
+    """Returns a duration as text, rounded as one that is known roughly."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"about {max(seconds, 1):.0f} s"
@@ -71,8 +71,8 @@ def about(seconds: float) -> str:
     return f"about {minutes // 60} h {minutes % 60} min"
 
 
-def describe_stage(stage: dict) -> str:
-    """What a stage of plan.json shows: image size, classes, images."""
+def stage_summary(stage: dict) -> str:
+    """Returns a stage of plan.json in words: image size, classes, images."""
     keys = ("image_size", "num_classes", "samples_per_class")
     size, classes, samples = (show(key, stage.get(key)) for key in keys)
     images = {"all": "all images", "1": "1 image each"}
@@ -81,7 +81,7 @@ def describe_stage(stage: dict) -> str:
 
 
 def shares(costs: list[float]) -> list[str]:
-    """Percentages to one decimal that add up to 100.0 exactly."""
+    """Returns percentages to one decimal that add up to 100.0 exactly."""
     exact = [1000 * cost / (sum(costs) or math.inf) for cost in costs]
     tenths = [int(share) for share in exact]
     missing = round(sum(exact)) - sum(tenths)

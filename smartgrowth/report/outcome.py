@@ -1,7 +1,7 @@
 """Plots of what a run's predictions are: confusions, classes, calibration.
 
-Functions of a figure and the `Outcome`, as plots.py has them of a run. Each
-draws and returns a text that says the same.
+Functions of a matplotlib figure and an `Outcome`, for `figure.render`: each
+draws and returns the alt text.
 """
 
 import dataclasses
@@ -19,14 +19,17 @@ if TYPE_CHECKING:  # imported when there is something to draw
 CLUSTERED = 12  # classes; of more, the matrix is ordered by its clusters
 NUMBERED = 12  # classes whose cells have room for their numbers
 NAMED = 60  # classes whose names are legible beside a plot
-TOLD = 5  # classes in a text alternative
+IN_ALT_TEXT = 5  # classes
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """Predictions of all validation images.
 
-    names: of the classes, short. labels: int64 (N,). probabilities: (N, C).
+    Attributes:
+      names: of the classes, short.
+      labels: int64 (N,).
+      probabilities: float (N, C).
     """
 
     names: list[str]
@@ -36,8 +39,10 @@ class Outcome:
     @functools.cached_property
     def matrix(self):
         """A `confusion.confusion_matrix`."""
-        guesses = self.probabilities.argmax(axis=1)
-        return confusion.confusion_matrix(self.labels, guesses, len(self.names))
+        predicted = self.probabilities.argmax(axis=1)
+        return confusion.confusion_matrix(
+            self.labels, predicted, len(self.names)
+        )
 
     @functools.cached_property
     def by_class(self):
@@ -49,11 +54,11 @@ class Outcome:
 
 
 def read_outcome(run: Run) -> Outcome | None:
-    """Of a run's files; None while there are no predictions."""
-    found = read_predictions(run.directory)
-    if found is None:
+    """Returns a run's outcome; None while there are no predictions."""
+    predictions = read_predictions(run.directory)
+    if predictions is None:
         return None
-    labels, probabilities = found
+    labels, probabilities = predictions
     known = dict(enumerate(read_lines(run.directory / CLASSES)))
     names = [
         short_name(known.get(label, f"class {label}"))
@@ -63,12 +68,12 @@ def read_outcome(run: Run) -> Outcome | None:
 
 
 def is_wide(outcome: Outcome) -> bool:
-    """Whether the confusion matrix has names that need the page's width."""
+    """Returns whether the confusion matrix needs the page's width for names."""
     return NUMBERED < len(outcome.names) <= NAMED
 
 
 def draw_confusion(figure, outcome: Outcome) -> str:
-    """The confusion matrix as shares of each class's images."""
+    """Draws the confusion matrix as shares of each class's images."""
     import numpy as np
     from matplotlib import rcParams
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
@@ -110,21 +115,21 @@ def draw_confusion(figure, outcome: Outcome) -> str:
         axis.tick_params(length=0)
     else:
         axis.set(xticks=[], yticks=[])
-    axis.set(xlabel="taken for", ylabel="class")
+    axis.set(xlabel="predicted", ylabel="class")
     bar = figure.colorbar(image, ax=axis, fraction=0.04, pad=0.02)
     ticks = (0, 0.01, 0.05, 0.2, 0.5, 1)
     bar.set_ticks(ticks, labels=[f"{share:.0%}" for share in ticks])
     bar.outline.set_visible(False)
-    pairs = confusion.worst_pairs(outcome.matrix, TOLD)
-    said = [
-        f"{outcome.names[a]} taken for {outcome.names[b]} {n} times"
+    pairs = confusion.worst_pairs(outcome.matrix, IN_ALT_TEXT)
+    alt = [
+        f"{outcome.names[a]} predicted as {outcome.names[b]} {n} times"
         for a, b, n in pairs
     ]
-    return "; ".join(said) or "every image was recognized"
+    return "; ".join(alt) or "every image was recognized"
 
 
 def draw_class_accuracy(figure, outcome: Outcome) -> str:
-    """The share of each class's images that were recognized."""
+    """Draws the share of each class's images that were recognized."""
     from matplotlib.ticker import PercentFormatter
 
     rows = outcome.by_class
@@ -145,25 +150,28 @@ def draw_class_accuracy(figure, outcome: Outcome) -> str:
     axis.set(xlabel="accuracy", xlim=(0, 1))
     axis.xaxis.set_major_formatter(PercentFormatter(1))
     worst = [f"{outcome.names[r.label]} {r.accuracy:.0%}" for r in rows]
-    if len(rows) <= 2 * TOLD:
+    if len(rows) <= 2 * IN_ALT_TEXT:
         return ", ".join(worst)
-    low, high = ", ".join(worst[:TOLD]), ", ".join(worst[: -TOLD - 1 : -1])
+    low, high = (
+        ", ".join(worst[:IN_ALT_TEXT]),
+        ", ".join(worst[: -IN_ALT_TEXT - 1 : -1]),
+    )
     return f"least accurate {low}; most accurate {high}"
 
 
 def draw_reliability(figure, outcome: Outcome) -> str:
-    """Accuracy against confidence, and how many images are that sure."""
+    """Draws accuracy against confidence, and the images of each confidence."""
     from matplotlib import rcParams
     from matplotlib.ticker import PercentFormatter
 
-    found = outcome.reliability
+    bins = outcome.reliability
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    middle = (found.edges[1:] + found.edges[:-1]) / 2
-    width = 0.9 * (found.edges[1] - found.edges[0])
-    upper.bar(middle, found.accuracy, width, color="C0", label="accuracy")
+    middle = (bins.edges[1:] + bins.edges[:-1]) / 2
+    width = 0.9 * (bins.edges[1] - bins.edges[0])
+    upper.bar(middle, bins.accuracy, width, color="C0", label="accuracy")
     upper.plot(
-        found.confidence,
-        found.confidence,
+        bins.confidence,
+        bins.confidence,
         "D",
         color="C1",
         markersize=4,
@@ -173,23 +181,20 @@ def draw_reliability(figure, outcome: Outcome) -> str:
     upper.plot((0, 1), (0, 1), ":", color=ink, linewidth=1)
     upper.set(ylabel="accuracy", ylim=(0, 1))
     upper.yaxis.set_major_formatter(PercentFormatter(1))
-    lower.bar(middle, found.counts, width, color="C2")
+    lower.bar(middle, bins.counts, width, color="C2")
     lower.set(ylabel="images", xlabel="confidence", xlim=(0, 1))
     lower.xaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside upper left", ncols=2)
-    gap = found.accuracy - found.confidence
-    said = [
-        f"{a:.0%} right where {c:.0%} sure"
-        for a, c, n in zip(
-            found.accuracy, found.confidence, found.counts, strict=True
-        )
-        if n
-    ]
-    total = (gap[found.counts > 0] * found.counts[found.counts > 0]).sum()
-    which = "sure" if total < 0 else "doubtful"
+    filled = bins.counts > 0
+    gaps = (bins.accuracy - bins.confidence)[filled]
+    which = "overconfident"
+    if (gaps * bins.counts[filled]).sum() >= 0:
+        which = "underconfident"
+    pairs = zip(bins.accuracy[filled], bins.confidence[filled], strict=True)
+    shares = [f"{a:.0%} accurate at {c:.0%} confidence" for a, c in pairs]
     return (
-        f"expected calibration error {found.error:.1%}, on the whole too "
-        f"{which}; {', '.join(said)}"
+        f"expected calibration error {bins.error:.1%}, {which} on the whole; "
+        f"{', '.join(shares)}"
     )
 
 
@@ -203,7 +208,7 @@ OUTCOMES = {
     "class_accuracy": ("Accuracy of each class", "", draw_class_accuracy),
     "reliability": (
         "Reliability",
-        "Bars on the dotted line: as often right as it is sure.",
+        "Bars on the dotted line: as accurate as confident.",
         draw_reliability,
     ),
 }

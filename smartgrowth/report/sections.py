@@ -1,34 +1,24 @@
-"""What a report says besides its plots: HTML from the files of a run."""
+"""What a report says besides its charts: records from the files of a run."""
 
+import dataclasses
 import itertools
 import math
-from html import escape
+import pathlib
 
 from smartgrowth.metrics import confusion
 from smartgrowth.rendering import contact_sheet
-from smartgrowth.rendering.html import gallery, table
+from smartgrowth.rendering.html import Frame, Gallery, Picture, Table, Tile
 from smartgrowth.rendering.text import name_of, shares, short_name, show
+from smartgrowth.report.outcome import Outcome
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import Run, malformed, read_json, read_records
 
 CONFUSIONS = 10
 BARS = 60  # classes; of more, half as many are shown
-PICTURES = 20  # of the hardest; the others are in a drawer
+PICTURES = 20  # of the hardest; the page hides more until it is asked
 PICTURE = 128  # pixels a side, at most
 SHEET = 1400  # pixels of the augmentation sheet's width, at most
-HARD_COLUMNS = ("image", "class", "taken_for", "confidence")
-
-
-def state(run: Run) -> str:
-    """Whether it is finished, as HTML."""
-    done = int(run.figures.get("step", 0))
-    if run.metrics:
-        return f"finished after {run.steps:,} steps"
-    return (
-        f"<b>still running: step {done:,} of {run.steps:,}</b>. The figures "
-        "are of the last evaluation. A run that was stopped goes on when its "
-        "command is given again."
-    )
+HARD_COLUMNS = ("image", "class", "confidence")
 
 
 def growth(run: Run) -> str:
@@ -45,14 +35,14 @@ def growth(run: Run) -> str:
     return "; ".join(grown) or "nothing: a plain baseline"
 
 
-def headline(run: Run, calibration_error: float | None) -> str:
-    """Tiles of the figures that matter most."""
+def headline(run: Run, calibration_error: float | None) -> list[Tile]:
+    """Returns tiles of the figures that matter most."""
     planned = show("gflops", sum(stage["gflops"] for stage in run.stages))
     notes = {
         "val_accuracy": f"all classes, {run.size} px",
         "val_top5": f"all classes, {run.size} px",
         "val_loss": f"all classes, {run.size} px",
-        "calibration_error": "between sureness and accuracy",
+        "calibration_error": "between confidence and accuracy",
         "gflops": f"of {planned} planned",
         "train_seconds": "without validation",
         "parameters": "",
@@ -65,18 +55,14 @@ def headline(run: Run, calibration_error: float | None) -> str:
             f"{show('raw_val_accuracy', raw)}"
         )
     tiles = [
-        (name_of(name), show(name, known.get(name)), note)
+        Tile(name_of(name), show(name, known.get(name)), note)
         for name, note in notes.items()
     ]
-    tiles.append(("What grew", growth(run), ""))
-    return "".join(
-        f"<div><dt>{label}<dd><b>{escape(value)}</b><dd>{note}</div>\n"
-        for label, value, note in tiles
-    )
+    return [*tiles, Tile("What grew", growth(run))]
 
 
-def stage_table(run: Run) -> str:
-    """What each stage showed, cost and took, its boundary besides."""
+def stage_table(run: Run) -> Table:
+    """Returns what each stage showed, cost and took, its boundary besides."""
     names = "stage image_size num_classes num_images samples_per_class "
     names += "batch_size steps gflops share stage_seconds boundary_seconds"
     percentages = shares([stage["gflops"] for stage in run.stages])
@@ -89,121 +75,134 @@ def stage_table(run: Run) -> str:
             place = index - len(run.stages) + len(times)
             row[name] = times[place] if place >= 0 else None
         rows.append([show(name, row.get(name)) for name in names.split()])
-    return table(map(name_of, names.split()), rows)
+    return Table([name_of(name) for name in names.split()], rows)
 
 
-def final_figures(run: Run) -> str:
-    """metrics.json as a table, but for lists and versions."""
-    if not run.metrics:
-        return "<p>They come when the run ends.</p>"
+def final_figures(run: Run) -> Table | None:
+    """Returns metrics.json but for lists and versions; None before the end."""
     rows = [
         (name_of(name), show(name, value))
         for name, value in run.metrics.items()
         if not isinstance(value, list | dict)
     ]
-    return table(("Figure", "Value"), rows)
+    return Table(("Figure", "Value"), rows) if run.metrics else None
 
 
-def confusions(outcome) -> str:
-    """The most frequent confusions of an `outcome.Outcome` as a list."""
-    pairs = confusion.worst_pairs(outcome.matrix, CONFUSIONS)
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+    """A class, what it was predicted as, and how many of its images were."""
+
+    name: str
+    predicted: str
+    count: int
+    images: int
+
+
+def confusions(outcome: Outcome) -> list[Confusion]:
+    """Returns the most frequent confusions, the first the most frequent."""
     images = outcome.matrix.sum(axis=1)
-    lines = ""
-    for label, guess, count in pairs:
-        truth, taken = (escape(outcome.names[k]) for k in (label, guess))
-        lines += f"<li><b>{truth}</b> taken for <b>{taken}</b>: "
-        lines += f"{count} of {images[label]} images</li>\n"
-    lines = lines or "<li>None: every image was recognized.</li>"
-    return f"<h3>Most frequent confusions</h3>\n<ol>\n{lines}</ol>"
-
-
-def class_bars(outcome) -> str:
-    """The accuracy of each class, or of the least accurate, as HTML bars."""
-    rows = outcome.by_class
-    lines = ""
-    for row in rows if len(rows) <= BARS else rows[: BARS // 2]:
-        share = f"{row.accuracy:.0%}"
-        lines += (
-            f"<li><span>{escape(outcome.names[row.label])}</span>"
-            f'<i style="--share: {share}"></i><b>{share}</b></li>\n'
+    return [
+        Confusion(
+            outcome.names[label],
+            outcome.names[predicted],
+            count,
+            int(images[label]),
         )
-    which = f": the {BARS // 2} least of {len(rows)}" * (len(rows) > BARS)
-    return (
-        f"<h3>Accuracy of each class{which}</h3>\n"
-        f'<ol class="bars">\n{lines}</ol>'
-    )
+        for label, predicted, count in confusion.worst_pairs(
+            outcome.matrix, CONFUSIONS
+        )
+    ]
 
 
-def class_table(outcome) -> str:
-    """Every class of an `outcome.Outcome`, the least accurate first."""
-    head = ("Class", "Images", "Accuracy", "Precision", "Most taken for")
+def class_bars(outcome: Outcome) -> list[tuple[str, str]]:
+    """Returns names and accuracies of all classes, or of the least accurate."""
+    rows = outcome.by_class
+    rows = rows if len(rows) <= BARS else rows[: BARS // 2]
+    return [(outcome.names[row.label], f"{row.accuracy:.0%}") for row in rows]
+
+
+def class_table(outcome: Outcome) -> Table:
+    """Returns figures of every class, the least accurate first."""
+    head = ("Class", "Images", "Accuracy", "Precision")
+    head += ("Most often predicted instead",)
     rows = []
     for row in outcome.by_class:
-        sure = "–" if math.isnan(row.precision) else f"{row.precision:.1%}"
-        rival = "–"
+        precision, rival = "–", "–"
+        if not math.isnan(row.precision):
+            precision = f"{row.precision:.1%}"
         if row.rival is not None:
             rival = f"{outcome.names[row.rival]} ({row.mistaken})"
-        rows.append(
-            (
-                outcome.names[row.label],
-                f"{row.images:,}",
-                f"{row.accuracy:.1%}",
-                sure,
-                rival,
-            )
-        )
-    return table(head, rows)
+        name, accuracy = outcome.names[row.label], f"{row.accuracy:.1%}"
+        rows.append((name, f"{row.images:,}", accuracy, precision, rival))
+    return Table(head, rows)
 
 
-def hardest(run: Run) -> str:
-    """Pictures of what was got wrong most surely, a part for each split."""
-    parts = ""
+@dataclasses.dataclass(frozen=True)
+class HardImages:
+    """What was got wrong of a split with the highest confidence.
+
+    wrong: how many images were, with a picture or without. more: the gallery
+    below those that are seen at once.
+    """
+
+    split: str
+    wrong: int
+    gallery: Gallery
+    more: Gallery
+
+
+def hard_images(run: Run) -> list[HardImages]:
+    """Returns the hardest images of each split that has a list of them."""
+    parts = []
     for split, (listed, sheet) in reversed(files.HARD.items()):
         path = run.directory / listed
         rows = read_records(path, HARD_COLUMNS)
+        # Runs of earlier versions have "taken_for".
+        if rows and not {"predicted", "taken_for"} & rows[0].keys():
+            raise malformed(path, "it has no column predicted")
         if not path.is_file():
             continue
-        what = "Training" if split == "train" else "Validation"
-        parts += f"<h3>{what} images, {len(rows):,} wrong in all</h3>\n"
-        shown = _pictures(run.directory / sheet, rows)
-        parts += gallery(shown[:PICTURES]) if shown else ""
-        if shown[PICTURES:]:
-            parts += (
-                f"<details><summary>{len(shown) - PICTURES} more</summary>\n"
-                f"{gallery(shown[PICTURES:])}</details>\n"
+        frames = _frames(run.directory / sheet, rows)
+        parts.append(
+            HardImages(
+                "Training" if split == "train" else "Validation",
+                len(rows),
+                Gallery(frames[:PICTURES]),
+                Gallery(frames[PICTURES:]),
             )
-    return parts and (
-        "<h2>Hardest images</h2>\n<p>Those that it was most sure about and got "
-        f"wrong.</p>\n{parts}"
-    )
+        )
+    return parts
 
 
-def _pictures(path, rows):
-    """What `page.gallery` takes, of a contact sheet and its list's rows."""
+def _frames(path: pathlib.Path, rows: list[dict]) -> list[Frame]:
+    """Returns the pictures of a contact sheet, captioned by its list's rows."""
     if not path.is_file():
         return []
+    frames = []
     try:
         images = contact_sheet.cut(path.read_bytes())
-        found = []
         for image, row in zip(images, rows, strict=False):
-            name, taken = short_name(row["class"]), short_name(row["taken_for"])
-            words = f"{name}: taken for {taken}, {float(row['confidence']):.0%}"
+            name = short_name(row["class"])
+            predicted = short_name(row.get("predicted", row.get("taken_for")))
+            confidence = f"{float(row['confidence']):.0%}"
+            caption = f"{name}: predicted as {predicted}, {confidence}"
             uri = contact_sheet.data_uri(image, PICTURE)
-            found.append(([(uri, f"{words}. {row['image']}")], words))
+            picture = Picture(uri, f"{caption}. {row['image']}")
+            frames.append(Frame([picture], caption))
     except (OSError, ValueError) as error:
         raise malformed(path, error) from error
-    return found
+    return frames
 
 
-def test_time(run: Run) -> str:
-    """What evaluation.json says of test-time augmentation."""
+def test_time(run: Run) -> Table | None:
+    """Returns what evaluation.json says of test-time augmentation."""
     path = run.directory / files.EVALUATION
-    found = read_json(path)
-    if not found:
-        return ""
+    evaluation = read_json(path)
+    if not evaluation:
+        return None
     rows = []
     try:
-        for name, row in found["variants"].items():
+        for name, row in evaluation["variants"].items():
             change = "–"
             if name != "plain":
                 gain, margin = 100 * row["gain"], 100 * row["gain_margin"]
@@ -222,84 +221,48 @@ def test_time(run: Run) -> str:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise malformed(path, f"`variants`: {error!r}") from error
     head = ("Views", "Accuracy", "Gain in points", "Passes", "Cost")
-    head += ("Images a second", "Calibration error")
-    return (
-        "<h2>Test-time augmentation</h2>\n<p>Several views of each validation "
-        "image vote, by the mean of their probabilities. ±: a 95% interval of "
-        "the gain.</p>\n"
-        f'<div class="stages" tabindex="0">{table(head, rows)}</div>'
-    )
+    return Table((*head, "Images per second", "Calibration error"), rows)
 
 
-def audit(run: Run) -> str:
-    """The findings of audit.json as a table."""
+def audit(run: Run) -> Table | None:
+    """Returns the findings of audit.json."""
     path = run.directory / files.AUDIT
-    found = read_json(path)
-    if not found:
-        return ""
+    findings = read_json(path)
+    if not findings:
+        return None
     words = {True: "pass", False: "FAIL", None: "–"}
     try:
         rows = [
             (each["rule"], words[each["passed"]], each["detail"])
-            for each in found["findings"]
+            for each in findings["findings"]
         ]
     except (LookupError, TypeError) as error:
         raise malformed(path, f"`findings`: {error!r}") from error
-    return (
-        "<h2>Rules of the assignment</h2>\n"
-        f'<div class="words">{table(("Rule", "Verdict", "Found"), rows)}</div>'
-    )
+    return Table(("Rule", "Verdict", "Found"), rows)
 
 
-def augmentation(run: Run) -> str:
-    """The sheet of augmented images, where the run has one."""
+def augmentation(run: Run) -> Picture | None:
+    """Returns the sheet of augmented images, where the run has one."""
     path = run.directory / files.AUGMENTATION
     if not path.is_file():
-        return ""
+        return None
     try:
         uri = contact_sheet.file_uri(path.read_bytes(), SHEET)
     except (OSError, ValueError) as error:
         raise malformed(path, error) from error
-    names = escape(run.flags.get("augment", "augmentation"))
-    return (
-        "<h2>Augmentation</h2>\n"
-        f'<img src="{uri}" alt="Training images as --augment={names} shows '
-        'them: each variant alone, then the first images of every stage">'
+    names = run.flags.get("augment", "augmentation")
+    return Picture(
+        uri,
+        f"Training images as --augment={names} changes them: each variant "
+        "alone, then the first images of every stage",
     )
 
 
-def made_with(run: Run) -> str:
-    """Versions and machine, as far as metrics.json knows them."""
+def made_with(run: Run) -> Table | None:
+    """Returns versions and machine, as far as metrics.json knows them."""
     rows = [
         (name, show(name, value))
         for key in ("versions", "numerics")
         for name, value in (run.metrics.get(key) or {}).items()
     ]
-    return bool(rows) * (
-        "<h2>Versions and machine</h2>\n"
-        f'<div class="words">{table(("What", "Which"), rows)}</div>'
-    )
-
-
-def data_section(report: dict) -> str:
-    """A store's `Data.report` as HTML: counts and the first five of each."""
-    lines = ""
-    for name, found in report.items():
-        if isinstance(found, dict) and not any(
-            isinstance(value, (int, float)) for value in found.values()
-        ):
-            found = list(found.items())  # reasons by path
-        if not isinstance(found, list):
-            lines += (
-                f"<p>{escape(f'{name_of(name)}: {show(name, found)}')}</p>\n"
-            )
-            continue
-        lines += f"<p>{escape(name_of(name))}: {len(found):,}</p>\n<ul>\n"
-        for item in found[:5]:
-            if isinstance(item, dict):
-                item = tuple(item.values())
-            parts = item if isinstance(item, (tuple, list)) else [item]
-            lines += f"<li>{escape(': '.join(map(str, parts)))}</li>\n"
-        more = f"<li>and {len(found) - 5:,} more</li>\n"
-        lines += more * (len(found) > 5) + "</ul>\n"
-    return lines and f"<h2>Data refused or repaired</h2>\n{lines}"
+    return Table(("What", "Which"), rows) if rows else None

@@ -4,18 +4,27 @@ It reads files and nothing else (no model, no TensorFlow), so it also serves a
 run that is still going. Comparing several runs is compare/'s work.
 """
 
+import dataclasses
 import pathlib
-import string
-from html import escape
+
+from markupsafe import Markup
 
 from smartgrowth import UserError
-from smartgrowth.rendering import svg_chart
-from smartgrowth.rendering.figure import render
-from smartgrowth.rendering.html import document, figure
-from smartgrowth.report import curves, plots, sections
+from smartgrowth.rendering import html, svg_chart
+from smartgrowth.rendering.chart import Chart
+from smartgrowth.rendering.figure import (
+    Plot,
+    draw_charts,
+    make_plot,
+    render,
+)
+from smartgrowth.rendering.text import stage_summary
+from smartgrowth.report import curves, data_report, sections
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import read_json, read_lines, read_run
+from smartgrowth.runs.reader import Run, read_json, read_lines, read_run
+
+TEMPLATE = "report/templates/report.html.jinja2"
 
 
 def write_report(directory: pathlib.Path | str) -> pathlib.Path:
@@ -37,36 +46,15 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     """
     directory = pathlib.Path(directory).expanduser()
     run = read_run(directory)
-    outputs = {
-        f"{name}.png": plots.draw(name, run, "light")[0] for name in plots.PLOTS
-    }
-    outcome, drawn, error = read_outcome(run), {}, None
+    course = make_course(run)
+    outcome, plots, outputs = read_outcome(run), {}, {}
+    for name, figure in course.items():
+        outputs[f"{name}.png"], _ = render(figure.draw_into, "light")
     if outcome:
-        drawn, more = _draw(outcome)
-        outputs |= more
-        error = outcome.reliability.error
-    body = BODY.substitute(
-        headline=sections.headline(run, error),
-        curves=curves.section(run),
-        stages=sections.stage_table(run),
-        outcome=_outcome(outcome, drawn),
-        hardest=sections.hardest(run),
-        test_time=sections.test_time(run),
-        figures=sections.final_figures(run),
-        audit=sections.audit(run),
-        augmentation=sections.augmentation(run),
-        data_report=sections.data_section(
-            read_json(directory / files.DATA_REPORT)
-        ),
-        made_with=sections.made_with(run),
-        flags=escape("\n".join(read_lines(directory / files.FLAGS))),
-    )
-    outputs[files.REPORT] = document(
-        "{model} on {dataset}".format_map(run.flags),
-        directory.resolve().name,
-        sections.state(run),
-        body,
-        svg_chart.STYLE + curves.STYLE + STYLE,
+        plots, pictures = _draw(outcome)
+        outputs |= pictures
+    outputs[files.REPORT] = html.render(
+        TEMPLATE, **_values(run, course, outcome, plots)
     ).encode()
     try:
         for name, content in outputs.items():
@@ -79,82 +67,105 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     return directory / files.REPORT
 
 
-def _draw(outcome: Outcome) -> tuple[dict[str, str], dict[str, bytes]]:
-    """The plots of what a run predicts, by name: as HTML, and as files."""
-    shown, outputs = {}, {}
-    for name, (title, note, draw_into) in OUTCOMES.items():
+@dataclasses.dataclass(frozen=True)
+class CourseFigure:
+    """Charts of one thing below one another, by the axis they are against.
 
-        def draw(theme, draw_into=draw_into):
-            return render(lambda f: draw_into(f, outcome), theme)
+    charts: key of `curves.AXES` -> charts; "" -> charts without the choice.
+    """
 
-        light, alt = draw("light")
-        outputs[f"{name}.png"] = light
-        if name != "class_accuracy":  # which the page has as HTML
-            dark, _ = draw("dark")
-            shown[name] = figure(title, light, dark, f"{title}: {alt}.", note)
-    return shown, outputs
+    title: str
+    charts: dict[str, list[Chart]]
 
+    def draw_into(self, figure) -> str:
+        """Draws the charts of the first axis into a matplotlib figure."""
+        return draw_charts(figure, next(iter(self.charts.values())))
 
-def _outcome(outcome: Outcome | None, drawn: dict[str, str]) -> str:
-    if outcome is None:
-        return ""
-    wide = is_wide(outcome)
-    return OUTCOME.substitute(
-        drawn,
-        width="wide" if wide else "",
-        between="</div>\n<div>" if wide else "",
-        confusions=sections.confusions(outcome),
-        bars=sections.class_bars(outcome),
-        classes=sections.class_table(outcome),
-    )
+    def drawn(self) -> dict[str, list[tuple[str, Markup]]]:
+        """Returns axis -> (heading, SVG) of each chart, for the page."""
+        return {
+            axis: [
+                (chart.y.label, svg_chart.draw(chart, svg_chart.LOW))
+                for chart in charts
+            ]
+            if len(charts) > 1
+            else [("", svg_chart.draw(charts[0]))]
+            for axis, charts in self.charts.items()
+        }
 
 
-STYLE = """dl { grid-template-columns:
-  repeat(auto-fit, minmax(min(15rem, 45%), 1fr)); }
-dl div:last-child { grid-column: auto; }
-.outcome { align-items: start; margin-bottom: 2rem; }
-.wide { grid-column: 1 / -1; }
-.bars { columns: 20rem; list-style: none; margin: 0; padding: 0; }
-.bars li { align-items: center; break-inside: avoid; display: grid;
-  font-size: .875rem; gap: .6rem;
-  grid-template-columns: minmax(9.5rem, 40%) 1fr 2.6rem; }
-.bars span, .bars b { text-align: right; }
-.bars span { line-height: 1.2; padding: .2rem 0; }
-.bars b { font-weight: 400; font-variant-numeric: tabular-nums; }
-.bars i { background: var(--tile); border-radius: .2rem; height: .8rem;
-  overflow: hidden; }
-.bars i::before { background: var(--c0); content: ""; display: block;
-  height: 100%; width: var(--share); }
-.values td:last-child { white-space: nowrap; }
-.words td { text-align: left; vertical-align: top; }
-.words th { overflow-wrap: normal; text-align: left; }
-details > div { overflow-x: auto; }
-details summary { cursor: pointer; font-size: 1rem; margin: 1rem 0 .75rem; }
-.gallery { grid-template-columns:
-  repeat(auto-fill, minmax(clamp(5.2rem, 9vw, 6.3rem), 1fr)); }
-"""
-OUTCOME = string.Template("""<h2>What it recognizes</h2>
-<div class="plots outcome">
-<div class="$width">$confusion</div>
-<div>$confusions
-$between$reliability</div>
-</div>
-$bars
-<details><summary>Every class</summary>
-<div class="stages" tabindex="0">$classes</div></details>""")
-BODY = string.Template("""<dl>
-$headline</dl>
-<h2>Course of the training</h2>
-$curves
-<h2>Stages</h2>
-<div class="stages" tabindex="0">$stages</div>
-$outcome
-$hardest
-$test_time
-<h2>Final figures</h2>
-<div class="values">$figures</div>
-$audit
-$augmentation
-$data_report
-$made_with
-<details><summary>Flags</summary><pre>$flags</pre></details>""")
+def make_course(run: Run) -> dict[str, CourseFigure]:
+    """Returns the figures of the training, by the names of their files."""
+    axes = curves.AXES
+    return {
+        "accuracy": CourseFigure(
+            "Accuracy", {axis: [curves.accuracies(run, axis)] for axis in axes}
+        ),
+        "loss": CourseFigure(
+            "Loss", {axis: [curves.losses(run, axis)] for axis in axes}
+        ),
+        "learning_rate": CourseFigure(
+            "Learning rate and momentum",
+            {axis: curves.rates(run, axis) for axis in axes},
+        ),
+        "loss_by_size": CourseFigure(
+            "Loss against image size", {"": [curves.losses_by_size(run)]}
+        ),
+    }
+
+
+def _values(
+    run: Run,
+    course: dict[str, CourseFigure],
+    outcome: Outcome | None,
+    plots: dict[str, Plot],
+) -> dict:
+    """Returns what the template names."""
+    reported = read_json(run.directory / files.DATA_REPORT)
+    return {
+        "title": "{model} on {dataset}".format_map(run.flags),
+        "name": run.directory.resolve().name,
+        "run": run,
+        "headline": sections.headline(
+            run, outcome.reliability.error if outcome else None
+        ),
+        "axes": curves.AXES,
+        "course": [(fig.title, fig.drawn()) for fig in course.values()],
+        "summaries": [stage_summary(stage) for stage in run.stages],
+        "stages": sections.stage_table(run),
+        "outcome": outcome and _outcome_values(outcome, plots),
+        "hard_images": sections.hard_images(run),
+        "test_time": sections.test_time(run),
+        "figures": sections.final_figures(run),
+        "audit": sections.audit(run),
+        "augmentation": sections.augmentation(run),
+        "data_report": data_report.entries(reported),
+        "made_with": sections.made_with(run),
+        "flags": read_lines(run.directory / files.FLAGS),
+    }
+
+
+def _outcome_values(outcome: Outcome, plots: dict[str, Plot]) -> dict:
+    return {
+        "wide": is_wide(outcome),
+        "plots": plots,
+        "confusions": sections.confusions(outcome),
+        "bars": sections.class_bars(outcome),
+        "classes": sections.class_table(outcome),
+    }
+
+
+def _draw(outcome: Outcome) -> tuple[dict[str, Plot], dict[str, bytes]]:
+    """Returns the plots of what a run predicts for the page, and as files."""
+    plots, outputs = {}, {}
+    for name, (title, note, draw) in OUTCOMES.items():
+
+        def draw_into(figure, draw=draw):
+            return draw(figure, outcome)
+
+        if name == "class_accuracy":  # which the page has as HTML
+            outputs[f"{name}.png"], _ = render(draw_into, "light")
+        else:
+            plots[name] = make_plot(title, draw_into, note)
+            outputs[f"{name}.png"] = plots[name].light
+    return plots, outputs

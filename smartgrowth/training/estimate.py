@@ -17,7 +17,7 @@ from smartgrowth.rendering.text import about, show
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
-from smartgrowth.runtime.reporter import Reporter, say
+from smartgrowth.runtime.reporter import Reporter
 from smartgrowth.training import lr_finder
 from smartgrowth.training.checkpointing import start_of
 from smartgrowth.training.learner import Learner
