@@ -1,4 +1,4 @@
-"""Linear colour variants, composed into one matrix and offset an image.
+"""Linear color variants, composed into one matrix and offset an image.
 
 A pixel is its levels (red, green, blue), 0 to 255. The result is
 `matrix @ pixel + offset`: cut to 0..255 once, after everything.
@@ -26,9 +26,9 @@ _TO_YIQ = np.float64(
         [0.21153661, -0.52273617, 0.31119955],
     ]
 )
-_GREY = np.tile(LUMA, (3, 1))
-_CHROMA = np.eye(3, dtype=np.float32) - _GREY
-# The chroma turned by a quarter of the colour circle.
+_GRAY = np.tile(LUMA, (3, 1))
+_CHROMA = np.eye(3, dtype=np.float32) - _GRAY
+# The chroma turned by a quarter of the color circle.
 _TURNED = np.float32(
     np.linalg.inv(_TO_YIQ) @ [[0, 0, 0], [0, 0, -1], [0, 1, 0]] @ _TO_YIQ
 )
@@ -51,22 +51,22 @@ VARIANTS = {
     ),
     "contrast": Variant(
         "levels spread from the image's mean luma by a factor of up to "
-        f"{MAX_CONTRAST}, or drawn towards it",
+        f"{MAX_CONTRAST}, or drawn toward it",
         (0.0,),
         around_zero(math.log(MAX_CONTRAST)),
     ),
     "saturation": Variant(
-        f"colours stronger by a factor of up to {MAX_SATURATION}, or weaker",
+        f"colors stronger by a factor of up to {MAX_SATURATION}, or weaker",
         (0.0,),
         around_zero(math.log(MAX_SATURATION)),
     ),
     "hue": Variant(
-        f"colours turned by up to {MAX_TURN} of the colour circle both ways",
+        f"colors turned by up to {MAX_TURN} of the color circle both ways",
         (0.0,),
         around_zero(2 * math.pi * MAX_TURN),
     ),
     "grayscale": Variant(
-        "without colour; a tenth of the images", (0.0,), switch, share=0.1
+        "without color; a tenth of the images", (0.0,), switch, share=0.1
     ),
     "temperature": Variant(
         f"warmer or cooler: red and blue apart by up to {2 * MAX_WARMTH:.0%}, "
@@ -83,8 +83,8 @@ VARIANTS = {
 }
 
 
-def recolour(images, parameters: dict):
-    """Applies the linear colour ones of sampled parameters, in one product.
+def recolor(images, parameters: dict):
+    """Applies the linear color ones of sampled parameters, in one product.
 
     Args:
       images: (batch, size, size, 3), levels 0..255, uint8 or float32.
@@ -119,7 +119,7 @@ def _compose(parameters: dict):
     hue = get("hue")
     scaled = (chroma * tf.cos(hue))[..., tf.newaxis]
     turned = (chroma * tf.sin(hue))[..., tf.newaxis]
-    matrix = _GREY + scaled * _CHROMA + turned * _TURNED
+    matrix = _GRAY + scaled * _CHROMA + turned * _TURNED
     gains = tf.exp(get("temperature") * tf.constant([[1.0, 0.0, -1.0]]))
     gains /= tf.reduce_sum(gains * LUMA, axis=1, keepdims=True)
     matrix = gains[..., tf.newaxis] * matrix

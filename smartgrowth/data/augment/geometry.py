@@ -1,7 +1,7 @@
 """Geometric variants, composed into one warp of every image.
 
 A point is (x, y, 1), x to the right and y down, in pixels from the image's
-centre. Every variant is a 3x3 matrix from a point of the result to the point
+center. Every variant is a 3x3 matrix from a point of the result to the point
 of the original that is shown there; their product is what is applied.
 """
 
@@ -53,7 +53,7 @@ def _draw_crop(seed, batch, size, strength):
 # Parameters, in order: flip: 1 if mirrored. shift: pixels down, to the right.
 # rotation: radians counter-clockwise. zoom: log of the factor. aspect: log of
 # width by height. shear: of x by y, of y by x. crop: see `_draw_crop`.
-# perspective: how much nearer the right edge is than the centre, and the lower.
+# perspective: how much nearer the right edge is than the center, and the lower.
 VARIANTS = {
     "flip": Variant(
         "mirrored left to right; half of the images", (0.0,), switch, share=0.5
@@ -131,8 +131,8 @@ def warp(images, parameters: dict):
 
 def _transforms(parameters: dict, size: int):
     """The op's eight numbers for every image, float32 (batch, 8)."""
-    centre = (size - 1) / 2
-    matrix = _moved(centre, centre)
+    center = (size - 1) / 2
+    matrix = _moved(center, center)
     # From the original outwards: cropped first, moved last.
     for name in (
         "crop",
@@ -147,7 +147,7 @@ def _transforms(parameters: dict, size: int):
         if name in parameters:
             numbers = tf.unstack(parameters[name], axis=1)
             matrix = matrix @ _MATRICES[name](size, *numbers)
-    flat = tf.reshape(matrix @ _moved(-centre, -centre), (-1, 9))
+    flat = tf.reshape(matrix @ _moved(-center, -center), (-1, 9))
     return flat[:, :8] / flat[:, 8:]
 
 

@@ -1,4 +1,4 @@
-"""Variants that fit into no matrix of colours: of neighbours and of levels.
+"""Variants that fit into no matrix of colors: of neighbors and of levels.
 
 Each costs a pass over the pixels of its own; blur and sharpness share one.
 """
@@ -82,7 +82,7 @@ def filter_pixels(images, parameters: dict, noise_seed):
       if there is nothing to do.
     """
     if "sharpness" in parameters or "blur" in parameters:
-        matrix = _neighbours(parameters, images.shape[1])
+        matrix = _neighbors(parameters, images.shape[1])
         images = _along_columns(tf.cast(images, tf.float32), matrix)
         images = _along_columns(tf.transpose(images, (0, 2, 1, 3)), matrix)
         images = tf.transpose(images, (0, 2, 1, 3))
@@ -126,7 +126,7 @@ def _along_columns(images, matrix):
     return tf.reshape(tf.matmul(matrix, rows), images.shape)
 
 
-def _neighbours(parameters: dict, size: int):
+def _neighbors(parameters: dict, size: int):
     """(batch, size, size): a column's blur and sharpness, edges reflected."""
     near = np.arange(size)
     # A pixel, and its mirror images beyond both edges.
