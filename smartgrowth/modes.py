@@ -1,117 +1,119 @@
 """What each `--mode` does. Each imports what it needs: Keras takes seconds."""
 
 import os
+from collections.abc import Sequence
 
-from absl import flags
-
-from smartgrowth import UserError, command_line
+from smartgrowth import UserError
+from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import PROCESS_VARIABLES, Config
 from smartgrowth.runtime import backend
 
 
-def train(settings: Config) -> None:
+def train(config: Config) -> None:
     from smartgrowth.data.load import open_data
 
-    opened = open_data(settings)
-    backend.import_backend(settings.devices)
+    opened = open_data(config)
+    backend.import_backend(config.devices)
     from smartgrowth.training import train
 
-    train.train(settings, opened)
+    train.train(config, opened)
 
 
-def plan(settings: Config) -> None:
+def plan(config: Config) -> None:
     from smartgrowth.data.load import open_data
     from smartgrowth.experiment import plan_run
     from smartgrowth.training.summary import overview, rate_drawing
 
-    opened = open_data(settings)
-    planned, _, _ = plan_run(settings, opened)
-    print(overview(settings, planned, opened))
+    opened = open_data(config)
+    planned, _, _ = plan_run(config, opened)
+    print(overview(config, planned, opened))
     print()
-    print(rate_drawing(settings, planned))
-    if settings.measure:
+    print(rate_drawing(config, planned))
+    if config.measure:
         backend.import_backend()
         from smartgrowth.training import estimate
 
         print()
-        print(estimate.measure(settings, opened, planned))
+        print(estimate.measure(config, opened, planned))
 
 
-def explore(settings: Config) -> None:
+def explore(config: Config) -> None:
     from smartgrowth.explore.write import explore, open_data
 
-    print(explore(settings, open_data(settings)))
+    print(explore(config, open_data(config)))
 
 
-def lr_find(settings: Config) -> None:
+def lr_find(config: Config) -> None:
     from smartgrowth.data.load import open_data
 
-    opened = open_data(settings)
-    backend.import_backend(settings.devices)
+    opened = open_data(config)
+    backend.import_backend(config.devices)
     from smartgrowth.training import train
 
-    train.find_rate(settings, opened)
+    train.find_rate(config, opened)
 
 
-def evaluate(settings: Config) -> None:
+def evaluate(config: Config) -> None:
     backend.import_backend()
-    _say_one_device(settings)
+    _say_one_device(config)
     from smartgrowth.evaluation import evaluate_run
 
-    evaluate_run.evaluate_run(settings)
+    evaluate_run.evaluate_run(config)
 
 
-def predict(settings: Config) -> None:
+def predict(config: Config) -> None:
     backend.import_backend()
-    _say_one_device(settings)
+    _say_one_device(config)
     from smartgrowth.evaluation import predict
 
-    predict.label_images(settings)
+    predict.label_images(config)
 
 
-def report(settings: Config) -> None:
+def report(config: Config) -> None:
     from smartgrowth.report.write import write_report
 
-    print(write_report(settings.workdir))
+    print(write_report(config.workdir))
 
 
-def audit(settings: Config) -> None:
+def audit(config: Config) -> None:
     from smartgrowth.data.load import open_data
 
-    opened = open_data(settings)
+    opened = open_data(config)
     backend.import_backend()
     from smartgrowth.experiment import plan_run
     from smartgrowth.models import audit
 
-    plan, network, _ = plan_run(settings, opened)
+    plan, network, _ = plan_run(config, opened)
     findings = audit.audit(
         network.build(opened.mean, opened.variance),
         plan.epochs(len(opened.train.labels)),
-        settings.final_size,
+        config.final_size,
         opened.train.ids,
     )
     print(audit.table(findings))
 
 
-def compare(settings: Config, values: flags.FlagValues) -> None:
-    """values: parsed flags; which of them were given matters to the arms."""
+def compare(
+    config: Config, comparison: Comparison, given: Sequence[str]
+) -> None:
+    """given: lines of the flags that were given; they hold for every arm."""
     from smartgrowth.compare.run import compare
 
-    told = [name for name in os.environ if name in PROCESS_VARIABLES]
-    if told:
+    present = [name for name in PROCESS_VARIABLES if name in os.environ]
+    if present:
         raise UserError(
-            f"{told[0]} is set: --mode=compare makes a process of its own for "
-            "every run; unset it, or train the runs first and compare them"
+            f"{present[0]} is set: --mode=compare makes a process of its own "
+            "for every run; unset it, or train the runs first and compare them"
         )
-    compare(settings, *command_line.comparison_from_flags(values))
+    compare(config, comparison, given)
 
 
-def _say_one_device(settings: Config) -> None:
-    if settings.devices == "all":
-        print(f"--devices=all: --mode={settings.mode} uses one device")
+def _say_one_device(config: Config) -> None:
+    if config.devices == "all":
+        print(f"--devices=all: --mode={config.mode} uses one device")
 
 
-# --mode -> function of the settings; `compare` takes the flags besides.
+# --mode -> function of the config; `compare` takes more.
 MODES = {
     "train": train,
     "plan": plan,

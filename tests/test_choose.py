@@ -143,7 +143,7 @@ def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
     )
     run, _, _ = experiment.plan_run(config, tiny_data)
     text = summary.overview(config, run, tiny_data)
-    assert text.startswith(plan.table(run))
+    assert text.startswith(summary.format_plan(run))
     assert "stage 1: batches at 16, 16, 24 px" in text
     assert "stage 2: batches at 24, 32, 48 px" in text
     assert "10 to 13 training images" in text
@@ -151,7 +151,7 @@ def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
     assert "runs/a" in text
     plain = Config()
     run, _, _ = experiment.plan_run(plain, tiny_data)
-    assert summary.overview(plain, run, tiny_data) == plan.table(run)
+    assert summary.overview(plain, run, tiny_data) == summary.format_plan(run)
 
 
 def test_a_plan_does_not_depend_on_the_sample_order(tiny_data):

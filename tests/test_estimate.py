@@ -16,8 +16,11 @@ PACE = Pace(compiling=3.0, segment=0.5, step=0.01, evaluation=2.0)
 
 def make_plan() -> Plan:
     """Stages of 100 and 300 steps that cost the same an image."""
-    first = Stage(0, 0, 100, 10, 16)
-    return Plan((first, Stage(1, 100, 300, 10, 24)), (1_000_000, 1_000_000))
+    stages = (
+        Stage(0, 0, 100, 10, image_size=16),
+        Stage(1, 100, 300, 10, image_size=24),
+    )
+    return Plan(stages, (1_000_000, 1_000_000), evals=4)
 
 
 def measured(config, data) -> str:
@@ -27,16 +30,16 @@ def measured(config, data) -> str:
 
 def test_all_steps_and_evaluations_of_a_run_are_left_before_it_begins():
     plan = make_plan()
-    first, second = estimate.what_is_left(plan, evals=4, done=0)
+    first, second = estimate.what_is_left(plan, done=0)
     assert (first.steps, second.steps) == (100, 300)
     assert (first.evaluations, second.evaluations) == (1, 3)
 
 
 def test_what_is_done_is_not_counted():
-    (rest,) = estimate.what_is_left(make_plan(), evals=4, done=250)
+    (rest,) = estimate.what_is_left(make_plan(), done=250)
     assert rest.stage.index == 1
     assert (rest.steps, rest.evaluations) == (150, 2)
-    (rest,) = estimate.what_is_left(make_plan(), evals=4, done=400)
+    (rest,) = estimate.what_is_left(make_plan(), done=400)
     assert (rest.steps, rest.evaluations) == (0, 0)
     assert rest.training(PACE) == rest.validation(PACE) == 0
 
@@ -66,14 +69,14 @@ def test_steps_that_are_slow_or_disturbed_are_taken_as_they_come():
 )
 def test_range_tests_to_come_are_counted(tiny_config, lr, done, tests):
     plan = make_plan()
-    rests = estimate.what_is_left(plan, 4, done)
+    rests = estimate.what_is_left(plan, done)
     paces = [PACE] * len(rests)
     seconds = estimate.rate_seconds(tiny_config(lr=lr), plan, rests, paces)
     assert seconds == pytest.approx(tests * (3.0 + 100 * 0.01))
 
 
 def test_the_answer_adds_up():
-    rests = estimate.what_is_left(make_plan(), evals=4, done=0)
+    rests = estimate.what_is_left(make_plan(), done=0)
     text = estimate.describe(rests, [PACE, PACE], ending=7.0, done=0)
     # 2 x 3 s compiling, 4 x 0.5 s, 400 x 0.01 s; 4 x 2 s; 7 s
     assert "about 27 s on this machine (measured: 27 s" in text

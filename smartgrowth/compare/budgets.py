@@ -17,7 +17,8 @@ from smartgrowth.compare.arms import (
     make_trial,
     trial_config,
 )
-from smartgrowth.config import Comparison, Config
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 from smartgrowth.experiment import plan_run
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import read_json
@@ -90,7 +91,7 @@ def measure_speeds(
 def equal_budgets(
     arms: Sequence[Arm],
     opened: Mapping,
-    settings: Comparison,
+    comparison: Comparison,
     total: float | None,
     speeds: Mapping[str, Speed],
 ) -> dict[tuple[str, float], float]:
@@ -108,14 +109,14 @@ def equal_budgets(
         "gflops": lambda arm, gflops: gflops,
         "images": lambda arm, images: _gflops_for_images(arm, opened, images),
         "seconds": lambda arm, seconds: speeds[arm.name].gflops(seconds),
-    }[settings.equal]
+    }[comparison.equal]
     budgets = {}
-    for share in settings.budgets:
+    for share in comparison.budgets:
         spent = _baseline(arms[0], opened, share, total, speeds)
         for arm in trained:
             gflops = spent["gflops"]
             if arm is not arms[0]:
-                gflops = exchange(arm, spent[settings.equal])
+                gflops = exchange(arm, spent[comparison.equal])
             if gflops <= 0:
                 raise UserError(
                     f"{arm.name}: compiling alone takes longer than the "

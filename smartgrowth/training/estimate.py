@@ -68,7 +68,7 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
     Raises:
       UserError: `--workdir` holds a run of another plan.
     """
-    description = identity.describe(plan, identity.identify(config, data))
+    description = identity.describe_plan(plan, identity.identify(config, data))
     directory = check(config, description)
     done = 0
     if not config.restart:
@@ -77,7 +77,7 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
         kept = checkpoint.load(directory / files.CHECKPOINTS)
         done = kept[1]["step"] if kept else 0
     learner = make_learner(config, data)
-    rests = what_is_left(plan, config.evals, done)
+    rests = what_is_left(plan, done)
     passes = {}  # image size -> seconds of a validation
     paces = [
         time_stage(learner, stage, passes)
@@ -90,16 +90,16 @@ def measure(config: Config, data: Data, plan: Plan) -> str:
     return describe(rests, paces, ending, done)
 
 
-def what_is_left(plan: Plan, evals: int, done: int) -> list[Rest]:
+def what_is_left(plan: Plan, done: int) -> list[Rest]:
     """Of the stages that are not over at step `done`; the last one at least."""
-    ends = [step for step in plan.evaluation_steps(evals) if step > done]
-    rests = []
-    for stage in plan.stages:
-        first = max(done, stage.first_step)
-        if first < stage.last_step or stage is plan.stages[-1]:
-            count = sum(first < step <= stage.last_step for step in ends)
-            rests.append(Rest(stage, stage.last_step - first, count))
-    return rests
+    return [
+        Rest(
+            stage,
+            stage.last_step - max(done, stage.first_step),
+            len(plan.evaluations(stage, done)),
+        )
+        for stage in plan.stages_from(done) or plan.stages[-1:]
+    ]
 
 
 def make_learner(config: Config, data: Data) -> Learner:

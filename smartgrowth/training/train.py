@@ -11,8 +11,8 @@ from smartgrowth.data.store import Data
 from smartgrowth.experiment import plan_run
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
-from smartgrowth.runs.directory import check, is_finished
-from smartgrowth.runs.identity import describe, identify
+from smartgrowth.runs.directory import check, is_finished, plan_hash
+from smartgrowth.runs.identity import describe_plan, identify
 from smartgrowth.runtime import distributed
 from smartgrowth.training import lr_finder
 from smartgrowth.training.learner import Learner
@@ -31,7 +31,7 @@ def train(config: Config, data: Data) -> pathlib.Path:
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     plan, network, classes = plan_run(config, data)
-    description = describe(plan, identify(config, data))
+    description = describe_plan(plan, identify(config, data))
     directory = check(config, description)
     if is_finished(directory) and not config.restart:
         page = directory / files.REPORT
@@ -50,15 +50,14 @@ def train(config: Config, data: Data) -> pathlib.Path:
             network,
             classes,
             team.folder(directory),
-            description["hash"],
+            plan_hash(config, description),
             team,
         )
         learner.claim(description)
         done = learner.resume(directory)
         with StopSignals() as learner.stop:
-            for end in plan.evaluation_steps(config.evals):
-                if end > done:
-                    stage = plan.stage_at(end - 1)
+            for stage in plan.stages_from(done):
+                for end in plan.evaluations(stage, done):
                     learner.enter(stage)
                     learner.choose_rate(stage)
                     learner.evaluate(stage, learner.fit(stage, end))
