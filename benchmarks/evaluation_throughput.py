@@ -17,6 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from smartgrowth import command_line
+from smartgrowth.config import Config
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment import policy
 from smartgrowth.data.store import VALIDATION
@@ -26,19 +27,20 @@ from smartgrowth.plan import make_network
 from smartgrowth.runs.directory import load_config
 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Of both, in turn.")
-command_line.define_flags()
+command_line.define_flags(flags.FLAGS, Config)
 
 
 def main(arguments: list[str]) -> None:
-    settings = command_line.from_flags(flags.FLAGS, arguments)
-    directory, trained = load_config(settings.workdir)
+    command_line.check_arguments(arguments)
+    config = command_line.from_flags(flags.FLAGS)
+    directory, trained = load_config(config.workdir)
     variants = tta.make_variants(
         trained.final_size,
         make_network(trained, 2).stride,
         policy.choose(trained).mirrors,
     )
     sizes = tta.sizes_of(variants)
-    data = evaluate_run.open_run_data(settings, trained, sizes)
+    data = evaluate_run.open_run_data(config, trained, sizes)
     evaluator = Evaluator(saved_model.load_model(directory), data)
     views = {view for views in variants.values() for view in views}
     batches = {size: make_batches(data, size) for size in sizes}

@@ -1,25 +1,26 @@
-"""Settings as flags: defined, parsed, read back from a run's flags.txt."""
+"""Dataclasses of flags as absl flags: defined, parsed, shown by --help."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from absl import flags
+from absl import app, flags
 
 from smartgrowth import UserError
-from smartgrowth.config import (
-    AUTO_RATES,
-    RATE,
-    Comparison,
-    Config,
-    flag_text,
-    integer_or_all,
-)
+from smartgrowth.config import Config
+from smartgrowth.flags.flag import flag_text, integer_or_all
+from smartgrowth.flags.training import AUTO_RATES, RATE
+
+Flags = TypeVar("Flags")
+WIDTH = 80  # of --help, in characters
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag for every field of `Config` and `Comparison`."""
-    for field in (*dataclasses.fields(Config), *dataclasses.fields(Comparison)):
+def define_flags(values: flags.FlagValues, *classes: type) -> None:
+    """Defines one absl flag for every field of the dataclasses."""
+    for field in _fields(*classes):
         about, choices = field.metadata["help"], field.metadata["choices"]
         default = field.default
         if field.metadata["each"]:
@@ -66,49 +67,44 @@ _DEFINE = {
 }
 
 
-def from_flags(
-    values: flags.FlagValues, arguments: Sequence[str] = ()
-) -> Config:
-    """A checked `Config` from parsed flags; raises `UserError`.
-
-    arguments: what parsing left over, the program's name first.
-    """
-    if len(arguments) > 1:
-        raise UserError(
-            f"stray argument {arguments[1]!r}; settings are given as "
-            "--name=value, comments in a flagfile begin with #"
-        )
-    return Config(
+def from_flags(values: flags.FlagValues, kind: type[Flags] = Config) -> Flags:
+    """Returns a checked dataclass of parsed flags; raises `UserError`."""
+    return kind(
         **{
             field.name: _parse(field, values[field.name].value)
-            for field in dataclasses.fields(Config)
+            for field in _fields(kind)
         }
     )
 
 
-def comparison_from_flags(
-    values: flags.FlagValues,
-) -> tuple[Comparison, list[str]]:
-    """What to compare, and the lines of all flags that were given with it.
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raises `UserError` if parsing left anything over.
 
-    Those lines hold for every arm; a flag left at its default says nothing.
+    arguments: what it left, the program's name first.
     """
-    given = [
+    if len(arguments) > 1:
+        raise UserError(
+            f"stray argument {arguments[1]!r}; flags are given as "
+            "--name=value, comments in a flagfile begin with #"
+        )
+
+
+def given_flag_lines(values: flags.FlagValues) -> list[str]:
+    """Returns `--name=value` of the run's flags that were given.
+
+    A flag left at its default says nothing.
+    """
+    return [
         f"--{field.name}={flag_text(_parse(field, values[field.name].value))}"
-        for field in dataclasses.fields(Config)
+        for field in _fields(Config)
         if values[field.name].present
     ]
-    settings = {
-        field.name: _parse(field, values[field.name].value)
-        for field in dataclasses.fields(Comparison)
-    }
-    return Comparison(**settings), given
 
 
 def from_flag_lines(lines: list[str]) -> Config:
-    """A `Config` from the lines of a flagfile, such as a run's flags.txt."""
+    """Returns the `Config` of a flagfile's lines, such as a run's flags.txt."""
     values = flags.FlagValues()
-    define_flags(values)
+    define_flags(values, Config)
     try:
         arguments = values(["smartgrowth", *lines])
     except flags.Error as error:
@@ -116,7 +112,68 @@ def from_flag_lines(lines: list[str]) -> Config:
             f"flags that this version does not take: {error}; use the version "
             "that wrote them"
         ) from None
-    return from_flags(values, arguments)
+    check_arguments(arguments)
+    return from_flags(values)
+
+
+def define_help(values: flags.FlagValues, groups: Mapping[str, type]) -> None:
+    """Makes --help and --helpshort print the groups of flags.
+
+    absl's own order is the alphabet's; --helpfull keeps it.
+
+    groups: heading -> dataclass of flags.
+    """
+    app.define_help_flags()  # else it would define its own later
+
+    class Help(app.HelpFlag):
+        def __init__(self, name: str, short_name: str | None):
+            self.NAME, self.SHORT_NAME = name, short_name
+            super().__init__()
+            self.allow_override = True
+
+        def parse(self, arg):
+            if self._parse(arg):
+                with contextlib.suppress(BrokenPipeError):  # | head
+                    print(format_help(groups), flush=True)
+                sys.exit(1)  # as absl does
+
+    for name, short_name in (("help", "?"), ("helpshort", None)):
+        flags.DEFINE_flag(Help(name, short_name), values)
+
+
+def format_help(groups: Mapping[str, type]) -> str:
+    """Returns all flags as text, by group, each with default and choices."""
+    flagfile = _format_flag("flagfile", "", "A file of flags, one per line.")
+    parts = [
+        "python -m smartgrowth.main --NAME=VALUE ...\n",
+        "Every flag is shown with its default. Of a flag that is given twice, "
+        "the later\nvalue counts.",
+    ]
+    for heading, kind in groups.items():
+        parts.append(f"\n{heading}:")
+        if heading == next(iter(groups)):
+            parts.append(flagfile)  # absl's own, but the first that one needs
+        for field in _fields(kind):
+            default = field.default
+            about, choices = field.metadata["help"], field.metadata["choices"]
+            if choices:
+                about += f" One of {', '.join(choices)}."
+            text = "" if default is None else flag_text(default)
+            parts.append(_format_flag(field.name, text, about))
+    parts.append("\n--helpfull lists the flags of absl too.")
+    return "\n".join(parts)
+
+
+def _format_flag(name: str, default: str, about: str) -> str:
+    indent = " " * 6
+    about = textwrap.fill(
+        about, WIDTH, initial_indent=indent, subsequent_indent=indent
+    )
+    return f"  --{name}={default}\n{about}"
+
+
+def _fields(*classes: type) -> list[dataclasses.Field]:
+    return [field for kind in classes for field in dataclasses.fields(kind)]
 
 
 def _parse(field: dataclasses.Field, value: Any) -> Any:

@@ -53,7 +53,7 @@ class Experiment:
     @functools.cached_property
     def description(self) -> dict:
         """What plan.json holds: the stages, their cost, the run's identity."""
-        return identity.describe(
+        return identity.describe_plan(
             self.plan, identity.identify(self.config, self.data)
         )
 

@@ -8,17 +8,22 @@ import sys
 from absl import app, flags
 
 from smartgrowth import UserError, command_line, modes
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import GROUPS, Config
 from smartgrowth.runtime.reporter import REPORTER
 
 
 def main(arguments: list[str]) -> int:
     """Runs `--mode`; a user's mistake is one line and exit status 1."""
     try:
-        settings = command_line.from_flags(flags.FLAGS, arguments)
-        if settings.mode == "compare":
-            modes.compare(settings, flags.FLAGS)
+        command_line.check_arguments(arguments)
+        config = command_line.from_flags(flags.FLAGS)
+        if config.mode == "compare":
+            comparison = command_line.from_flags(flags.FLAGS, Comparison)
+            given = command_line.given_flag_lines(flags.FLAGS)
+            modes.compare(config, comparison, given)
         else:
-            modes.MODES[settings.mode](settings)
+            modes.MODES[config.mode](config)
     except (UserError, OSError) as error:  # OSError: a disk, say, full
         REPORTER.clear()
         print(f"error: {error}", file=sys.stderr)
@@ -30,6 +35,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    command_line.define_flags()
-    flags.adopt_module_key_flags(command_line)  # for --help
+    command_line.define_flags(flags.FLAGS, Config, Comparison)
+    command_line.define_help(flags.FLAGS, GROUPS | {"Comparison": Comparison})
     app.run(main)

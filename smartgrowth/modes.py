@@ -1,130 +1,130 @@
 """What each `--mode` does. Each imports what it needs: Keras takes seconds."""
 
 import os
+from collections.abc import Sequence
 
-from absl import flags
-
-from smartgrowth import UserError, command_line
+from smartgrowth import UserError
+from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import PROCESS_VARIABLES, Config
 from smartgrowth.runtime import backend
 from smartgrowth.runtime.reporter import say
 
 
-def train(settings: Config) -> None:
-    from smartgrowth.data.load import open_data
-
-    opened = open_data(settings)
-    backend.import_backend()
-    from smartgrowth.runtime import distributed
-
-    distributed.join(settings.devices)  # before anything asks for devices
-    backend.find_devices()
+def train(config: Config) -> None:
+    experiment = _open(config)
+    _join(config)
     from smartgrowth.training import train
 
-    train.train(settings, opened)
+    train.train(experiment)
 
 
-def plan(settings: Config) -> None:
-    from smartgrowth.data.load import open_data
-    from smartgrowth.experiment import plan_run
-    from smartgrowth.training.summary import overview, rate_drawing
+def plan(config: Config) -> None:
+    from smartgrowth.training.summary import draw_rates, overview
 
-    opened = open_data(settings)
-    planned, _, _ = plan_run(settings, opened)
-    say(overview(settings, planned, opened))
+    experiment = _open(config)
+    say(overview(experiment))
     say()
-    say(rate_drawing(settings, planned))
-    if settings.measure:
+    say(draw_rates(experiment))
+    if config.measure:
         backend.import_backend()
         backend.find_devices()
         from smartgrowth.training import estimate
 
         say()
-        say(estimate.measure(settings, opened, planned))
+        say(estimate.measure(experiment))
 
 
-def explore(settings: Config) -> None:
+def explore(config: Config) -> None:
+    from smartgrowth.experiment import make_experiment
     from smartgrowth.explore.write import explore, open_data
 
-    say(explore(settings, open_data(settings)))
+    say(explore(make_experiment(config, open_data(config))))
 
 
-def lr_find(settings: Config) -> None:
-    from smartgrowth.data.load import open_data
-
-    opened = open_data(settings)
-    backend.import_backend()
-    from smartgrowth.runtime import distributed
-
-    distributed.join(settings.devices)  # before anything asks for devices
-    backend.find_devices()
+def lr_find(config: Config) -> None:
+    experiment = _open(config)
+    _join(config)
     from smartgrowth.training import train
 
-    train.find_rate(settings, opened)
+    train.find_rate(experiment)
 
 
-def evaluate(settings: Config) -> None:
-    backend.import_backend()
-    backend.find_devices()
-    _say_one_device(settings)
+def evaluate(config: Config) -> None:
+    _use_one_device(config)
     from smartgrowth.evaluation import evaluate_run
 
-    evaluate_run.evaluate_run(settings)
+    evaluate_run.evaluate_run(config)
 
 
-def predict(settings: Config) -> None:
-    backend.import_backend()
-    backend.find_devices()
-    _say_one_device(settings)
+def predict(config: Config) -> None:
+    _use_one_device(config)
     from smartgrowth.evaluation import predict
 
-    predict.label_images(settings)
+    predict.label_images(config)
 
 
-def report(settings: Config) -> None:
+def report(config: Config) -> None:
     from smartgrowth.report.write import write_report
 
-    say(write_report(settings.workdir))
+    say(write_report(config.workdir))
 
 
-def audit(settings: Config) -> None:
-    from smartgrowth.data.load import open_data
-
-    opened = open_data(settings)
+def audit(config: Config) -> None:
+    experiment = _open(config)
     backend.import_backend()
     backend.find_devices()
-    from smartgrowth.experiment import plan_run
     from smartgrowth.models import audit
 
-    plan, network, _ = plan_run(settings, opened)
+    data = experiment.data
     findings = audit.audit(
-        network.build(opened.mean, opened.variance),
-        plan.epochs(len(opened.train.labels)),
-        settings.final_size,
-        opened.train.ids,
+        experiment.network.build(data.mean, data.variance),
+        experiment.epochs,
+        config.final_size,
+        data.train.ids,
     )
     say(audit.table(findings))
 
 
-def compare(settings: Config, values: flags.FlagValues) -> None:
-    """values: parsed flags; which of them were given matters to the arms."""
+def compare(
+    config: Config, comparison: Comparison, given: Sequence[str]
+) -> None:
+    """given: lines of the flags that were given; they hold for every arm."""
     from smartgrowth.compare.run import compare
 
-    told = [name for name in os.environ if name in PROCESS_VARIABLES]
-    if told:
+    present = [name for name in PROCESS_VARIABLES if name in os.environ]
+    if present:
         raise UserError(
-            f"{told[0]} is set: --mode=compare makes a process of its own for "
-            "every run; unset it, or train the runs first and compare them"
+            f"{present[0]} is set: --mode=compare makes a process of its own "
+            "for every run; unset it, or train the runs first and compare them"
         )
-    compare(settings, *command_line.comparison_from_flags(values))
+    compare(config, comparison, given)
 
 
-def _say_one_device(settings: Config) -> None:
-    if settings.devices == "all":
-        say(f"--devices=all: --mode={settings.mode} uses one device")
+def _open(config: Config):
+    """Returns the `Experiment` that the flags describe; imports no backend."""
+    from smartgrowth.data.load import open_data
+    from smartgrowth.experiment import make_experiment
+
+    return make_experiment(config, open_data(config))
 
 
-# --mode -> function of the settings; `compare` takes the flags besides.
+def _join(config: Config) -> None:
+    """Imports the backend; joins the other processes, if there are any."""
+    backend.import_backend()
+    from smartgrowth.runtime import distributed
+
+    distributed.join(config.devices)  # before anything asks for devices
+    backend.find_devices()
+
+
+def _use_one_device(config: Config) -> None:
+    backend.import_backend()
+    backend.find_devices()
+    if config.devices == "all":
+        say(f"--devices=all: --mode={config.mode} uses one device")
+
+
+# --mode -> function of the config; `compare` takes more.
 MODES = {
     "train": train,
     "plan": plan,

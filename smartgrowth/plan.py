@@ -4,39 +4,39 @@ Plain arithmetic: no TensorFlow, no files. `step`, the number of batches shown,
 is the run's only clock; stage, images and cost all derive from it.
 """
 
-import bisect
 import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from smartgrowth import UserError
-from smartgrowth.config import ALL, Config
+from smartgrowth import UserError, growth
+from smartgrowth.config import Config
+from smartgrowth.flags.flag import ALL
 from smartgrowth.models.network import Network
-from smartgrowth.rendering.text import shares
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class Stage(growth.make_stage_fields()):
     """One stage: what the network sees while it lasts.
 
-    index: from 0. first_step: the run's step at which it begins.
-    steps: batches shown. batch_size: images in each.
-    image_size: pixels a side. samples_per_class: at most, None for all.
-    num_classes: how many have entered. num_images: distinct training images.
-    augmentation: strength, 0 to 1. replay: share of every batch that is of hard
-    images. jitter_sizes: those of its batches, each as often as it is named, if
-    there are several.
+    index: from 0.
+    first_step: the run's step at which it begins.
+    steps: batches shown.
+    batch_size: images in each.
+    num_images: distinct training images.
+    replay: share of every batch that is of hard images.
+    jitter_sizes: image sizes of its batches, each as often as it is named, if
+      there are several.
+
+    Besides, a value for every axis of growth: `image_size`, pixels a side;
+    `samples_per_class`, at most, None for all; `num_classes`, how many are
+    active; `augmentation`, a strength from 0 to 1.
     """
 
     index: int
     first_step: int = 0
     steps: int = 0
     batch_size: int = 0
-    image_size: int = 0
-    samples_per_class: int | None = ALL
-    num_classes: int = 0
     num_images: int = 0
-    augmentation: float = 1.0
     replay: float = 0.0
     jitter_sizes: tuple[int, ...] = ()
 
@@ -53,54 +53,68 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The stages, and the training FLOPs of one image in each."""
+    """The stages of a run, their cost, and when it is evaluated.
+
+    stages: in their order.
+    flops_per_image: of training on one image, in each stage.
+    evals: evaluations besides those at the ends of the stages.
+    """
 
     stages: tuple[Stage, ...]
     flops_per_image: tuple[int, ...]
+    evals: int = 1
 
     @property
     def steps(self) -> int:
+        """Batches that the whole run shows."""
         return self.stages[-1].last_step
 
     def stage_at(self, step: int) -> Stage:
-        """The stage that shows batch number `step`, counted from 0."""
+        """Returns the stage that shows batch number `step`, counted from 0.
+
+        Raises:
+          ValueError: no stage does.
+        """
         if not 0 <= step < self.steps:
             raise ValueError(f"step {step} is outside 0..{self.steps - 1}")
-        ends = [stage.last_step for stage in self.stages]
-        return self.stages[bisect.bisect_right(ends, step)]
+        return self.stages_from(step)[0]
+
+    def stages_from(self, step: int) -> tuple[Stage, ...]:
+        """Returns the stages that are not over after `step` batches."""
+        return tuple(stage for stage in self.stages if stage.last_step > step)
 
     def gflops_of(self, stage: Stage) -> float:
-        """Training cost of a whole stage; of several sizes, their mean's."""
+        """Returns a stage's training cost; of several sizes, their mean's."""
         images = stage.steps * stage.batch_size
         return images * self.flops_per_image[stage.index] / 1e9
 
     def epochs(self, num_images: int) -> float:
-        """Passes over a training set of `num_images` that the plan makes."""
+        """Returns the passes over `num_images` training images."""
         return self.images_seen(self.steps) / num_images
 
     def images_seen(self, step: int) -> int:
-        """Images shown in the first `step` batches, repeats counted."""
+        """Returns the images in the first `step` batches, repeats counted."""
         return sum(
             _steps_within(stage, step) * stage.batch_size
             for stage in self.stages
         )
 
     def gflops(self, step: int | None = None) -> float:
-        """Training cost of the first `step` batches; of all if None."""
+        """Returns the training cost of the first `step` batches, or of all."""
         step = self.steps if step is None else step
         return sum(
             self.gflops_of(stage) * _steps_within(stage, step) / stage.steps
             for stage in self.stages
         )
 
-    def evaluation_steps(self, evals: int) -> list[int]:
-        """Steps after which to evaluate.
+    def evaluation_steps(self) -> list[int]:
+        """Returns the steps after which to evaluate, ascending.
 
         Every stage's end, and `evals` evenly over the training cost.
         """
         steps = {stage.last_step for stage in self.stages}
         total, spent = self.gflops(), 0.0
-        targets = [total * (i + 1) / evals for i in range(evals)]
+        targets = [total * (i + 1) / self.evals for i in range(self.evals)]
         for stage in self.stages:
             cost = self.gflops_of(stage)
             for target in targets:
@@ -111,28 +125,26 @@ class Plan:
             spent += cost
         return sorted(steps)
 
+    def evaluations(self, stage: Stage, done: int) -> list[int]:
+        """Returns the steps of a stage after which to evaluate, ascending.
 
-def h1(stages: Sequence[Stage], samples_per_class) -> list[Stage]:
-    """Leslie Smith's: stages of ever more images a class."""
-    return _set(stages, "samples_per_class", samples_per_class)
-
-
-def h2(stages: Sequence[Stage], num_classes) -> list[Stage]:
-    """Jeremy Howard's: stages of ever more classes."""
-    return _set(stages, "num_classes", num_classes)
-
-
-def h3(stages: Sequence[Stage], image_sizes) -> list[Stage]:
-    """Progressive resizing: stages of ever larger images, in pixels."""
-    return _set(stages, "image_size", image_sizes)
+        done: steps of the run that are over; only later ones are returned.
+        """
+        begun = max(done, stage.first_step)
+        return [
+            step
+            for step in self.evaluation_steps()
+            if begun < step <= stage.last_step
+        ]
 
 
 def make_plan(
     config: Config, class_counts: Sequence[int], network: Network
 ) -> Plan:
-    """The run that `config` describes.
+    """Returns the run that `config` plans.
 
     Args:
+      config: its stages, model, budget and evaluations count.
       class_counts: training images of each class, in the order in which the
         classes enter.
       network: prices an image at each size.
@@ -143,16 +155,11 @@ def make_plan(
     """
     total = len(class_counts)
     stages = [Stage(index) for index in range(config.num_stages)]
-    stages = h1(stages, config.per_stage("grow_samples"))
-    stages = h2(
-        stages,
-        [
-            total if count is ALL else min(count, total)
-            for count in config.per_stage("grow_classes")
-        ],
-    )
-    stages = h3(stages, config.per_stage("grow_size"))
-    stages = _set(stages, "augmentation", config.per_stage("grow_augment"))
+    for axis in growth.AXES:
+        values = config.per_stage(axis.flag)
+        stages = _set(
+            stages, axis.field, [axis.resolve(each, total) for each in values]
+        )
     stages = _set(
         stages, "num_images", [_count(s, class_counts) for s in stages]
     )
@@ -192,48 +199,28 @@ def make_plan(
         steps = _scale(steps, prices, config.budget_gflops * 1e9)
     stages = _set(stages, "steps", steps)
     first_steps = [sum(steps[:index]) for index in range(len(steps))]
-    return Plan(tuple(_set(stages, "first_step", first_steps)), flops)
+    stages = _set(stages, "first_step", first_steps)
+    return Plan(tuple(stages), flops, config.evals)
 
 
 def make_network(config: Config, num_classes: int) -> Network:
-    """The network that `config` names."""
+    """Returns the network that `config` names."""
     return Network(
         config.model, num_classes, config.width, config.depth, config.dropout
     )
 
 
 def check_sizes(config: Config) -> set[int]:
-    """Every image size that the run needs, in pixels.
+    """Returns every image size that the run needs, in pixels.
 
-    Raises `UserError` for one that the network cannot take.
+    Raises:
+      UserError: the network cannot take one.
     """
     network = make_network(config, num_classes=2)
     sizes = {*config.grow_size, config.final_size}
     for size in sizes:
         network.check_size(size)
     return sizes.union(*(_jitter(config, size, network) for size in sizes))
-
-
-def table(plan: Plan) -> str:
-    """The plan as text: a row a stage, with its share of the cost."""
-    header = "stage  size  classes  images    steps  batch      GFLOPs  share"
-    rows = [header, "-" * len(header)]
-    total = plan.gflops()
-    costs = [plan.gflops_of(stage) for stage in plan.stages]
-    for stage, cost, share in zip(
-        plan.stages, costs, shares(costs), strict=True
-    ):
-        rows.append(
-            f"{stage.index + 1:5}  {stage.image_size:4}  "
-            f"{stage.num_classes:7}  {stage.num_images:6}  {stage.steps:7}  "
-            f"{stage.batch_size:5}  {cost:10,.0f}  {share:>5}"
-        )
-    images = plan.images_seen(plan.steps)
-    rows.append(
-        f"total: {plan.steps:,} steps, {images:,} images shown, "
-        f"{total:,.0f} GFLOPs"
-    )
-    return "\n".join(rows)
 
 
 def _set(stages, name, values) -> list[Stage]:
@@ -244,9 +231,9 @@ def _set(stages, name, values) -> list[Stage]:
 
 
 def _jitter(config: Config, size: int, network: Network) -> tuple[int, ...]:
-    """The sizes that --size_jitter makes of one, those that the network takes.
+    """Returns what --size_jitter makes of a size, fit for the network.
 
-    None if they are all the same.
+    Empty if all that it makes is the size itself.
     """
     stride = network.stride
     sizes = tuple(
@@ -257,14 +244,15 @@ def _jitter(config: Config, size: int, network: Network) -> tuple[int, ...]:
 
 
 def _count(stage: Stage, class_counts: Sequence[int]) -> int:
-    """Distinct images of the stage: no class gives more than it has."""
-    entered = class_counts[: stage.num_classes]
+    """Returns the distinct images of a stage; no class has more than all."""
+    active = class_counts[: stage.num_classes]
     if stage.samples_per_class is ALL:
-        return sum(entered)
-    return sum(min(stage.samples_per_class, count) for count in entered)
+        return sum(active)
+    return sum(min(stage.samples_per_class, count) for count in active)
 
 
 def _steps(config: Config, stages: Sequence[Stage]) -> list[int]:
+    """Returns the steps of each stage, before any budget."""
     if config.stage_steps:
         return list(config.per_stage("stage_steps"))
     epochs = config.per_stage("stage_epochs")
@@ -275,9 +263,9 @@ def _steps(config: Config, stages: Sequence[Stage]) -> list[int]:
 
 
 def _scale(steps, prices, budget: float) -> list[int]:
-    """Steps in the same proportion, at least one each, that cost `budget`.
+    """Returns steps in the same proportion, at least one each.
 
-    To half the dearest step.
+    They cost `budget` to within half of the costliest step.
     """
     if budget < sum(prices):
         raise UserError(
@@ -306,4 +294,5 @@ def _scale(steps, prices, budget: float) -> list[int]:
 
 
 def _steps_within(stage: Stage, step: int) -> int:
+    """Returns how many of the first `step` batches a stage shows."""
     return min(max(step - stage.first_step, 0), stage.steps)

@@ -146,7 +146,7 @@ def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
     )
     experiment = make_experiment(config, tiny_data)
     text = summary.overview(experiment)
-    assert text.startswith(plan.table(experiment.plan))
+    assert text.startswith(summary.format_plan(experiment.plan))
     assert "stage 1: batches at 16, 16, 24 px" in text
     assert "stage 2: batches at 24, 32, 48 px" in text
     assert "10 to 13 training images" in text
@@ -154,7 +154,7 @@ def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
     assert "runs/a" in text
     plain = Config()
     experiment = make_experiment(plain, tiny_data)
-    assert summary.overview(experiment) == plan.table(experiment.plan)
+    assert summary.overview(experiment) == summary.format_plan(experiment.plan)
 
 
 def test_a_plan_does_not_depend_on_the_sample_order(tiny_data):

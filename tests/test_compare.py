@@ -25,26 +25,28 @@ import smartgrowth
 from smartgrowth import UserError, command_line, modes
 from smartgrowth.compare import arms, runner
 from smartgrowth.compare import run as compare
-from smartgrowth.config import Comparison
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 # Better at a higher rate; FAIL and SLOW in the environment say what happens.
 STAND_IN = """
 import os, pathlib, sys, time
 import numpy as np
-from smartgrowth import experiment
+from smartgrowth.experiment import make_experiment
 from smartgrowth.data.load import open_data
-from smartgrowth.runs import files, identity
+from smartgrowth.runs import files
 from smartgrowth.runs.directory import claim
 from smartgrowth.command_line import from_flag_lines
 
 config = from_flag_lines(sys.argv[1:])
 directory = pathlib.Path(config.workdir)
 opened = open_data(config)
-whole, _, _ = experiment.plan_run(config, opened)
+experiment = make_experiment(config, opened)
+whole = experiment.plan
 claim(
     config,
-    identity.describe(whole, identity.identify(config, opened)),
+    experiment.description,
 )
 with (directory / "lives.txt").open("a") as file:
     file.write("born\\n")
@@ -88,15 +90,18 @@ import sys
 from absl import flags
 from smartgrowth import UserError, command_line, modes
 from smartgrowth.compare import run as compare
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 
 values = flags.FlagValues()
-command_line.define_flags(values)
+command_line.define_flags(values, Config, Comparison)
 values(["drive", *sys.argv[2:]])
 command = [sys.executable, sys.argv[1]]
 try:
     compare.compare(
         command_line.from_flags(values),
-        *command_line.comparison_from_flags(values),
+        command_line.from_flags(values, Comparison),
+        command_line.given_flag_lines(values),
         command=lambda trial: command + trial.config.flag_lines(),
     )
 except KeyboardInterrupt:
@@ -152,7 +157,7 @@ def lines(shared, tmp_path):
 def call(lines, script=None):
     """Compares in this process; `script` trains, or training itself does."""
     values = flags.FlagValues()
-    command_line.define_flags(values)
+    command_line.define_flags(values, Config, Comparison)
     values(["compare", "--mode=compare", *lines])
 
     def command(trial):
@@ -160,7 +165,8 @@ def call(lines, script=None):
 
     return compare.compare(
         command_line.from_flags(values),
-        *command_line.comparison_from_flags(values),
+        command_line.from_flags(values, Comparison),
+        command_line.given_flag_lines(values),
         command=command if script else runner.train_command,
     )
 
@@ -368,7 +374,7 @@ def test_processes_that_share_a_run_are_not_taken_into_a_comparison(
 ):
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
     with pytest.raises(UserError, match="NUM_PROCESSES is set.*unset it"):
-        modes.compare(None, None)
+        modes.compare(None, None, [])
 
 
 def test_runs_at_once_cannot_be_made_equal_in_seconds():

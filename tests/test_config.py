@@ -20,7 +20,7 @@ def parse(*lines: str) -> Config:
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_every_field_has_a_flag_with_a_help_text(field):
     values = flags.FlagValues()
-    define_flags(values)
+    define_flags(values, Config)
     assert values[field.name].help.strip()
     assert field.metadata["help"] in values[field.name].help
 
@@ -274,14 +274,14 @@ def test_a_config_cannot_be_changed():
 
 
 def test_a_config_made_in_code_is_checked_too():
-    with pytest.raises(UserError, match="--lr=-1: must be above 0"):
+    with pytest.raises(UserError, match="--lr=-1: must be a number above 0"):
         Config(lr=-1)
     assert math.isclose(dataclasses.replace(Config(), lr=2.0).lr, 2.0)
 
 
 def test_parsed_flags_and_their_lines_agree():
     values = flags.FlagValues()
-    define_flags(values)
+    define_flags(values, Config)
     values(["program", "--depth=5", "--norestart", "--grow_size=8,16"])
     config = from_flags(values)
     assert (config.depth, config.restart) == (5, False)

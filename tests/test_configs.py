@@ -22,7 +22,7 @@ COUNTS = {
 
 def read(path: pathlib.Path) -> Config:
     values = flags.FlagValues()
-    define_flags(values)
+    define_flags(values, Config)
     values(["smartgrowth", f"--flagfile={path}"])
     return from_flags(values)
 

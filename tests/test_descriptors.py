@@ -342,7 +342,7 @@ def test_progress_is_told(
 def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
     tiny_config, own_data, few_steps
 ):
-    from smartgrowth.experiment import plan_run
+    from smartgrowth.experiment import make_experiment
     from smartgrowth.training.learner import Learner
 
     config = tiny_config(descriptor="learned")
@@ -351,16 +351,10 @@ def test_a_run_begins_alike_whether_they_were_cached_or_just_learned(
         random.seed(1)  # Keras draws the weights' seeds from it
         descriptors.describe(config, own_data)
         left.append(random.getstate())
-        plan, network, classes = plan_run(config, own_data)
         learner = Learner(
-            config,
-            own_data,
-            plan,
-            network,
-            classes,
-            pathlib.Path(config.workdir),
-            "hash",
+            make_experiment(config, own_data), pathlib.Path(config.workdir)
         )
+        learner.build()
         return learner.model.get_weights()
 
     left = []

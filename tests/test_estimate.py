@@ -17,8 +17,10 @@ PACE = Pace(compiling=3.0, segment=0.5, step=0.01, evaluation=2.0)
 
 def make_plan() -> Plan:
     """Stages of 100 and 300 steps that cost the same an image."""
-    first = Stage(0, 0, 100, 10, 16)
-    stages = (first, Stage(1, 100, 300, 10, 24))
+    stages = (
+        Stage(0, 0, 100, 10, image_size=16),
+        Stage(1, 100, 300, 10, image_size=24),
+    )
     return Plan(stages, (1_000_000, 1_000_000), evals=4)
 
 

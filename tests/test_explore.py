@@ -104,7 +104,7 @@ def test_the_headline_counts_what_the_store_holds(page):
     assert "Classes 4" in text
     assert "Native size 24 px" in text
     assert "Refused 0" in text
-    assert "What grows 2 → 4 classes; 24 → 46 images; 16 → 24 px" in text
+    assert "What grows classes 2 → 4; image size 16 px → 24 px" in text
 
 
 def test_every_class_has_its_counts_its_group_and_its_stage(page, tiny_data):

@@ -21,6 +21,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 ROWS = (
     {"smartgrowth"},
     {"rendering", "metrics"},
+    {"flags", "growth"},
     {"config"},
     {"command_line", "runtime", "models", "notebooks"},
     {"plan"},
@@ -150,6 +151,7 @@ def test_no_module_imports_itself_around_corners():
         "main",
         "modes",
         "config",
+        "growth",
         "experiment",
         "runtime.backend",
         "optim.schedules",

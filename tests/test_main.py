@@ -11,6 +11,8 @@ import pytest
 from absl import flags
 
 from smartgrowth import command_line, main, modes
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 
 ROOT = pathlib.Path(main.__file__).parents[1]
 TINY = ("--dataset=tiny", "--grow_size=16,24", "--batch_size=8")
@@ -23,7 +25,7 @@ def call(monkeypatch, capsys, tmp_path):
 
     def call(*arguments):
         values = flags.FlagValues()
-        command_line.define_flags(values)
+        command_line.define_flags(values, Config, Comparison)
         rest = values(
             ["main", f"--workdir={tmp_path / 'run'}", *map(str, arguments)]
         )
@@ -78,7 +80,7 @@ def assert_one_line(result, *parts) -> None:
         ("--batch_size=x", ["--batch_size=x", "expected", "numbers"]),
         ("--batch_size=8,,8", ["--batch_size=8,,8", "separated by commas"]),
         ("--grow_samples=ten", ["--grow_samples=ten", "numbers or 'all'"]),
-        ("--lr=-1", ["--lr=-1.0", "must be above 0"]),
+        ("--lr=-1", ["--lr=-1.0", "must be a number above 0"]),
         ("--label_smoothing=1", ["--label_smoothing=1.0", "below 1"]),
         ("--grow_size=16,0", ["--grow_size=16,0", "above 0, got 0"]),
         ("--grow_size=20", ["size 20", "--model=resnet", "such as 16 or 24"]),
@@ -156,8 +158,16 @@ def test_what_absl_refuses_is_short_too(mistake):
 
 def test_help_lists_the_flags():
     done = process("--help")
-    for name in ("mode", "grow_size", "schedule", "classes"):
-        assert f"  --{name}: " in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+    for flag in ("mode=train", "grow_size=32", "schedule=one_cycle", "arms="):
+        assert f"  --{flag}\n" in done.stdout
+
+
+def test_full_help_is_absl_s_own():
+    done = process("--helpfull")
+    assert done.returncode == 1
+    for name in ("grow_size", "logtostderr"):
+        assert name in done.stdout
 
 
 # Mistakes in the data
@@ -348,7 +358,7 @@ def test_a_mistake_neither_binds_a_workdir_nor_deletes_a_run(
 
 
 def test_an_interrupt_is_no_error(tiny, monkeypatch):
-    def interrupt(settings):
+    def interrupt(config):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(modes.MODES, "train", interrupt)
@@ -358,7 +368,7 @@ def test_an_interrupt_is_no_error(tiny, monkeypatch):
 
 
 def test_a_mistake_of_the_program_is_not_hidden(tiny, monkeypatch):
-    monkeypatch.setitem(modes.MODES, "train", lambda settings: 1 / 0)
+    monkeypatch.setitem(modes.MODES, "train", lambda config: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tiny()
 

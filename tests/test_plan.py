@@ -11,7 +11,8 @@ from smartgrowth import UserError, plan
 from smartgrowth.config import Config
 from smartgrowth.models.network import Network
 from smartgrowth.plan import Plan, Stage, make_plan
-from smartgrowth.runs.identity import describe, differences
+from smartgrowth.runs.identity import describe_plan, differences
+from smartgrowth.training.summary import format_plan
 
 COUNTS = [50, 20, 5, 30, 40]  # training images a class
 IDENTITY = {"lr": 0.1, "augment": ("flip", "shift"), "model": "cnn"}
@@ -88,31 +89,14 @@ def test_all_axes_grow_together():
         stage_steps=(3, 4, 5),
         batch_size=(8, 16, 32),
     )
-    # index, first step, steps, batch, size, samples, classes, images, strength
-    assert run.stages == (
-        Stage(0, 0, 3, 8, 16, 10, 2, 20, 0.25),
-        Stage(1, 3, 4, 16, 24, 15, 3, 15 + 15 + 5, 0.5),
-        Stage(2, 7, 5, 32, 32, None, 5, 145, 1.0),
-    )
+    assert column(run, "first_step") == [0, 3, 7]
     assert column(run, "last_step") == [3, 7, 12]
-
-
-def test_the_growth_functions_change_one_thing():
-    stages = [Stage(0), Stage(1)]
-    assert plan.h1(stages, [3, None]) == [
-        Stage(0, samples_per_class=3),
-        Stage(1),
-    ]
-    assert plan.h2(stages, [2, 4]) == [
-        Stage(0, num_classes=2),
-        Stage(1, num_classes=4),
-    ]
-    assert plan.h3(stages, [16, 32]) == [
-        Stage(0, image_size=16),
-        Stage(1, image_size=32),
-    ]
-    with pytest.raises(ValueError, match="argument"):
-        plan.h3(stages, [16, 24, 32])  # one value too many
+    assert column(run, "batch_size") == [8, 16, 32]
+    assert column(run, "image_size") == [16, 24, 32]
+    assert column(run, "samples_per_class") == [10, 15, None]
+    assert column(run, "num_classes") == [2, 3, 5]
+    assert column(run, "num_images") == [20, 15 + 15 + 5, 145]
+    assert column(run, "augmentation") == [0.25, 0.5, 1.0]
 
 
 def test_a_stage_smaller_than_a_batch_gets_a_smaller_batch():
@@ -269,8 +253,8 @@ def test_a_step_belongs_to_the_stage_that_shows_it():
 
 @pytest.mark.parametrize("evals", [1, 2, 5, 20])
 def test_evaluations_are_even_over_the_cost(evals):
-    run = make(stage_steps=(100, 100, 100), grow_size=(8, 16, 32))
-    steps = run.evaluation_steps(evals)
+    run = make(stage_steps=(100, 100, 100), grow_size=(8, 16, 32), evals=evals)
+    steps = run.evaluation_steps()
     assert steps == sorted(set(steps))
     assert (steps[0] > 0, steps[-1]) == (True, run.steps)
     ends = {stage.last_step for stage in run.stages}
@@ -292,14 +276,44 @@ def test_stages_that_share_their_ends_with_evaluations_have_no_more(
     stages, steps
 ):
     """Rounding makes no second evaluation one step after a stage's end."""
-    run = make(stage_steps=(steps,) * stages)
+    run = make(stage_steps=(steps,) * stages, evals=stages)
     ends = [steps * (index + 1) for index in range(stages)]
-    assert run.evaluation_steps(stages) == ends
+    assert run.evaluation_steps() == ends
 
 
 def test_more_evaluations_than_steps_are_one_a_step():
-    run = make(stage_steps=(2, 3))
-    assert run.evaluation_steps(1000) == [1, 2, 3, 4, 5]
+    run = make(stage_steps=(2, 3), evals=1000)
+    assert run.evaluation_steps() == [1, 2, 3, 4, 5]
+
+
+def test_the_stages_that_are_not_over_are_in_their_order():
+    run = make(stage_steps=(3, 1, 4))
+    left = [
+        [stage.index for stage in run.stages_from(done)] for done in range(9)
+    ]
+    assert left[:3] == [[0, 1, 2]] * 3
+    assert left[3:] == [[1, 2], [2], [2], [2], [2], []]
+
+
+def test_a_stage_has_the_evaluations_within_it_that_are_not_done():
+    run = make(stage_steps=(4, 4), evals=4)
+    first, second = run.stages
+    assert run.evaluation_steps() == [2, 4, 6, 8]
+    assert run.evaluations(first, 0) == [2, 4]
+    assert run.evaluations(first, 2) == [4]
+    assert run.evaluations(first, 4) == []
+    assert run.evaluations(second, 0) == [6, 8]
+    assert run.evaluations(second, 7) == [8]
+
+
+@pytest.mark.parametrize("done", range(10))
+def test_the_stages_from_a_step_hold_all_evaluations_after_it(done):
+    run = make(stage_steps=(3, 1, 5), evals=7)
+    assert [
+        step
+        for stage in run.stages_from(done)
+        for step in run.evaluations(stage, done)
+    ] == [step for step in run.evaluation_steps() if step > done]
 
 
 # plan.json
@@ -307,7 +321,7 @@ def test_more_evaluations_than_steps_are_one_a_step():
 
 def test_a_plan_describes_itself():
     run = make(**GROWING)
-    described = describe(run, IDENTITY)
+    described = describe_plan(run, IDENTITY)
     assert list(described) == ["hash", "gflops", "stages", "identity"]
     assert described["gflops"] == run.gflops()
     assert sum(s["gflops"] for s in described["stages"]) == pytest.approx(
@@ -322,7 +336,7 @@ def test_a_plan_describes_itself():
 
 
 def hash_of(run: Plan, identity=IDENTITY) -> str:
-    return describe(run, identity)["hash"]
+    return describe_plan(run, identity)["hash"]
 
 
 def test_the_hash_is_of_the_stages_and_the_identity():
@@ -367,7 +381,7 @@ def test_a_shorter_plan_has_another_hash():
 
 
 def described(**settings) -> dict:
-    return describe(make(**(GROWING | settings)), IDENTITY)
+    return describe_plan(make(**(GROWING | settings)), IDENTITY)
 
 
 def from_file(value: dict) -> dict:
@@ -410,7 +424,23 @@ def test_differences_name_a_stage_that_is_no_more():
 def test_differences_name_a_setting_that_is_new():
     old, new = described(), described()
     new["identity"]["ema"] = 0.99
-    assert differences(old, new) == ["ema: absent -> 0.99"]
+    assert differences(old, new) == ["ema: 0.0 -> 0.99"]
+    new["identity"] |= {"ema": 0.0, "no_flag": 1}
+    assert differences(old, new) == ["no_flag: absent -> 1"]
+
+
+def test_a_value_that_an_older_version_did_not_write_is_at_its_default():
+    old, new = described(), described()
+    for stage in old["stages"]:
+        del stage["replay"], stage["jitter_sizes"]
+    new["identity"] |= {"balance": "none", "size_jitter": [1.0]}
+    assert differences(from_file(old), new) == []
+    new["stages"][1]["replay"] = 0.5
+    new["identity"]["balance"] = "oversample"
+    assert differences(from_file(old), new) == [
+        "balance: none -> oversample",
+        "stages.1.replay: 0.0 -> 0.5",
+    ]
 
 
 def test_differences_say_more_than_the_hash_only_where_it_differs():
@@ -463,7 +493,7 @@ def test_hard_images_come_back_in_later_stages():
 
 def test_the_table_shows_every_stage_and_the_total():
     run = make(**GROWING)
-    text = plan.table(run)
+    text = format_plan(run)
     rows = text.splitlines()
     stages = rows[-1 - len(run.stages) : -1]
     for stage, row in zip(run.stages, stages, strict=True):
@@ -473,3 +503,17 @@ def test_the_table_shows_every_stage_and_the_total():
     shares = [float(row.split()[-1].rstrip("%")) for row in stages]
     assert sum(shares) == pytest.approx(100, abs=0.2)
     assert f"{run.steps} steps, {run.images_seen(run.steps)} images" in rows[-1]
+
+
+def test_the_table_has_a_column_for_an_axis_that_grows_only():
+    def head(**growing):
+        return format_plan(make(**growing)).splitlines()[0].split()
+
+    usual = ["stage", "size", "classes", "images", "steps", "batch"]
+    usual += ["GFLOPs", "share"]
+    assert head() == head(grow_classes=(2, 3), grow_size=(16, 32)) == usual
+    assert "augment" in head(grow_augment=(0.5, 1.0))
+    assert "augment" not in head(grow_augment=(0.5, 0.5))
+    rows = format_plan(make(grow_samples=(3, None))).splitlines()
+    assert rows[0].split()[3:6] == ["per", "class", "images"]
+    assert [row.split()[3] for row in rows[2:4]] == ["3", "all"]

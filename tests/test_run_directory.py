@@ -16,7 +16,7 @@ STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
 
 
 def describe(hash="aa", stages=(STAGE,), **identity) -> dict:
-    """A plan as `plan.describe` gives it."""
+    """A plan as `identity.describe_plan` gives it."""
     identity = {"lr": 0.1, "model": "resnet"} | identity
     return {
         "hash": hash,
@@ -137,7 +137,7 @@ def test_looking_changes_nothing(tiny_config, tmp_path):
     run_directory.check(tiny_config(precision="bfloat16"), describe())
     run_directory.check(tiny_config(restart=True), describe("bb"))
     with pytest.raises(UserError, match="another plan"):
-        run_directory.check(tiny_config(), describe("bb"))
+        run_directory.check(tiny_config(), describe("bb", lr=0.2))
     assert contents(directory) == before
 
 

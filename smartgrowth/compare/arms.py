@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError, plan
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.config import Comparison, Config
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 from smartgrowth.data.load import open_images, store
-from smartgrowth.experiment import plan_run
+from smartgrowth.experiment import make_experiment
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import check, is_finished
-from smartgrowth.runs.identity import describe, identify
 from smartgrowth.runs.reader import malformed, read_json
 
 # Flags that belong to the comparison, or to each trial alone.
@@ -136,7 +136,7 @@ def open_stores(arms: Sequence[Arm]) -> dict[str, store.Data]:
 def plan_trials(
     arms: Sequence[Arm],
     opened: Mapping[str, store.Data],
-    settings: Comparison,
+    comparison: Comparison,
     common: Config,
     gflops: Mapping[tuple[str, float], float],
 ) -> list[Trial]:
@@ -151,8 +151,8 @@ def plan_trials(
       UserError: they cannot be compared, or a folder holds another plan's run.
     """
     trials = [trial for arm in arms for trial in _read_trials(arm)]
-    for seed in range(common.seed, common.seed + settings.seeds):
-        for budget in sorted(set(settings.budgets), reverse=True):
+    for seed in range(common.seed, common.seed + comparison.seeds):
+        for budget in sorted(set(comparison.budgets), reverse=True):
             for arm in arms:
                 if not arm.config:
                     continue
@@ -181,8 +181,7 @@ def make_trial(
     restart: let a run of another plan be deleted.
     """
     try:
-        steps, _, _ = plan_run(config, opened)
-        description = describe(steps, identify(config, opened))
+        description = make_experiment(config, opened).description
         try:
             check(config, description)
         except UserError:
@@ -196,7 +195,7 @@ def make_trial(
 
 
 def trial_config(arm: Arm, directory: pathlib.Path) -> Config:
-    """The arm's settings, for a run in `directory`."""
+    """The arm's config, for a run in `directory`."""
     return dataclasses.replace(
         arm.config,
         mode="train",
@@ -241,7 +240,7 @@ def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 
 def _read_trials(arm: Arm) -> list[Trial]:
-    """Those of finished runs; the dearest ones are the whole budget."""
+    """Those of finished runs; the costliest are the whole budget."""
     trials = []
     for directory in arm.runs:
         path = directory / files.PLAN

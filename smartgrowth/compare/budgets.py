@@ -17,8 +17,11 @@ from smartgrowth.compare.arms import (
     make_trial,
     trial_config,
 )
-from smartgrowth.config import Comparison, Config
-from smartgrowth.experiment import plan_run
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
+from smartgrowth.data.store import Data
+from smartgrowth.experiment import make_experiment
+from smartgrowth.plan import Plan
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import read_json
 
@@ -69,10 +72,10 @@ def measure_speeds(
     configs = {arm.name: arm.config for arm in arms}
     for trial in calibrations:
         times = read_json(trial.directory / files.METRICS)
-        whole, _, _ = plan_run(configs[trial.arm], opened[trial.arm])
+        plan = make_plan(configs[trial.arm], opened[trial.arm])
         seconds = 0.0
         for stage, measured, spent, first in zip(
-            whole.stages,
+            plan.stages,
             trial.description["stages"],
             times["stage_seconds"],
             times["boundary_seconds"],
@@ -80,9 +83,9 @@ def measure_speeds(
         ):
             # A stage's first batch waits for the compiler: that is fixed.
             timed = measured["gflops"] * (1 - 1 / measured["steps"])
-            seconds += whole.gflops_of(stage) * (spent - first) / timed
+            seconds += plan.gflops_of(stage) * (spent - first) / timed
         speeds[trial.arm] = Speed(
-            sum(times["boundary_seconds"]), seconds / whole.gflops()
+            sum(times["boundary_seconds"]), seconds / plan.gflops()
         )
     return speeds
 
@@ -90,7 +93,7 @@ def measure_speeds(
 def equal_budgets(
     arms: Sequence[Arm],
     opened: Mapping,
-    settings: Comparison,
+    comparison: Comparison,
     total: float | None,
     speeds: Mapping[str, Speed],
 ) -> dict[tuple[str, float], float]:
@@ -108,14 +111,14 @@ def equal_budgets(
         "gflops": lambda arm, gflops: gflops,
         "images": lambda arm, images: _gflops_for_images(arm, opened, images),
         "seconds": lambda arm, seconds: speeds[arm.name].gflops(seconds),
-    }[settings.equal]
+    }[comparison.equal]
     budgets = {}
-    for share in settings.budgets:
+    for share in comparison.budgets:
         spent = _baseline(arms[0], opened, share, total, speeds)
         for arm in trained:
             gflops = spent["gflops"]
             if arm is not arms[0]:
-                gflops = exchange(arm, spent[settings.equal])
+                gflops = exchange(arm, spent[comparison.equal])
             if gflops <= 0:
                 raise UserError(
                     f"{arm.name}: compiling alone takes longer than the "
@@ -130,7 +133,7 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
     """What the baseline spends on a share of its budget, in each currency."""
     if arm.config:
         if total is None:
-            total = plan_run(arm.config, opened[arm.name])[0].gflops()
+            total = make_plan(arm.config, opened[arm.name]).gflops()
         spent = {
             "gflops": share * total,
             "images": _images(arm, opened, share * total),
@@ -153,13 +156,18 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
     }
 
 
+def make_plan(config: Config, opened: Data) -> Plan:
+    """Returns the plan of `config` on its data."""
+    return make_experiment(config, opened).plan
+
+
 def _images(arm: Arm, opened: Mapping, gflops: float) -> int:
     config = dataclasses.replace(arm.config, budget_gflops=gflops)
     try:
-        whole, _, _ = plan_run(config, opened[arm.name])
+        plan = make_plan(config, opened[arm.name])
     except UserError as error:
         raise UserError(f"{arm.name}: {error}") from None
-    return whole.images_seen(whole.steps)
+    return plan.images_seen(plan.steps)
 
 
 def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
@@ -167,8 +175,8 @@ def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
 
     In proportion; again, since no stage has less than a step.
     """
-    whole, _, _ = plan_run(arm.config, opened[arm.name])
-    gflops = whole.gflops() * images / whole.images_seen(whole.steps)
+    plan = make_plan(arm.config, opened[arm.name])
+    gflops = plan.gflops() * images / plan.images_seen(plan.steps)
     for _ in range(10):
         seen = _images(arm, opened, gflops)
         if abs(seen - images) <= max(arm.config.batch_size) / 2:

@@ -7,13 +7,14 @@ import numpy as np
 from smartgrowth.compare.arms import OWN
 from smartgrowth.compare.summary import Figures
 from smartgrowth.compare.verdicts import p_value, points
+from smartgrowth.growth import AXES
 from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show
 from smartgrowth.report.sections import growth
 
-# Flags that the growth says already; the steps are a column of their own.
-GROWN = {"grow_samples", "grow_classes", "grow_size", "grow_augment"}
-IN_OTHER_COLUMNS = {*OWN, "stage_steps", "stage_epochs"}
+# Flags that columns of their own stand for: what grows, and the steps.
+GROWN = {axis.flag for axis in AXES}
+IN_COLUMNS = {*OWN, "stage_steps", "stage_epochs"}
 # Flags that change no result.
 PLACES = {"cache_dir", "data_dir", "checkpoint_minutes", "enforce_rules"}
 
@@ -163,8 +164,8 @@ def arm_table(figures: Figures) -> Table:
     rows = []
     for arm, run in first.items():
         grows, plain, _ = growth(run).partition(": a plain")
-        hidden = IN_OTHER_COLUMNS | PLACES | (set() if plain else GROWN)
-        names = sorted((usual.keys() | run.flags.keys()) - hidden)
+        known = IN_COLUMNS | PLACES | (set() if plain else GROWN)
+        names = sorted((usual.keys() | run.flags.keys()) - known)
         changed = [
             f"--{name}={run.flags.get(name, '')}"
             for name in names

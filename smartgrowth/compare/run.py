@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from smartgrowth import UserError
 from smartgrowth.compare import arms, budgets, report, runner, summary
 from smartgrowth.compare.arms import Trial
-from smartgrowth.config import Comparison, Config
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
 from smartgrowth.runtime.reporter import say
@@ -21,7 +22,7 @@ WORKDIR = "runs/comparison"  # unless --workdir is given
 
 def compare(
     common: Config,
-    settings: Comparison,
+    comparison: Comparison,
     given: Sequence[str],
     command: Callable[[Trial], list[str]] = runner.train_command,
 ) -> pathlib.Path:
@@ -47,18 +48,18 @@ def compare(
             f"--workdir={common.workdir} is a single run's; name another "
             "folder for the comparison, which will hold all its runs"
         )
-    compared = arms.read_arms(settings.arms, given)
+    compared = arms.read_arms(comparison.arms, given)
     opened = arms.open_stores(compared)
     speeds = {}
-    if settings.equal == "seconds":
+    if comparison.equal == "seconds":
         speeds = _measure(compared, opened, common, command)
     trials = arms.plan_trials(
         compared,
         opened,
-        settings,
+        comparison,
         common,
         budgets.equal_budgets(
-            compared, opened, settings, common.budget_gflops, speeds
+            compared, opened, comparison, common.budget_gflops, speeds
         ),
     )
     _make(directory)
@@ -68,9 +69,9 @@ def compare(
             (trial.directory / files.METRICS).unlink(missing_ok=True)
     finished = [trial for trial in trials if trial.finished]
     forecast = runner.Forecast(finished)
-    say(_announce(trials, settings, forecast))
-    failed = runner.train_all(trials, settings.jobs, forecast, command)
-    found = summary.read_figures(trials, settings.target, settings.jobs)
+    say(_announce(trials, comparison, forecast))
+    failed = runner.train_all(trials, comparison.jobs, forecast, command)
+    found = summary.read_figures(trials, comparison.target, comparison.jobs)
     equal, costs = summary.compare_costs(found)
     if not equal:
         say(f"warning: {costs}")
@@ -100,7 +101,7 @@ def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
     return budgets.measure_speeds(compared, opened, trials)
 
 
-def _announce(trials: Sequence[Trial], settings: Comparison, forecast) -> str:
+def _announce(trials: Sequence[Trial], comparison: Comparison, forecast) -> str:
     """What the comparison is, what is left of it and how long that takes."""
     names = list(dict.fromkeys(trial.arm for trial in trials))
     left = [trial for trial in trials if not trial.finished]
@@ -111,10 +112,10 @@ def _announce(trials: Sequence[Trial], settings: Comparison, forecast) -> str:
     if not left:
         return text
     gflops = sum(trial.gflops for trial in left)
-    jobs = f", {settings.jobs} at once" if settings.jobs > 1 else ""
+    jobs = f", {comparison.jobs} at once" if comparison.jobs > 1 else ""
     return (
         f"{text}\n{len(left)} left{jobs}: {show('gflops', gflops)}, "
-        f"{forecast.say(left, settings.jobs)}"
+        f"{forecast.say(left, comparison.jobs)}"
     )
 
 

@@ -13,6 +13,7 @@ from smartgrowth.data.load import DESCRIPTOR_SIZE, open_images
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
 from smartgrowth.explore import classes, duplicates, pictures, sections
+from smartgrowth.growth import summarize
 from smartgrowth.rendering import html
 from smartgrowth.report import data_report
 from smartgrowth.runs.files import write_text
@@ -101,15 +102,5 @@ def _picture_size(config: Config) -> int:
 
 
 def _growth(planned: plan.Plan) -> str:
-    """Classes, images and pixels, stage by stage, as far as they change."""
-    grown = []
-    for what, name in (
-        ("classes", "num_classes"),
-        ("images", "num_images"),
-        ("px", "image_size"),
-    ):
-        values = [getattr(stage, name) for stage in planned.stages]
-        if len(set(values)) > 1:
-            shown = " → ".join(f"{value:,}" for value in values)
-            grown.append(f"{shown} {what}")
-    return "; ".join(grown) or "nothing: a plain baseline"
+    """Returns what grows in a plan, stage by stage, in words."""
+    return summarize([dataclasses.asdict(stage) for stage in planned.stages])

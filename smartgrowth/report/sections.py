@@ -1,10 +1,10 @@
 """What a report says besides its charts: records from the files of a run."""
 
 import dataclasses
-import itertools
 import math
 import pathlib
 
+from smartgrowth.growth import summarize
 from smartgrowth.metrics import confusion
 from smartgrowth.rendering import contact_sheet
 from smartgrowth.rendering.html import Frame, Gallery, Picture, Table, Tile
@@ -22,17 +22,8 @@ HARD_COLUMNS = ("image", "class", "confidence")
 
 
 def growth(run: Run) -> str:
-    """What grows in a `run_reader.Run`, stage by stage."""
-    grown = []
-    names = "samples_per_class num_classes image_size augmentation trainable"
-    for name in names.split():
-        values = [show(name, stage.get(name)) for stage in run.stages]
-        values = [value for value, _ in itertools.groupby(values)]
-        if len(values) > 5:
-            values[2:-1] = ["…"]
-        if len(values) > 1:
-            grown.append(f"{name_of(name).lower()} {' → '.join(values)}")
-    return "; ".join(grown) or "nothing: a plain baseline"
+    """Returns what grows in a run, stage by stage, in words."""
+    return summarize(run.stages)
 
 
 def headline(run: Run, calibration_error: float | None) -> list[Tile]:

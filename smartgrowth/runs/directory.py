@@ -14,9 +14,13 @@ from smartgrowth.runtime.atomic import remove_partial
 
 
 def check(config: Config, description: dict) -> pathlib.Path:
-    """The directory that `claim` would make this run's; changes nothing.
+    """Returns the directory that `claim` would make this run's.
 
-    description: of the plan, as `describe` makes it.
+    Changes nothing.
+
+    Args:
+      config: `workdir` and `restart` count.
+      description: of the plan, as `describe_plan` makes it.
 
     Raises:
       UserError: it holds a run of another plan; the message shows the
@@ -32,10 +36,10 @@ def check(config: Config, description: dict) -> pathlib.Path:
 
 
 def claim(config: Config, description: dict) -> pathlib.Path:
-    """Makes `--workdir` this run's, or finds that it already is.
+    """Makes `--workdir` this run's, unless it already is, and returns it.
 
-    To be called once nothing is left that could be wrong with the settings:
-    it deletes what --restart says, and binds the directory to the plan.
+    To be called once nothing is left that could be wrong with the flags: it
+    deletes what --restart says, and binds the directory to the plan.
 
     Raises:
       UserError: as `check`, or the directory cannot be written.
@@ -55,13 +59,29 @@ def claim(config: Config, description: dict) -> pathlib.Path:
     return directory
 
 
+def plan_hash(config: Config, description: dict) -> str:
+    """Returns the hash by which the run's checkpoints know its plan.
+
+    That of its plan.json, which an older version may have written with fewer
+    values; to be called after `check`.
+    """
+    path = pathlib.Path(config.workdir).expanduser() / files.PLAN
+    if config.restart or not path.exists():
+        return description["hash"]
+    return json.loads(path.read_text("utf-8"))["hash"]
+
+
 def is_finished(directory: pathlib.Path) -> bool:
     """Whether the run has its final figures, which are written last."""
     return (directory / files.METRICS).exists()
 
 
 def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
-    """A finished run's directory and the settings that made it."""
+    """Returns a finished run's directory and the config that made it.
+
+    Raises:
+      UserError: there is no run, or it is not finished.
+    """
     directory = pathlib.Path(workdir).expanduser()
     if not (directory / files.FLAGS).exists():
         raise UserError(
@@ -77,7 +97,7 @@ def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
 
 
 def load_metrics(directory: pathlib.Path) -> dict:
-    """The final figures of a finished run."""
+    """Returns the final figures of a finished run."""
     return json.loads((directory / files.METRICS).read_text("utf-8"))
 
 
@@ -92,18 +112,18 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
     try:
         old = json.loads((directory / files.PLAN).read_text("utf-8"))
         same = old["hash"] == description["hash"]
-    except (ValueError, KeyError, TypeError):
+        changed = [] if same else differences(old, description)
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(
             f"{directory / files.PLAN} cannot be read as a plan; give "
             "--restart to begin anew, or another --workdir"
         ) from None
-    if same:
+    if not changed:
         return
-    changed = differences(old, description)
-    shown = "; ".join(changed[:6])
+    listed = "; ".join(changed[:6])
     more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
     raise UserError(
-        f"--workdir={directory} holds a run of another plan ({shown}{more}); "
+        f"--workdir={directory} holds a run of another plan ({listed}{more}); "
         "name another folder, or give --restart to delete that run"
     )
 

@@ -4,22 +4,47 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import Any
 
-from smartgrowth import UserError
+from smartgrowth import UserError, growth
 from smartgrowth.config import Config
+from smartgrowth.flags.flag import Identity
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs.files import TRAIN_PREDICTIONS
 
+# Counts the ways in which augmentation has drawn its random numbers; named in
+# the identity of runs that augment. 1 was never named.
+AUGMENTATION_DRAWS = 2
+# Key of the identity -> why an earlier version's run has another.
+REASONS = {
+    "augmentation_draws": "since version 0.2.0 every augmentation draws random "
+    "numbers keyed by its name; finish the run with the version that began "
+    "it, or give --restart",
+}
 
-def describe(plan, identity: dict) -> dict:
-    """What plan.json holds of a `plan.Plan`, with a hash of all but the cost.
 
-    identity: whatever else decides the run's result (data, network, rates).
+def describe_plan(plan: Plan, identity: dict) -> dict:
+    """Returns what plan.json holds, with a hash of all but the cost.
+
+    Args:
+      plan: the stages.
+      identity: of `identify`, what else decides the run's result.
     """
     # As the file will give it back: lists where there are tuples.
     stages, identity = json.loads(
         json.dumps([[dataclasses.asdict(s) for s in plan.stages], identity])
     )
-    text = json.dumps([stages, identity], sort_keys=True)
+    # Those at their default are left out, so that older runs are resumed.
+    later = {axis.field: axis.default for axis in growth.AXES if axis.later}
+    hashed = [
+        {
+            name: value
+            for name, value in stage.items()
+            if name not in later or value != later[name]
+        }
+        for stage in stages
+    ]
+    text = json.dumps([hashed, identity], sort_keys=True)
     return {
         "hash": hashlib.sha256(text.encode()).hexdigest(),
         "gflops": plan.gflops(),
@@ -32,25 +57,21 @@ def describe(plan, identity: dict) -> dict:
 
 
 def identify(config: Config, data) -> dict:
-    """What decides a run's result besides its stages.
+    """Returns what decides a run's result besides its stages.
 
-    Not where files are, nor the precision: a run goes on elsewhere.
+    Each flag says at its definition how it takes part. Not where files are,
+    nor the precision: a run goes on elsewhere.
+
+    Raises:
+      UserError: a file that decides an order cannot be read.
     """
-    names = (
-        "dataset model width depth dropout optimizer lr schedule "
-        "schedule_scope cycle_len cycle_mult weight_decay label_smoothing "
-        "augment mixup cutmix sample_order class_order descriptor balance "
-        "size_jitter replay_hard seed evals"
-    )
-    if config.finds_rate:
-        names += " lr_min lr_max"
-    # Named only where they are used: they came later, and runs from before go
-    # on.
-    later = ("ema", "stage_restart", "cycle_epochs")
-    for name in later:
-        if getattr(config, name) != getattr(Config, name):  # its default
-            names += f" {name}"
-    values = {name: getattr(config, name) for name in names.split()}
+    values = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if _is_named(config, field)
+    }
+    if config.augments:
+        values["augmentation_draws"] = AUGMENTATION_DRAWS
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # wherever it is
     # Files that decide the orders: by what is in them, wherever they are.
@@ -75,13 +96,23 @@ def identify(config: Config, data) -> dict:
 
 
 def hash_identity(config: Config, data) -> str:
-    """A digest of `identify`."""
+    """Returns a digest of `identify`."""
     text = json.dumps(identify(config, data), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _is_named(config: Config, field: dataclasses.Field) -> bool:
+    """Whether the identity has an entry for a flag."""
+    rule = field.metadata["identity"]
+    if rule is Identity.IF_SET:
+        return getattr(config, field.name) != field.default
+    if rule is Identity.IF_RATE_IS_FOUND:
+        return config.finds_rate
+    return rule is Identity.ALWAYS
+
+
 def _input_files(config: Config) -> dict[str, pathlib.Path]:
-    """Files that flags name and that a run's result hangs on."""
+    """Returns the files that flags name and a run's result depends on."""
     files = {"taxonomy": config.taxonomy}
     for name in ("class_order", "sample_order"):
         kind, _, rest = getattr(config, name).partition(":")
@@ -99,26 +130,52 @@ def _input_files(config: Config) -> dict[str, pathlib.Path]:
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """What changed between two described plans, a line for each value."""
+    """Returns what changed between two plan.json, a line for each value.
 
-    def flat(value, path=""):
-        if isinstance(value, dict | list) and value:
-            pairs = (
-                value.items() if isinstance(value, dict) else enumerate(value)
-            )
-            return {
-                key: leaf
-                for name, part in pairs
-                for key, leaf in flat(part, f"{path}{name}.").items()
+    A flag or a stage's value that one of them lacks counts as at its default:
+    its version did not write it.
+    """
+    old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
+    lines = []
+    for name in sorted(old_values | new_values):
+        before, after = (
+            values.get(name, "absent") for values in (old_values, new_values)
+        )
+        if before != after:
+            name = name.removeprefix("identity.")
+            reason = f" ({REASONS[name]})" if name in REASONS else ""
+            lines.append(f"{name}: {before} -> {after}{reason}")
+    return lines
+
+
+def _complete(description: dict) -> dict:
+    """Adds the defaults of what an older version did not write."""
+    flags = {
+        field.name: field.default
+        for field in dataclasses.fields(Config)
+        if field.metadata["identity"]
+        in (Identity.ALWAYS, Identity.IF_SET, Identity.IF_RATE_IS_FOUND)
+    }
+    stage = dataclasses.asdict(Stage(0))
+    return json.loads(
+        json.dumps(
+            {
+                "stages": [
+                    stage | values for values in description.get("stages", [])
+                ],
+                "identity": flags | description.get("identity", {}),
             }
-        return {path[:-1]: value}
+        )
+    )
 
-    parts = ("stages", "identity")
-    old_values = flat({part: old.get(part, {}) for part in parts})
-    new_values = flat({part: new.get(part, {}) for part in parts})
-    return [
-        f"{name.removeprefix('identity.')}: "
-        f"{old_values.get(name, 'absent')} -> {new_values.get(name, 'absent')}"
-        for name in sorted(old_values | new_values)
-        if old_values.get(name) != new_values.get(name)
-    ]
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested dicts and lists, by a path such as a.0.b."""
+    if not isinstance(value, dict | list) or not value:
+        return {path[:-1]: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    return {
+        key: leaf
+        for name, part in pairs
+        for key, leaf in _flatten(part, f"{path}{name}.").items()
+    }

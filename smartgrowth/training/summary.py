@@ -1,15 +1,52 @@
 """A plan as text: its stages, its cost, its learning rate."""
 
+from smartgrowth import growth
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables
-from smartgrowth.plan import table
+from smartgrowth.plan import Plan
 from smartgrowth.rendering import terminal_chart
+from smartgrowth.rendering.text import shares
+
+
+def format_plan(plan: Plan) -> str:
+    """Returns the plan as text: a row for each stage, with its cost.
+
+    An axis of growth has a column if something grows along it, some always.
+    """
+    axes = [
+        axis
+        for axis in reversed(growth.AXES)
+        if axis.always
+        or len({getattr(stage, axis.field) for stage in plan.stages}) > 1
+    ]
+    costs = [plan.gflops_of(stage) for stage in plan.stages]
+    rows = [
+        ("stage", *(axis.column or axis.name for axis in axes), "images")
+        + (f"{'steps':>7}", "batch", f"{'GFLOPs':>10}", "share")
+    ]
+    for stage, cost, share in zip(
+        plan.stages, costs, shares(costs), strict=True
+    ):
+        grown = [axis.text(getattr(stage, axis.field)) for axis in axes]
+        rows.append(
+            (f"{stage.index + 1}", *grown, f"{stage.num_images}")
+            + (f"{stage.steps}", f"{stage.batch_size}", f"{cost:,.0f}", share)
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    images = plan.images_seen(plan.steps)
+    lines.append(
+        f"total: {plan.steps:,} steps, {images:,} images shown, "
+        f"{sum(costs):,.0f} GFLOPs"
+    )
+    return "\n".join(lines)
 
 
 def overview(experiment: Experiment) -> str:
     """Returns the plan's table, and below it what its columns cannot say."""
     config, plan = experiment.config, experiment.plan
-    lines = [table(plan)]
+    lines = [format_plan(plan)]
     for stage in plan.stages:
         if len(set(stage.sizes)) > 1:
             sizes = ", ".join(map(str, stage.sizes))

@@ -51,7 +51,7 @@ VARIANTS = {
     ),
     "contrast": Variant(
         "levels spread from the image's mean luma by a factor of up to "
-        f"{MAX_CONTRAST}, or drawn towards it",
+        f"{MAX_CONTRAST}, or drawn toward it",
         (0.0,),
         around_zero(math.log(MAX_CONTRAST)),
     ),
@@ -83,7 +83,7 @@ VARIANTS = {
 }
 
 
-def recolour(images, parameters: dict):
+def recolor(images, parameters: dict):
     """Applies the linear color ones of sampled parameters, in one product.
 
     Args:

@@ -5,6 +5,8 @@ Per image, not per batch, so that one batch holds mixed and unmixed images.
 
 import tensorflow as tf
 
+from smartgrowth.data.augment.variant import named_seed
+
 # Weights are drawn from Beta(a, a). Zhang et al. 2018, arXiv 1710.09412, found
 # 0.1 to 0.4 best on ImageNet; Yun et al. 2019, arXiv 1905.04899, use 1.
 MIXUP_ALPHA = 0.2
@@ -23,18 +25,22 @@ def sample_mixing(mixup: float, cutmix: float, batch: int, seed) -> dict:
       (batch, 4): height, width, and the middle's y and x, of the patch as
       fractions of the side, height 0 where there is none.
     """
-    seeds = tf.random.split(seed, 5)
-    chance = tf.random.stateless_uniform((batch,), seeds[0])
-    order = tf.argsort(tf.random.stateless_uniform((batch,), seeds[1]))
+
+    def draw(shape, name):
+        return tf.random.stateless_uniform(shape, named_seed(seed, name))
+
+    chance = draw((batch,), "share of mixing")
+    order = tf.argsort(draw((batch,), "partner"))
     mixing = {"partner": order}
     if mixup:
-        weight = _beta(seeds[2], batch, MIXUP_ALPHA)
+        weight = _beta(named_seed(seed, "mixup"), batch, MIXUP_ALPHA)
         mixing["mixup"] = tf.where(chance < mixup, weight, 1.0)
     if cutmix:
         on = (chance >= mixup) & (chance < mixup + cutmix)
-        side = tf.sqrt(1.0 - _beta(seeds[3], batch, CUTMIX_ALPHA))
+        weight_seed = named_seed(seed, "cutmix")
+        side = tf.sqrt(1.0 - _beta(weight_seed, batch, CUTMIX_ALPHA))
         side = tf.where(on, side, 0.0)[:, tf.newaxis]
-        middle = tf.random.stateless_uniform((batch, 2), seeds[4])
+        middle = draw((batch, 2), "middle of cutmix")
         mixing["cutmix"] = tf.concat([side, side, middle], axis=1)
     return mixing
 
@@ -44,8 +50,8 @@ def mix(images, targets, mixing: dict):
 
     Args:
       images: uint8 (batch, size, size, 3).
-      targets: float32 (batch, classes), a distribution over the classes that
-        have entered, -1 for the others; the same in what is returned.
+      targets: float32 (batch, classes), a distribution over the active
+        classes, -1 for the others; the same in what is returned.
     """
     partner = mixing["partner"]
     others = tf.gather(images, partner)

@@ -18,8 +18,8 @@ from smartgrowth.data.augment import (
     occlusion,
     pixels,
 )
+from smartgrowth.data.augment.variant import named_seed
 
-# Their places number their seeds: add at the end.
 VARIANTS = (
     geometry.VARIANTS | color.VARIANTS | pixels.VARIANTS | occlusion.VARIANTS
 )
@@ -104,7 +104,7 @@ class Augmentation:
 
 
 def choose(config: Config) -> Augmentation:
-    """What the settings mean.
+    """Returns what the flags ask for.
 
     Entries of `--augment` are presets, variants, randaugment:N:MAGNITUDE, and
     keras:NAME or keras_cv:NAME; a NAME after one of those is of the same
@@ -170,8 +170,8 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
 
     Args:
       images: uint8 (batch, size, size, 3).
-      targets: float32 (batch, classes), a distribution over the classes that
-        have entered, -1 for the others.
+      targets: float32 (batch, classes), a distribution over the active
+        classes, -1 for the others.
       strength: 0 (nothing happens) to 1; the stage's.
       seed: int (2,) tensor.
 
@@ -182,17 +182,19 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
         return images, targets
     batch, size = images.shape[:2]
     parameters = sample_parameters(augmentation, strength, size, batch, seed)
-    images = apply(images, parameters, tf.random.fold_in(seed, 1))
+    images = apply(images, parameters, named_seed(seed, "noise of pixels"))
     if augmentation.stock:
         images = tf.cast(images, tf.float32)
-        for index, layer in enumerate(augmentation.stock):
-            layer_seed = tf.random.fold_in(seed, 3 + index)
+        for index, (library, name) in enumerate(augmentation.stock):
+            # A layer that is given twice draws twice.
+            number = augmentation.stock[:index].count((library, name))
             images, targets = keras_layers.apply(
                 images,
                 targets,
-                *layer,
+                library,
+                name,
                 strength,
-                layer_seed,
+                named_seed(seed, f"{library}:{name}:{number}"),
                 augmentation.seed,
             )
         images = tf.cast(tf.round(images), tf.uint8)
@@ -200,9 +202,7 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
         share * strength for share in (augmentation.mixup, augmentation.cutmix)
     )
     if mixup or cutmix:
-        drawn = mixing.sample_mixing(
-            mixup, cutmix, batch, tf.random.fold_in(seed, 2)
-        )
+        drawn = mixing.sample_mixing(mixup, cutmix, batch, seed)
         images, targets = mixing.mix(images, targets, drawn)
     return images, targets
 
@@ -217,24 +217,27 @@ def sample_parameters(
       the variant. One that is off has no entry, one that is on draws the same
       whatever is on beside it.
     """
-    seeds = tf.random.split(seed, len(VARIANTS) + 1)
-    places = {name: place for place, name in enumerate(VARIANTS)}
     parameters = {
-        name: VARIANTS[name].sample(seeds[places[name]], batch, size, strength)
+        name: VARIANTS[name].sample(
+            named_seed(seed, name), batch, size, strength
+        )
         for name in augmentation.variants
     }
     pool = augmentation.pool
     if pool:
-        order = tf.random.stateless_uniform(
-            (batch, len(pool)), seeds[len(VARIANTS)]
-        )
-        drawn = tf.math.top_k(order, augmentation.chosen).indices
+        lots = [
+            tf.random.stateless_uniform(
+                (batch,), named_seed(seed, f"randaugment:{name}")
+            )
+            for name in pool
+        ]
+        drawn = tf.math.top_k(tf.stack(lots, 1), augmentation.chosen).indices
         chosen = tf.reduce_any(
             tf.one_hot(drawn, len(pool), True, False), axis=1
         )
         for place, name in enumerate(pool):
             parameters[name] = VARIANTS[name].sample(
-                seeds[places[name]],
+                named_seed(seed, name),
                 batch,
                 size,
                 strength * augmentation.magnitude,
@@ -253,7 +256,7 @@ def apply(images, parameters: dict, noise_seed):
     noise_seed: int (2,), of the variant noise.
     """
     images = geometry.warp(images, parameters)
-    images = color.recolour(images, parameters)
+    images = color.recolor(images, parameters)
     images = pixels.filter_pixels(images, parameters, noise_seed)
     if images.dtype != tf.uint8:
         images = tf.saturate_cast(tf.round(images), tf.uint8)

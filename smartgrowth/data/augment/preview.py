@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from smartgrowth.data.augment import policy
+from smartgrowth.data.augment.variant import named_seed
 
 STRENGTHS = (1 / 3, 2 / 3, 1.0)
 DRAWS = 32
@@ -32,13 +33,13 @@ def variant_sheet(
     Returns:
       (name, images), an image uint8 (size, size, 3) for each strength.
     """
-    size, places = len(image), list(policy.VARIANTS)
+    size = len(image)
     batch = tf.tile(tf.constant(image)[tf.newaxis], (DRAWS, 1, 1, 1))
     sheet = []
     for name in names:
         shown = []
         for strength in strengths:
-            key = tf.constant([seed, places.index(name)], tf.int64)
+            key = named_seed(tf.constant([seed, 0], tf.int64), name)
             drawn = policy.VARIANTS[name].draw(key, DRAWS, size, strength)
             made = policy.apply(batch, {name: drawn}, key).numpy()
             change = np.abs(made.astype(int) - image).sum(axis=(1, 2, 3))

@@ -4,6 +4,7 @@ The variants themselves stand in geometry, color, pixels and occlusion.
 """
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -45,6 +46,16 @@ class Variant:
         if chosen is None:
             return drawn
         return tf.where(chosen[:, tf.newaxis], drawn, [self.identity])
+
+
+def named_seed(seed, name: str):
+    """Returns the seed of one named use of a batch's seed, int (2,).
+
+    By the name and not by a place in a list, so that what is added draws
+    nothing anew for what was there. Whoever changes what is drawn for a seed
+    raises `AUGMENTATION_DRAWS` in runs/identity.py.
+    """
+    return tf.random.fold_in(seed, zlib.crc32(name.encode()) % 2**31)
 
 
 def uniform(seed, batch: int, low, high):

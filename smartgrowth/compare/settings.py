@@ -1,0 +1,68 @@
+"""The flags of --mode=compare alone; they are no part of any run."""
+
+import dataclasses
+
+from smartgrowth import UserError
+from smartgrowth.flags.checks import AT_LEAST_ONE, SHARE_ABOVE_ZERO
+from smartgrowth.flags.flag import Identity, check_values, flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What is compared, how often, and at the same of what.
+
+    Raises:
+      UserError: a value is out of range.
+    """
+
+    arms: tuple[str, ...] = flag(
+        (),
+        "Flagfiles, or folders of finished runs; the first is the baseline.",
+        identity=Identity.NEVER,
+        each=str,
+    )
+    seeds: int = flag(
+        5,
+        "Runs of every arm, from --seed on.",
+        identity=Identity.NEVER,
+        check=AT_LEAST_ONE,
+    )
+    jobs: int = flag(
+        1,
+        "Runs at once; above 1 their seconds mean nothing, and none appear.",
+        identity=Identity.NEVER,
+        check=AT_LEAST_ONE,
+    )
+    budgets: tuple[float, ...] = flag(
+        (1.0,),
+        "Shares of the cost, each trained to its own end.",
+        identity=Identity.NEVER,
+        check=SHARE_ABOVE_ZERO,
+        each=float,
+    )
+    target: float | None = flag(
+        None,
+        "Accuracy, 0 to 1, whose cost is read off the curves; what the "
+        "baseline of the same seed ended with unless given.",
+        identity=Identity.NEVER,
+        check=SHARE_ABOVE_ZERO,
+    )
+    equal: str = flag(
+        "gflops",
+        "What the arms get the same of: as much as the baseline spends, or "
+        "--budget_gflops.",
+        identity=Identity.NEVER,
+        choices=("gflops", "images", "seconds"),
+    )
+
+    def __post_init__(self):
+        check_values(self)
+        if not self.arms:
+            raise UserError(
+                "--arms=: must be flagfiles or folders of finished runs"
+            )
+        if self.equal == "seconds" and self.jobs > 1:
+            raise UserError(
+                "--equal=seconds: runs that share the machine cannot be timed; "
+                "give --jobs=1"
+            )

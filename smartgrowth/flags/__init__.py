@@ -1,0 +1,1 @@
+"""Every flag at its definition, in the groups that --help shows."""

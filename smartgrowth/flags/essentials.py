@@ -1,0 +1,76 @@
+"""The flags of every command: what to do, on which data, into which folder."""
+
+import dataclasses
+
+from smartgrowth.flags.checks import SEED
+from smartgrowth.flags.flag import Identity, flag
+
+MODES = (
+    "train",
+    "plan",
+    "explore",
+    "lr_find",
+    "evaluate",
+    "predict",
+    "report",
+    "audit",
+    "compare",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Essentials:
+    """The group Essentials."""
+
+    mode: str = flag(
+        "train", "What to do.", identity=Identity.NEVER, choices=MODES
+    )
+    dataset: str = flag(
+        "glyphs",
+        "glyphs, tiny_imagenet, cifar10, cifar100, imagenette, tfds:NAME or "
+        "folder:PATH.",
+        identity=Identity.ALWAYS,
+    )
+    data_dir: str | None = flag(
+        None,
+        "Where the dataset already is: a zip or a folder.",
+        identity=Identity.NEVER,
+    )
+    cache_dir: str = flag(
+        "~/.cache/smartgrowth",
+        "Where prepared datasets are kept; best on a local disk.",
+        identity=Identity.NEVER,
+    )
+    classes: tuple[str, ...] = flag(
+        ("all",),
+        "all, a number (that many, in the dataset's order), or names.",
+        identity=Identity.INDIRECT,
+        each=str,
+    )
+    workdir: str = flag(
+        "runs/default",
+        "The run directory: everything that a run writes.",
+        identity=Identity.NEVER,
+    )
+    restart: bool = flag(
+        False,
+        "Delete a run in --workdir and begin anew.",
+        identity=Identity.NEVER,
+    )
+    seed: int = flag(
+        0,
+        "The seed of weights, batches, orders and augmentation.",
+        identity=Identity.ALWAYS,
+        check=SEED,
+    )
+    measure: bool = flag(
+        False,
+        "--mode=plan: time a few steps of every stage and say how long the run "
+        "will take.",
+        identity=Identity.NEVER,
+    )
+    images: str | None = flag(
+        None,
+        "--mode=predict: an image file, or a folder of them.",
+        identity=Identity.NEVER,
+    )

@@ -1,0 +1,30 @@
+"""The flags of evaluations, checkpoints and logs."""
+
+import dataclasses
+
+from smartgrowth.flags.checks import ABOVE_ZERO, AT_LEAST_ONE
+from smartgrowth.flags.flag import Identity, flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The group Evaluation and checkpoints."""
+
+    evals: int = flag(
+        20,
+        "Evaluations, evenly over the training cost, beside those at the end "
+        "of every stage.",
+        identity=Identity.ALWAYS,
+        check=AT_LEAST_ONE,
+    )
+    checkpoint_minutes: float = flag(
+        5.0,
+        "Minutes between checkpoints, beside those at the end of every stage.",
+        identity=Identity.NEVER,
+        check=ABOVE_ZERO,
+    )
+    tensorboard: bool = flag(
+        False,
+        "Write the figures of log.csv for TensorBoard too, in --workdir.",
+        identity=Identity.NEVER,
+    )
