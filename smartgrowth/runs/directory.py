@@ -14,7 +14,7 @@ from smartgrowth.runtime.atomic import remove_partial
 
 
 def check(config: Config, description: dict) -> pathlib.Path:
-    """The directory that `claim` would make this run's; changes nothing.
+    """Returns the directory that `claim` would take; changes nothing.
 
     description: of the plan, as `describe` makes it.
 
@@ -56,12 +56,16 @@ def claim(config: Config, description: dict) -> pathlib.Path:
 
 
 def is_finished(directory: pathlib.Path) -> bool:
-    """Whether the run has its final figures, which are written last."""
+    """Returns whether the run has its final figures, written last."""
     return (directory / files.METRICS).exists()
 
 
 def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
-    """A finished run's directory and the settings that made it."""
+    """Returns a finished run's directory and the settings that made it.
+
+    Raises:
+      UserError: it holds no run, or one that is not finished.
+    """
     directory = pathlib.Path(workdir).expanduser()
     if not (directory / files.FLAGS).exists():
         raise UserError(
@@ -77,7 +81,7 @@ def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
 
 
 def load_metrics(directory: pathlib.Path) -> dict:
-    """The final figures of a finished run."""
+    """Returns the final figures of a finished run."""
     return json.loads((directory / files.METRICS).read_text("utf-8"))
 
 

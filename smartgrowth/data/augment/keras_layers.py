@@ -206,14 +206,14 @@ def apply(
     seeds = tf.random.split(seed, 2)
     if hasattr(layer, "generator"):
         layer.generator.begin(seeds[0])
-    shape, entered = images.shape, targets >= 0
+    shape, active = images.shape, targets >= 0
     if name in MIXING:
         out = layer({"images": images, "labels": targets})
         made, labels = out["images"], out["labels"]
     else:
         made, labels = layer(images), targets
     made = tf.clip_by_value(tf.ensure_shape(made, shape), 0.0, 255.0)
-    labels = tf.where(entered, tf.maximum(labels, 0.0), -1.0)
+    labels = tf.where(active, tf.maximum(labels, 0.0), -1.0)
     if strength < 1.0:
         on = tf.random.stateless_uniform((len(images),), seeds[1]) < strength
         made = tf.where(on[:, None, None, None], made, images)

@@ -44,8 +44,8 @@ def mix(images, targets, mixing: dict):
 
     Args:
       images: uint8 (batch, size, size, 3).
-      targets: float32 (batch, classes), a distribution over the classes that
-        have entered, -1 for the others; the same in what is returned.
+      targets: float32 (batch, classes), a distribution over the active
+        classes, -1 for the others; the same in what is returned.
     """
     partner = mixing["partner"]
     others = tf.gather(images, partner)
