@@ -156,6 +156,8 @@ def model(tiny_data):
 def evaluator(model, tiny_data, monkeypatch):
     """Of that network, in batches of 8."""
     from smartgrowth.evaluation import evaluator as module
+    from smartgrowth.evaluation import tta
 
     monkeypatch.setattr(module, "BATCH", 8)
+    monkeypatch.setattr(tta, "BATCH", 8)
     return module.Evaluator(model, tiny_data)

@@ -34,7 +34,7 @@ def images():
 
 @pytest.fixture
 def targets():
-    """Of five classes, of which the second and the fifth have not entered."""
+    """Of five classes, of which the second and the fifth are not active."""
     return np.eye(5, dtype=np.float32)[[0, 2, 3, 0, 2, 3]] - np.float32(
         [0, 1, 0, 0, 1]
     )

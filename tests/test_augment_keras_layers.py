@@ -43,7 +43,7 @@ def images():
 
 @pytest.fixture
 def targets():
-    """Of 300 classes, the first hundred of which have not entered."""
+    """Of 300 classes, the first hundred of which are not active."""
     targets = np.eye(300, dtype=np.float32)[LABELS]
     targets[:, :100] = -1
     return targets

@@ -27,6 +27,7 @@ from smartgrowth.compare import arms, runner
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
+from smartgrowth.runtime.reporter import Reporter
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 # Better at a higher rate; FAIL and SLOW in the environment say what happens.
@@ -288,6 +289,18 @@ def test_before_anything_was_measured_the_time_is_unknown(run, capsys):
     output = capsys.readouterr().out
     assert "1 runs, 0 of them finished" in output
     assert "time unknown yet" in output
+
+
+def test_meanwhile_it_says_what_each_run_said_last(run, monkeypatch, capsys):
+    monkeypatch.setattr(
+        runner, "Reporter", lambda **_: Reporter(other_seconds=0.0)
+    )
+    run("--seeds=1", of=("plain.flags",))
+    assert re.search(
+        "^all: time unknown yet left \\| run 1 of 1, plain seed 0: ",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
 
 
 def test_another_seed_is_another_family_of_runs(run, copy):

@@ -44,7 +44,7 @@ def test_wrong_images_are_listed_the_most_confident_first(
     for row in rows:
         index = tiny_data.train.ids.index(row["image"])
         assert row["class"] == names[labels[index]]
-        assert row["taken_for"] == names[guesses[index]]
+        assert row["predicted"] == names[guesses[index]]
         assert float(row["confidence"]) == pytest.approx(
             probabilities[index].max(), rel=1e-5
         )
@@ -63,7 +63,7 @@ def test_the_pictures_are_of_the_listed_images(
         return b"a picture"
 
     monkeypatch.setattr(contact_sheet, "grid", grid)
-    monkeypatch.setattr(hard_examples, "SHOWN", 5)
+    monkeypatch.setattr(hard_examples, "PICTURES", 5)
     part = tiny_data.train
     hard_examples.write_hardest(tmp_path, tiny_data, part, probabilities, 16)
     rows = read(tmp_path / "hard_train.csv")[:5]
@@ -73,7 +73,7 @@ def test_the_pictures_are_of_the_listed_images(
     ):
         index = part.rows[part.ids.index(row["image"])]
         np.testing.assert_array_equal(image, stored[index])
-        assert row["class"] in caption and row["taken_for"] in caption
+        assert row["class"] in caption and row["predicted"] in caption
     assert (tmp_path / "hard_train.png").read_bytes() == b"a picture"
 
 

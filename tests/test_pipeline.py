@@ -343,16 +343,16 @@ def test_targets_are_one_hot_and_minus_one_for_absent_classes():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-def test_smoothing_spreads_over_the_entered_classes_alone(smoothing):
-    entered = np.array([4, 0, 2])
-    targets = pipeline.make_targets(6, entered, smoothing)
+def test_smoothing_spreads_over_the_active_classes_alone(smoothing):
+    active = np.array([4, 0, 2])
+    targets = pipeline.make_targets(6, active, smoothing)
     assert (targets[:, [1, 3, 5]] == -1).all()
-    for label in entered:
-        np.testing.assert_allclose(targets[label, entered].sum(), 1, rtol=1e-6)
+    for label in active:
+        np.testing.assert_allclose(targets[label, active].sum(), 1, rtol=1e-6)
         np.testing.assert_allclose(
             targets[label, label], 1 - smoothing + smoothing / 3, rtol=1e-6
         )
-        others = np.setdiff1d(entered, label)
+        others = np.setdiff1d(active, label)
         np.testing.assert_allclose(
             targets[label, others], smoothing / 3, rtol=1e-6
         )

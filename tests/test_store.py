@@ -1,8 +1,10 @@
 """A store holds what its source gave, once, whatever comes in between."""
 
 import errno
+import io
 import json
 import pathlib
+import re
 import tracemalloc
 
 import numpy as np
@@ -13,6 +15,7 @@ from smartgrowth import UserError
 from smartgrowth.data import build, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 from smartgrowth.runtime.atomic import PREFIX
+from smartgrowth.runtime.reporter import Reporter
 
 NAMES = ("n01 tabby", "n02 crane", "n03 crane", "n04 sea lion")
 
@@ -225,6 +228,21 @@ def test_a_store_interrupted_before_its_last_file_is_made_again(tmp_path):
     np.save(directory / "labels_train.npy", [3])
     build_store(tmp_path, source)
     assert contents(directory) == before
+
+
+def test_progress_is_told_while_a_store_is_made(tmp_path):
+    stream = io.StringIO()
+    source = make_source(one_of_each())
+    reporter = Reporter(stream, other_seconds=0.0)
+    build.ensure_store("made-1", lambda: source, (8,), tmp_path, reporter)
+    first, *progress, last = stream.getvalue().splitlines()
+    count = len(one_of_each())
+    assert first.startswith("storing made at 8 px in ")
+    assert [line.partition(" images")[0] for line in progress] == [
+        f"  {number}" for number in range(1, count + 1)
+    ]
+    assert all(line.endswith("/s") for line in progress)
+    assert re.fullmatch(rf"  {count} images stored in \d+ s", last)
 
 
 @pytest.mark.parametrize("when", ["opening", "writing", "buffered"])

@@ -18,7 +18,7 @@ CLIP = 0.2  # of a block's gradients, so that no edge outweighs all others
 
 
 def colors_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Three kinds of features, float32 (N, F) each.
+    """Returns three kinds of features, float32 (N, F) each.
 
     images: uint8 (N, side, side, 3) RGB.
     """
@@ -31,7 +31,7 @@ def colors_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def grid_means(values: np.ndarray, grid: int = GRID) -> np.ndarray:
-    """The mean in each cell of a grid.
+    """Returns the mean in each cell of a grid.
 
     values: float32 (N, side, side, C), any side. Returns (N, grid, grid, C).
     """
@@ -44,7 +44,7 @@ def grid_means(values: np.ndarray, grid: int = GRID) -> np.ndarray:
 
 
 def grid_colors(images: np.ndarray) -> np.ndarray:
-    """Means and spreads of color in each cell.
+    """Returns means and spreads of color in each cell.
 
     Of brightness, red to green and yellow to blue. images: float32
     (N, side, side, 3), 0..1. Returns float32 (N, 6 * GRID**2).
@@ -52,12 +52,14 @@ def grid_colors(images: np.ndarray) -> np.ndarray:
     colors = images @ OPPONENTS
     means = grid_means(colors)
     variances = grid_means(colors**2) - means**2
-    found = np.stack([means, np.sqrt(np.maximum(variances, 0))])
-    return np.moveaxis(found, 0, 1).reshape(len(images), -1)
+    spreads = np.sqrt(np.maximum(variances, 0))
+    return np.moveaxis(np.stack([means, spreads]), 0, 1).reshape(
+        len(images), -1
+    )
 
 
 def color_histogram(images: np.ndarray) -> np.ndarray:
-    """Roots of the shares of LEVELS**3 colors, wherever they are.
+    """Returns roots of the shares of LEVELS**3 colors, wherever they are.
 
     Of roots, Euclidean distance is Hellinger's, and large areas do not
     outweigh all others. images: uint8 (N, side, side, 3). Returns float32.
@@ -71,7 +73,7 @@ def color_histogram(images: np.ndarray) -> np.ndarray:
 
 
 def gradient_histogram(images: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients (Dalal and Triggs 2005).
+    """Returns histograms of oriented gradients (Dalal and Triggs 2005).
 
     Unsigned orientations, each gradient shared by the nearest two; blocks of
     2 x 2 cells that overlap, each normalized, clipped and normalized again.
@@ -110,7 +112,7 @@ def gradient_histogram(images: np.ndarray) -> np.ndarray:
 
 
 def normalize(blocks: np.ndarray, least: float) -> np.ndarray:
-    """The last axis at unit length, shorter where it is not above `least`."""
+    """Scales the last axis to unit length, or less if not above `least`."""
     squares = np.sum(blocks**2, axis=-1, keepdims=True)
     return blocks / np.sqrt(squares + least**2)
 

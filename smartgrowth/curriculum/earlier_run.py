@@ -10,25 +10,40 @@ from smartgrowth.runs import files
 
 
 def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
-    """The loss of every training image of `data` in a finished run, (N,).
+    """Returns a finished run's loss of every training image of `data`, (N,).
 
-    flag: what named the run, for the message of a `UserError`.
+    Args:
+      flag: what named the run, for messages.
+      run: its directory.
+      data: what is to be trained on.
+
+    Raises:
+      UserError: it cannot be read, or was trained without some of the images.
     """
-    found = _read(flag, run, data, "losses")
-    missing = [id for id in data.train.ids if id not in found]
+    losses = _read(flag, run, "losses")
+    missing = [id for id in data.train.ids if id not in losses]
     if missing:
         raise UserError(
             f"{flag}: {run} was trained without {len(missing):,} of the "
             f"{len(data.train.ids):,} training images, such as {missing[0]}; "
             "name a run on the same --dataset and --classes"
         )
-    return np.array([found[id] for id in data.train.ids])
+    return np.array([losses[id] for id in data.train.ids])
 
 
 def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
-    """Indices of the training images of `data` that a run got wrong, int64."""
-    found = _read(flag, run, data, "wrong")
-    wrong = [i for i, id in enumerate(data.train.ids) if found.get(id)]
+    """Returns indices of the images of `data` that a run got wrong, int64.
+
+    Args:
+      flag: what named the run, for messages.
+      run: its directory.
+      data: of which the training images are meant.
+
+    Raises:
+      UserError: it cannot be read, or got none of them wrong.
+    """
+    is_wrong = _read(flag, run, "wrong")
+    wrong = [i for i, id in enumerate(data.train.ids) if is_wrong.get(id)]
     if not wrong:
         raise UserError(
             f"{flag}: {run} got none of these training images wrong; name "
@@ -37,7 +52,8 @@ def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
     return np.array(wrong)
 
 
-def _read(flag: str, run: str, data: Data, value: str) -> dict:
+def _read(flag: str, run: str, column: str) -> dict:
+    """Image id -> its value in a column of train_predictions.npz."""
     path = pathlib.Path(run).expanduser() / files.TRAIN_PREDICTIONS
     try:
         columns = files.read_npz(path)
@@ -48,5 +64,5 @@ def _read(flag: str, run: str, data: Data, value: str) -> dict:
         ) from error
     columns["wrong"] = columns["guesses"] != columns["labels"]
     return dict(
-        zip(columns["ids"].tolist(), columns[value].tolist(), strict=True)
+        zip(columns["ids"].tolist(), columns[column].tolist(), strict=True)
     )

@@ -1,7 +1,7 @@
 """Orders: in which the classes enter, and in which a class's images do.
 
 Every order is a permutation, so the stages that take its beginnings are nested.
-Arrays in, arrays out; where they come from is `prepare`'s affair.
+Arrays in, arrays out; where they come from is `choose`'s affair.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -32,17 +32,17 @@ def make_dataset(
     Args:
       images: indices into `data.train`: what the stage shows, each as often
         as it is named in every pass, in an order of that pass's own.
-      classes: labels that have entered.
+      classes: labels of the active classes.
       first_step, last_step: steps of the run, within the stage.
       augmentation: what is done to them, at the stage's strength.
-      label_smoothing: share of a label spread over the entered classes.
+      label_smoothing: share of a label spread over the active classes.
       hard: indices of images from which `stage.replay` of every batch is
         drawn instead, in passes of their own.
 
     Yields:
       Images uint8 (batch, size, size, 3), of one of the stage's sizes; targets
-      float32 (batch, classes), a distribution over the classes that have
-      entered, -1 for the others.
+      float32 (batch, classes), a distribution over the active classes, -1 for
+      the others.
     """
     batch, sizes = stage.batch_size, sorted(set(stage.sizes))
     rows = tf.constant(data.train.rows, tf.int64)
@@ -144,15 +144,15 @@ def make_validation(
 
 
 def make_targets(
-    num_classes: int, entered: np.ndarray, smoothing: float
+    num_classes: int, active: np.ndarray, smoothing: float
 ) -> np.ndarray:
     """Row k is the target of label k, float32 (num_classes, num_classes).
 
-    Smoothing spreads over the entered classes alone; absent ones are -1.
+    Smoothing spreads over the active classes alone; absent ones are -1.
     """
     targets = np.full((num_classes, num_classes), -1.0, np.float32)
-    targets[:, entered] = smoothing / len(entered)
-    targets[entered, entered] += 1.0 - smoothing
+    targets[:, active] = smoothing / len(active)
+    targets[active, active] += 1.0 - smoothing
     return targets
 
 

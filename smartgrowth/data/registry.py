@@ -124,7 +124,7 @@ def load_source(
 
 
 def fingerprint(dataset: str, data_dir: str | None = None) -> str:
-    """The `fingerprint` of the source, without TFDS and TensorFlow.
+    """Returns the source's `fingerprint`, without TFDS and TensorFlow.
 
     Raises:
       UserError: unknown name, or nothing is at the path it stands for.

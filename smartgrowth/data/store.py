@@ -81,7 +81,7 @@ class Split:
     name: str
 
     def images(self, size: int) -> np.ndarray:
-        """All stored images of a size, uint8 (M, size, size, 3), mapped.
+        """Maps all stored images of a size, uint8 (M, size, size, 3).
 
         Image i of the split is row `rows[i]`.
         """
@@ -91,7 +91,7 @@ class Split:
         return np.load(path, mmap_mode="c")
 
     def original_sizes(self) -> np.ndarray:
-        """Heights and widths before any cut or resize, int32 (N, 2)."""
+        """Returns heights and widths before any cut or resize, int32 (N, 2)."""
         return np.load(sizes_path(self.directory, self.name))[self.rows]
 
 
@@ -113,14 +113,14 @@ class Data:
     content: str
 
     def stored_size(self, size: int) -> int:
-        """The stored size that serves `size`: never above the originals."""
+        """Returns the size that serves `size`: never above the originals."""
         return min(size, self.native_size or size)
 
     def split(self, name: str) -> Split:
         return self.train if name == TRAIN else self.validation
 
     def report(self) -> dict:
-        """What the store refused, repaired or doubted, by path."""
+        """Returns what the store refused, repaired or doubted, by path."""
         path = self.train.directory / REPORT_FILE
         return json.loads(path.read_text("utf-8"))
 
@@ -135,8 +135,13 @@ def open_data(
 ) -> Data:
     """Opens a store that `build.ensure_store` made, or some of its classes.
 
-    classes: ("all",), a number as text, or names: whole ones, or the part
-      before or after the first blank ("n02123045", "tabby").
+    Args:
+      directory: of the store.
+      classes: ("all",), a number as text, or names: whole ones, or the part
+        before or after the first blank ("n02123045", "tabby").
+
+    Raises:
+      UserError: no such class, or one without usable images.
     """
     facts = json.loads((directory / STORE_FILE).read_text())
     names = facts["class_names"]
@@ -170,7 +175,7 @@ def open_data(
             f"no training image of class {missing[0]!r} could be used; see "
             f"{directory / REPORT_FILE}, or leave it out with --classes"
         )
-    # Kept a class, so that the statistics are those of the chosen ones.
+    # Kept per class, so that the statistics are those of the chosen ones.
     sums = np.asarray(facts["channel_sums"], np.float64)[chosen].sum(axis=0)
     count, total, square = sums
     mean = total / count
@@ -187,9 +192,14 @@ def open_data(
 
 
 def fit_square(image: np.ndarray, size: int) -> np.ndarray:
-    """The image's central square at `size` pixels a side, antialiased.
+    """Returns the central square at `size` pixels a side, antialiased.
 
-    image: uint8 (height, width, 3). Returns uint8 (size, size, 3).
+    Args:
+      image: uint8 (height, width, 3).
+      size: in pixels.
+
+    Returns:
+      uint8 (size, size, 3).
     """
     height, width = image.shape[:2]
     if height == width == size:
@@ -205,7 +215,7 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def digest(class_names: Sequence[str], splits: Mapping) -> str:
-    """Of class names, ids and labels: what data this is, on any machine."""
+    """Hashes class names, ids and labels: what data this is, anywhere."""
     sha = hashlib.sha256("\n".join(class_names).encode())
     for name in (TRAIN, VALIDATION):
         sha.update("\n".join(splits[name].ids).encode())
@@ -245,21 +255,21 @@ def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
         raise UserError("--classes= names no class; leave it out to use all")
     chosen = set()
     for wanted in classes:
-        found = find_classes(wanted, names)
-        if len(found) != 1:
+        matches = find_classes(wanted, names)
+        if len(matches) != 1:
             near = difflib.get_close_matches(wanted, names, 3) or names[:3]
-            what = "is more than one class" if found else "is not a class"
-            near = [names[i] for i in found] or near
+            what = "is more than one class" if matches else "is not a class"
+            near = [names[i] for i in matches] or near
             raise UserError(
                 f"--classes: {wanted!r} {what} of this dataset; there are "
                 f"{len(names)}, such as {', '.join(near)}"
             )
-        chosen.add(found[0])
+        chosen.add(matches[0])
     return sorted(chosen)
 
 
 def find_classes(wanted: str, names: Sequence[str]) -> list[int]:
-    """Indices of the classes that a person may mean by `wanted`.
+    """Returns indices of the classes that a person may mean by `wanted`.
 
     A whole name, or else the part before or after its first blank.
     """

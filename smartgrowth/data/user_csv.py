@@ -10,9 +10,12 @@ from smartgrowth import UserError
 def read_rows(
     flag: str, path: str, columns: Sequence[str]
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Line number and these columns of every row, without blanks around them.
+    """Returns line number and `columns` of every row, stripped of blanks.
 
-    flag: as the user gave it, "--taxonomy=groups.csv", for messages.
+    Args:
+      flag: as the user gave it, "--taxonomy=groups.csv", for messages.
+      path: of the CSV file.
+      columns: that its first line must name; others are passed over.
 
     Raises:
       UserError: the file cannot be read, has not these columns in its first
@@ -43,10 +46,10 @@ def read_rows(
         values = tuple((row[column] or "").strip() for column in columns)
         if not all(values):
             lacking = columns[values.index("")]
-            shown = next(filter(None, values), "")
+            known = next(filter(None, values), "")
             raise UserError(
                 f"{flag}: line {reader.line_num} has no {lacking} "
-                f"({shown!r}); a name with a comma in it wants quotes"
+                f"({known!r}); a name with a comma in it wants quotes"
             )
         rows.append((reader.line_num, values))
     return rows

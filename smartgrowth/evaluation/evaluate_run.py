@@ -1,4 +1,4 @@
-"""--mode=evaluate: everything by which a finished run's network is judged."""
+"""--mode=evaluate: all figures of a finished run's network."""
 
 import dataclasses
 import math
@@ -19,8 +19,9 @@ from smartgrowth.plan import make_network
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import load_config
+from smartgrowth.runtime.reporter import say
 
-TOLD = 5  # classes and confusions that are printed
+LISTED = 5  # classes and confusions that are printed
 
 
 def evaluate_run(config: Config) -> dict:
@@ -46,21 +47,21 @@ def evaluate_run(config: Config) -> dict:
     evaluator = Evaluator(saved_model.load_model(directory), data)
     views = {view for views in variants.values() for view in views}
     passes = tta.run(evaluator, VALIDATION, views)
-    found = summarize(data, network, variants, passes)
+    summary = summarize(data, network, variants, passes)
     plain = tta.vote(passes, variants["plain"])
     hard_examples.write_hardest(
         directory, data, data.validation, plain, trained.final_size
     )
     results.write_predictions(directory, data, plain)
-    files.write_json(directory / files.EVALUATION, found)
-    print(table(found))
-    print(f"all figures: {directory / files.EVALUATION}")
-    print(f"report: {write_report(directory)}")
-    return found
+    files.write_json(directory / files.EVALUATION, summary)
+    say(table(summary))
+    say(f"all figures: {directory / files.EVALUATION}")
+    say(f"report: {write_report(directory)}")
+    return summary
 
 
 def open_run_data(config: Config, trained: Config, sizes) -> Data:
-    """The data of a run, at these sizes.
+    """Opens the data of a run, at these sizes.
 
     config: where it is on this machine. trained: the run's settings.
     """
@@ -73,11 +74,11 @@ def open_run_data(config: Config, trained: Config, sizes) -> Data:
 def summarize(
     data: Data, network: Network, variants: dict, passes: tta.Passes
 ) -> dict:
-    """What evaluation.json holds: plain figures first, then each variant.
+    """Returns what evaluation.json holds: plain figures, then each variant.
 
-    The confusion matrix has its rows (classes) and columns (what they were
-    taken for) in the order of `classes`; `clustered_order` puts those beside
-    one another that are confused.
+    The confusion matrix has its rows (true classes) and columns (predicted
+    ones) in the order of `classes`; `clustered_order` puts those beside one
+    another that are confused.
     """
     labels, names = data.validation.labels, data.class_names
     [view] = variants["plain"]
@@ -109,9 +110,8 @@ def summarize(
                 "images": row.images,
                 "accuracy": row.accuracy,
                 "precision": _number(row.precision),
-                "taken_for": row.rival
-                if row.rival is None
-                else names[row.rival],
+                # The most frequent one among the wrong.
+                "predicted": None if row.rival is None else names[row.rival],
                 "times": row.mistaken,
             }
             for row in confusion.by_class(matrix)
@@ -122,7 +122,7 @@ def summarize(
 
 
 def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict:
-    """Accuracy, top-5 accuracy, loss and expected calibration error."""
+    """Returns accuracy, top-5 accuracy, loss, expected calibration error."""
     scores = score(probabilities, labels)
     error = calibration.expected_calibration_error(probabilities, labels)
     return {
@@ -134,13 +134,13 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def gain(voted: np.ndarray, plain: np.ndarray, labels: np.ndarray) -> dict:
-    """How much accuracy votes add, and the half width of its 95% interval.
+    """Returns what accuracy votes add, and its 95% interval's half width.
 
     The normal interval of the mean over images of what changed, which is -1, 0
     or 1 for each.
     """
-    right = [each.argmax(axis=1) == labels for each in (voted, plain)]
-    changed = right[0].astype(int) - right[1]
+    correct = [each.argmax(axis=1) == labels for each in (voted, plain)]
+    changed = correct[0].astype(int) - correct[1]
     return {
         "gain": float(changed.mean()),
         "gain_margin": float(1.96 * changed.std() / math.sqrt(len(changed))),
@@ -154,7 +154,7 @@ def cost(
     passes: tta.Passes,
     images: int,
 ) -> dict:
-    """Forward passes an image, their FLOPs against plain, images a second."""
+    """Returns passes per image, FLOPs against plain, images per second."""
     flops = [network.flops_per_image(view.size) for view in views]
     seconds = sum(passes.seconds[view.size] for view in views)
     return {
@@ -164,18 +164,19 @@ def cost(
     }
 
 
-def table(found: dict) -> str:
-    """The figures of evaluation.json as text that a terminal shows."""
-    width = max(len("TTA"), *map(len, found["variants"]))
+def table(summary: dict) -> str:
+    """Returns the figures of evaluation.json as text for a terminal."""
+    width = max(len("TTA"), *map(len, summary["variants"]))
     lines = [
-        f"{found['images']:,} validation images at {found['image_size']} px: "
-        f"accuracy {found['accuracy']:.2%}, top-5 {found['top5']:.2%}, loss "
-        f"{_show(found['loss'], '.4f')}, calibration error "
-        f"{_show(found['calibration_error'], '.2%')}",
+        f"{summary['images']:,} validation images at "
+        f"{summary['image_size']} px: accuracy {summary['accuracy']:.2%}, "
+        f"top-5 {summary['top5']:.2%}, loss "
+        f"{_show(summary['loss'], '.4f')}, calibration error "
+        f"{_show(summary['calibration_error'], '.2%')}",
         "",
         f"{'TTA':{width}}  passes   cost  images/s  accuracy  gain in points",
     ]
-    for name, row in found["variants"].items():
+    for name, row in summary["variants"].items():
         change = (
             f"{100 * row['gain']:+6.2f} ± {100 * row['gain_margin']:.2f}"
             if name != "plain"
@@ -188,17 +189,17 @@ def table(found: dict) -> str:
         )
     worst = [
         f"{row['class']} {row['accuracy']:.0%}"
-        for row in found["by_class"][:TOLD]
+        for row in summary["by_class"][:LISTED]
     ]
-    names = found["classes"]
-    pairs = confusion.worst_pairs(np.array(found["confusion_matrix"]), TOLD)
-    taken = [f"{names[a]} for {names[b]} ({n})" for a, b, n in pairs]
+    names = summary["classes"]
+    pairs = confusion.worst_pairs(np.array(summary["confusion_matrix"]), LISTED)
+    confused = [f"{names[a]} as {names[b]} ({n})" for a, b, n in pairs]
     return "\n".join(
         [
             *lines,
             "",
             f"least accurate: {', '.join(worst)}",
-            f"most often taken: {', '.join(taken) or 'none for another'}",
+            f"most often confused: {', '.join(confused) or 'none'}",
         ]
     )
 

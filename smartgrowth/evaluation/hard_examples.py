@@ -11,8 +11,8 @@ from smartgrowth.data.store import TRAIN, Data, Split
 from smartgrowth.rendering import contact_sheet
 from smartgrowth.runs import files
 
-SHOWN, ABREAST = 60, 10  # pictures of a grid, and in each row
-COLUMNS = ("image", "class", "taken_for", "confidence", "probability_of_class")
+PICTURES, ABREAST = 60, 10  # of a contact sheet, and in each of its rows
+COLUMNS = ("image", "class", "predicted", "confidence", "probability_of_class")
 
 
 def write_hardest(
@@ -31,27 +31,27 @@ def write_hardest(
       probabilities: (images, classes), of the images of `split`, in order.
       size: of the pictures, in pixels.
     """
-    guesses = probabilities.argmax(axis=1)
-    every = np.arange(len(guesses))
-    confidence = probabilities[every, guesses]
+    predicted = probabilities.argmax(axis=1)
+    every = np.arange(len(predicted))
+    confidence = probabilities[every, predicted]
     of_label = probabilities[every, split.labels]
     if split.name == TRAIN:
         files.write_npz(
             directory / files.TRAIN_PREDICTIONS,
             ids=np.array(split.ids),
             labels=split.labels,
-            guesses=guesses,
+            guesses=predicted,
             confidence=confidence.astype(np.float32),
             losses=-np.log(np.maximum(of_label, 1e-12)).astype(np.float32),
         )
-    wrong = np.flatnonzero(guesses != split.labels)
+    wrong = np.flatnonzero(predicted != split.labels)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     names = data.class_names
     rows = [
         {
             "image": split.ids[index],
             "class": names[split.labels[index]],
-            "taken_for": names[guesses[index]],
+            "predicted": names[predicted[index]],
             "confidence": float(confidence[index]),
             "probability_of_class": float(of_label[index]),
         }
@@ -59,13 +59,13 @@ def write_hardest(
     ]
     table, grid = files.HARD[split.name]
     files.write_csv(directory / table, COLUMNS, rows)
-    shown = wrong[:SHOWN]
+    pictured = wrong[:PICTURES]
     (directory / grid).unlink(missing_ok=True)
-    if len(shown):
-        images = split.images(data.stored_size(size))[split.rows[shown]]
+    if len(pictured):
+        images = split.images(data.stored_size(size))[split.rows[pictured]]
         captions = [
-            f"{row['class']}\n{row['taken_for']}? {row['confidence']:.0%}"
-            for row in rows[: len(shown)]
+            f"{row['class']}\n{row['predicted']}? {row['confidence']:.0%}"
+            for row in rows[: len(pictured)]
         ]
         (directory / grid).write_bytes(
             contact_sheet.grid(images, captions, ABREAST)

@@ -13,6 +13,7 @@ from smartgrowth.evaluation.saved_model import load_model, read_classes
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import load_config, load_metrics
+from smartgrowth.runtime.reporter import say
 
 BATCH = 64
 TOP = 3
@@ -23,6 +24,12 @@ def label_images(config: Config) -> pathlib.Path:
 
     Prints the top 3 of every image and writes all probabilities to labels.csv
     in the run directory; an image that cannot be read is named and passed over.
+
+    Returns:
+      The path of labels.csv.
+
+    Raises:
+      UserError: there is no finished run, or no image that can be read.
     """
     directory, trained = load_config(config.workdir)
     paths = _find_images(config.images)
@@ -39,18 +46,18 @@ def label_images(config: Config) -> pathlib.Path:
             try:
                 image, _ = decode.decode(path)
             except Exception as error:  # Pillow raises any kind
-                print(f"{path}: passed over, not a readable image ({error})")
+                say(f"{path}: passed over, not a readable image ({error})")
                 continue
             readable.append(path)
             images.append(fit_square(image, stored))
         if not readable:
             continue
-        shown = pipeline.enlarge(np.stack(images), size)
-        logits = model.predict(np.asarray(shown), verbose=0)
+        batch = np.asarray(pipeline.enlarge(np.stack(images), size))
+        logits = model.predict(batch, verbose=0)
         for path, row in zip(readable, softmax(logits), strict=True):
             best = np.argsort(-row)[:TOP]
-            shown = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
-            print(f"{path}: {shown}")
+            top = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
+            say(f"{path}: {top}")
             rows.append(
                 {"image": str(path), "label": names[best[0]]}
                 | dict(zip(columns, row.tolist(), strict=True))
@@ -59,7 +66,7 @@ def label_images(config: Config) -> pathlib.Path:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / files.LABELS
     files.write_csv(path, ["image", "label", *columns], rows)
-    print(f"{len(rows)} images labeled: {path}")
+    say(f"{len(rows)} images labeled: {path}")
     return path
 
 
@@ -69,14 +76,14 @@ def _find_images(images: str | None) -> list[pathlib.Path]:
     path = pathlib.Path(images).expanduser()
     if path.is_file():
         return [path]
-    found = sorted(
+    paths = sorted(
         entry
         for entry in path.rglob("*")
         if entry.suffix.lower() in decode.SUFFIXES
     )
-    if not found:
+    if not paths:
         raise UserError(
             f"--images={images}: there is no image file "
             f"({', '.join(decode.SUFFIXES)})"
         )
-    return found
+    return paths

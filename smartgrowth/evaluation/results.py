@@ -43,16 +43,15 @@ def write_results(
     data, size = experiment.data, experiment.config.final_size
     labels = data.validation.labels
     plain = softmax(evaluator.logits(VALIDATION, size))
-    judged = ("val_accuracy", "val_top5", "val_loss")
-    judged += files.RAW_COLUMNS
-    figures = {name: row[name] for name in judged if name in row}
+    validated = ("val_accuracy", "val_top5", "val_loss", *files.RAW_COLUMNS)
+    figures = {name: row[name] for name in validated if name in row}
     if mirrored:
         other = evaluator.logits(VALIDATION, size, flip=True)
         both = (plain + softmax(other)) / 2
         figures["tta_accuracy"] = score(both, labels).accuracy
     clean = softmax(evaluator.logits(TRAIN, size))
-    shown = clean_part(data)
-    scores = score(clean[shown], data.train.labels[shown])
+    part = clean_part(data)
+    scores = score(clean[part], data.train.labels[part])
     figures["clean_train_accuracy"] = scores.accuracy
     figures["clean_train_loss"] = scores.loss
     for split, probabilities in ((TRAIN, clean), (VALIDATION, plain)):
@@ -85,7 +84,7 @@ def write_results(
 
 
 def clean_part(data: Data) -> np.ndarray:
-    """Training images to judge without augmentation, for the gap to validation.
+    """Returns training images to evaluate clean, for the gap to validation.
 
     As many as there are for validation, or all; the same ones in every run.
     """

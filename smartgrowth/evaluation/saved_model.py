@@ -10,7 +10,11 @@ from smartgrowth.runs import files
 
 
 def load_model(directory: pathlib.Path) -> keras.Model:
-    """The `final.keras` of a run directory."""
+    """Opens the `final.keras` of a run directory.
+
+    Raises:
+      UserError: it is not there, or not whole.
+    """
     path = directory / files.MODEL
     try:
         return keras.saving.load_model(path, compile=False)
@@ -25,7 +29,7 @@ def load_model(directory: pathlib.Path) -> keras.Model:
 
 
 def read_classes(directory: pathlib.Path) -> list[str]:
-    """Of a run directory, in the order of the logits."""
+    """Returns a run directory's class names, in the order of the logits."""
     path = directory / files.CLASSES
     try:
         return path.read_text("utf-8").splitlines()

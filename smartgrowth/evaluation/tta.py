@@ -35,7 +35,7 @@ class View:
     shift: int = 0
 
     def apply(self, images):
-        """Images at `size`, (batch, size, size, 3), as this view shows them."""
+        """Returns images (batch, size, size, 3) as this view shows them."""
         return pipeline.flip_and_shift(images, self.flip, self.shift)
 
 
@@ -54,7 +54,7 @@ class Passes:
 def make_variants(
     size: int, stride: int, mirrored: bool
 ) -> dict[str, tuple[View, ...]]:
-    """The views of each variant, by name; "plain" is one of them.
+    """Makes the views of each variant, by name; "plain" is one of them.
 
     Args:
       size: that the network was trained for, in pixels.
@@ -83,7 +83,7 @@ def make_variants(
 
 
 def sizes_of(variants: Mapping[str, Iterable[View]]) -> set[int]:
-    """Every image size that some view has, in pixels."""
+    """Returns every image size that some view has, in pixels."""
     return {view.size for views in variants.values() for view in views}
 
 
@@ -94,11 +94,11 @@ def run(evaluator: Evaluator, split: str, views: Iterable[View]) -> Passes:
     for view in sorted(set(views)):
         by_size.setdefault(view.size, []).append(view)
     logits, seconds = {}, {}
-    for size, shown in by_size.items():
+    for size, same_size in by_size.items():
         times = []
-        for view, image, taken in _forward(evaluator, part, size, shown):
-            logits.setdefault(view, []).append(image)
-            times.append(taken)
+        for view, rows, took in _forward(evaluator, part, size, same_size):
+            logits.setdefault(view, []).append(rows)
+            times.append(took)
         # The first one compiled.
         times = times[1:] or times
         batches = math.ceil(len(part.labels) / BATCH)
@@ -114,7 +114,7 @@ def run(evaluator: Evaluator, split: str, views: Iterable[View]) -> Passes:
 
 
 def vote(passes: Passes, views: Iterable[View]) -> np.ndarray:
-    """The mean of the views' probabilities, float64 (images, classes)."""
+    """Returns the mean of the views' probabilities, (images, classes)."""
     return np.mean([passes.probabilities[view] for view in views], axis=0)
 
 
@@ -125,8 +125,8 @@ def _forward(evaluator, part, size, views):
     batches = batches.map(
         lambda images: tuple(view.apply(images) for view in views)
     ).prefetch(2)
-    for shown in batches.as_numpy_iterator():
-        for view, images in zip(views, shown, strict=True):
+    for batch in batches.as_numpy_iterator():
+        for view, images in zip(views, batch, strict=True):
             began = time.perf_counter()
             logits = evaluator.forward(images)
             yield view, logits, time.perf_counter() - began

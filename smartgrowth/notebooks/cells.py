@@ -38,14 +38,14 @@ class Stop(UserError):
 
 
 def local_folder() -> pathlib.Path:
-    """The folder on the machine's own disk; made if it is not there."""
+    """Returns the folder on the machine's own disk, made where missing."""
     folder = pathlib.Path(LOCAL).absolute()
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def find_config(hypothesis: str, dataset: str) -> pathlib.Path:
-    """The flagfile of a hypothesis, the one made for the dataset if any is.
+    """Returns a hypothesis' flagfile, the one for the dataset if there is one.
 
     Raises:
       Stop: there is none.
@@ -111,7 +111,7 @@ def _program(flags: Sequence[str]) -> list[str]:
 
 
 def backend() -> dict[str, str]:
-    """What the environment says of the Keras backend: with a TPU, it is JAX."""
+    """Returns the variables that choose the Keras backend: on a TPU, JAX."""
     try:
         importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
@@ -125,13 +125,13 @@ def forecast(*flags: str, runs: int = 1) -> None:
     runs: that many, one after another, each as long as this one.
     """
     lines = _program([*flags, "--mode=plan", "--measure"])
-    found = re.search(r"on this machine \(measured: (\d+) s", lines[-1])
-    if found:
-        say(session_note(runs * int(found[1]), runs))
+    measured = re.search(r"on this machine \(measured: (\d+) s", lines[-1])
+    if measured:
+        say(session_note(runs * int(measured[1]), runs))
 
 
 def session_note(seconds: int, runs: int = 1) -> str:
-    """What the duration means for a free session in Colab."""
+    """Returns what the duration means for a free session in Colab."""
     sessions = -(-seconds // (SESSION_HOURS * 3600))
     text = f"{runs} such runs: {about(seconds)}. " if runs > 1 else ""
     text += (
@@ -192,12 +192,12 @@ def _reason(lines: Sequence[str], status: int, what: str) -> str:
             f"{what} was killed by {signal.Signals(-status).name}, for want "
             "of memory perhaps; run all cells again to go on"
         )
-    told = [line for line in lines if line.strip()] or [f"{what} said nothing"]
-    for line in reversed(told):
+    said = [line for line in lines if line.strip()] or [f"{what} said nothing"]
+    for line in reversed(said):
         for start in ("error: ", "ERROR: ", "FATAL "):
             if line.startswith(start):
                 return line.removeprefix(start)
-    return f"{told[-1]} (exit status {status})"
+    return f"{said[-1]} (exit status {status})"
 
 
 # Pages

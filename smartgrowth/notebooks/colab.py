@@ -24,7 +24,7 @@ KEPT = ("keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "libtpu")
 
 
 def in_colab() -> bool:
-    """Whether this notebook runs in Colab."""
+    """Returns whether this notebook runs in Colab."""
     try:
         return importlib.util.find_spec("google.colab") is not None
     except ModuleNotFoundError:  # there is no `google` at all
@@ -41,9 +41,9 @@ def install_missing() -> None:
       Stop: pip could not.
     """
     versions = {}
-    for found in importlib.metadata.distributions():
-        name = found.metadata["Name"].lower().replace("_", "-")
-        versions.setdefault(name, found.version)  # the first is imported
+    for installed in importlib.metadata.distributions():
+        name = installed.metadata["Name"].lower().replace("_", "-")
+        versions.setdefault(name, installed.version)  # the first is imported
     wanted = missing(importlib.metadata.requires("smartgrowth"), versions)
     if not wanted:
         say("everything that smartgrowth requires is there")
@@ -65,14 +65,14 @@ def install_missing() -> None:
 def missing(
     requirements: Iterable[str], versions: Mapping[str, str]
 ) -> list[str]:
-    """Those of `requirements` that `versions`, by lower-case name, do not meet.
+    """Returns the `requirements` that `versions`, by lower-case name, lack.
 
     Where there is a TPU, JAX trains and TensorFlow only reads the images: its
     package for CPUs serves, and leaves the libtpu that JAX uses alone.
     """
     from packaging.requirements import Requirement  # pip and Keras bring it
 
-    found = []
+    lacking = []
     for_cpu = "libtpu" in versions or "tensorflow-cpu" in versions
     for line in requirements:
         wanted = Requirement(line)
@@ -82,15 +82,15 @@ def missing(
         if name == "tensorflow" and name not in versions and for_cpu:
             name = "tensorflow-cpu"
         if name not in versions or versions[name] not in wanted.specifier:
-            found.append(f"{name}{wanted.specifier}")
-    return found
+            lacking.append(f"{name}{wanted.specifier}")
+    return lacking
 
 
 # Drive
 
 
 def mount_drive() -> pathlib.Path:
-    """The folder MyDrive; outside Colab, one of that name, locally."""
+    """Returns the folder MyDrive; outside Colab, a local one of that name."""
     root = pathlib.Path("drive").absolute()
     if in_colab():
         from google.colab import drive
@@ -113,7 +113,7 @@ def unmount_drive() -> None:
 
 
 def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
-    """Where the run of that name lies on Drive.
+    """Returns where the run of that name lies on Drive.
 
     Raises:
       Stop: it is no name for a folder.
@@ -127,10 +127,12 @@ def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
-    """Flags for a dataset; a zip on Drive comes to the local disk.
+    """Returns flags for a dataset; a zip on Drive comes to the local disk.
 
-    dataset: as in --dataset, or "folder" for the user's own images.
-    data: a zip or a folder, within MyDrive or anywhere; may be empty.
+    Args:
+      drive: the folder MyDrive.
+      dataset: as in --dataset, or "folder" for the user's own images.
+      data: a zip or a folder, within MyDrive or anywhere; may be empty.
 
     Raises:
       Stop: it is not there, or not whole.
@@ -141,7 +143,7 @@ def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
         if own:
             raise Stop(
                 "DATA is empty; name a zip or a folder of your images on "
-                "Drive, with a folder a class in it"
+                "Drive, with a folder per class in it"
             )
         return [f"--dataset={dataset}"]
     path = drive / data.removeprefix("MyDrive/")

@@ -133,14 +133,14 @@ def _publish(directory, name, archive, manifest) -> str:
 
 def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
     """Manifests that can be read, the newest first."""
-    found = []
+    manifests = []
     for path in sorted(directory.glob("step_*.json"), reverse=True):
         try:
-            found.append((path, json.loads(path.read_text())))
+            manifests.append((path, json.loads(path.read_text())))
         except (OSError, ValueError):
             continue
     return sorted(
-        found, key=lambda pair: pair[1]["facts"]["step"], reverse=True
+        manifests, key=lambda pair: pair[1]["facts"]["step"], reverse=True
     )
 
 

@@ -72,7 +72,7 @@ def plan_hash(config: Config, description: dict) -> str:
 
 
 def is_finished(directory: pathlib.Path) -> bool:
-    """Whether the run has its final figures, which are written last."""
+    """Returns whether the run has its final figures, written last."""
     return (directory / files.METRICS).exists()
 
 

@@ -103,7 +103,7 @@ class Learner:
         self.log = RunLog(self.directory, config.tensorboard)
         self.checkpoints = CheckpointManager(
             self.directory,
-            self.experiment.description["hash"],
+            run_directory.plan_hash(config, self.experiment.description),
             self.model,
             self.compiled.accuracy,
             devices.numerics() | {"policy": dtype},

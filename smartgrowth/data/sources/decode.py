@@ -163,6 +163,6 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in one line of at most 200 characters."""
+    """Returns what an exception says, in a line of at most 200 characters."""
     text = " ".join(str(error).split())[:200]
     return text or type(error).__name__

@@ -1,4 +1,4 @@
-"""A folder of images, one subfolder a class, as a dataset.
+"""A folder of images, one subfolder per class, as a dataset.
 
 Either PATH/train/CLASS/ and PATH/val/CLASS/ (or validation, valid, test), or
 PATH/CLASS/ alone, which is split here.
@@ -30,7 +30,7 @@ _HEADERS = 100  # images whose size is looked at for `native_size`
 
 
 def fingerprint(path: str) -> str:
-    """A name for the images under `path`: their paths, sizes and times."""
+    """Returns a name for the images under `path`: paths, sizes and times."""
     return _fingerprint(list_files(_root(path)))
 
 
@@ -99,13 +99,15 @@ def load_folder(path: str, name: str) -> Source:
 def list_files(
     root: pathlib.Path, skip: Iterable[str] = ()
 ) -> dict[str, tuple]:
-    """Every file under `root` but hidden ones: relative path -> size, time.
+    """Lists the files under `root`: relative path -> (size, time).
+
+    Hidden ones are passed over.
 
     Args:
       root: a folder.
-      skip: names of folders directly under it that are not entered.
+      skip: names of folders directly under it to leave out.
     """
-    found = {}
+    listed = {}
     for folder, folders, files in os.walk(root, followlinks=True):
         inside = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
         inside = "" if inside == "./" else inside
@@ -121,10 +123,10 @@ def list_files(
                 try:
                     stat = pathlib.Path(folder, name).stat()
                 except OSError:  # a link to nowhere; reading it will say so
-                    found[inside + name] = (0, 0)
+                    listed[inside + name] = (0, 0)
                 else:
-                    found[inside + name] = (stat.st_size, stat.st_mtime_ns)
-    return found
+                    listed[inside + name] = (stat.st_size, stat.st_mtime_ns)
+    return listed
 
 
 def _leads_back(folder: str, name: str) -> bool:
@@ -134,7 +136,7 @@ def _leads_back(folder: str, name: str) -> bool:
 
 
 def hash_entries(entries: Mapping[str, tuple]) -> str:
-    """16 hexadecimal digits that change with any name or value."""
+    """Returns 16 hexadecimal digits that change with any name or value."""
     lines = (f"{name}\0{entries[name]}\n" for name in sorted(entries))
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]

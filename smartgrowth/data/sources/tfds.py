@@ -102,10 +102,11 @@ def stream(
     splits = {TRAIN: "train", VALIDATION: validation_split(builder, name)}
     try:
         for split, tfds_split in splits.items():
-            for found in decode_in_order(jobs(split, tfds_split), _BATCH):
-                if isinstance(found, Example) and found.label < 0:
-                    found = Refusal(found.id, "no label")
-                yield found
+            for example in decode_in_order(jobs(split, tfds_split), _BATCH):
+                if isinstance(example, Example) and example.label < 0:
+                    yield Refusal(example.id, "no label")
+                else:
+                    yield example
     except tf.errors.OpError as error:
         raise UserError(
             f"--dataset={name}: the prepared dataset is damaged "
@@ -114,7 +115,7 @@ def stream(
 
 
 def validation_split(builder: tfds.core.DatasetBuilder, name: str) -> str:
-    """The split to validate on: validation where there is one, else test."""
+    """Returns the split to validate on: validation if there is one, or test."""
     splits = list(builder.info.splits)
     for split in ("validation", "test"):
         if split in splits and "train" in splits:

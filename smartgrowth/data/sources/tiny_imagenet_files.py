@@ -59,7 +59,7 @@ class Files:
 
 
 def fingerprint(data_dir: str | None) -> str:
-    """A name for the content that `data_dir` stands for, in under a second.
+    """Returns a name for the content of `data_dir`, in under a second.
 
     A zip goes by the checksums in its directory, so a copy of it has the same
     fingerprint; a folder by the sizes and times of its files.
@@ -104,7 +104,7 @@ def open_files(data_dir: str) -> Files:
 
 
 def find(data_dir: str) -> pathlib.Path:
-    """The zip, or the folder with a wnids.txt, that `data_dir` stands for."""
+    """Returns the zip, or the folder with a wnids.txt, that is meant."""
     given = pathlib.Path(data_dir).expanduser().absolute()
     if given.is_file():
         return given

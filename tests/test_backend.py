@@ -1,0 +1,67 @@
+"""What starts is silent, unless it fails; several processes join in time."""
+
+import os
+
+import pytest
+
+from smartgrowth import modes
+from smartgrowth.data import load
+from smartgrowth.runtime import backend, distributed, reporter
+
+
+def test_what_is_written_to_stderr_is_held_back(capfd):
+    with backend.quiet():
+        os.write(2, b"of a library in C\n")
+    os.write(2, b"after it\n")
+    assert capfd.readouterr().err == "after it\n"
+
+
+def test_what_was_held_back_is_shown_if_something_fails(capfd):
+    with pytest.raises(ImportError), backend.quiet():
+        os.write(2, b"why\n")
+        raise ImportError
+    os.write(2, b"after it\n")
+    assert capfd.readouterr().err == "why\nafter it\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "function"), [("train", "train"), ("lr_find", "find_rate")]
+)
+def test_what_trains_joins_the_others_before_devices_are_asked_for(
+    tiny_config, monkeypatch, mode, function
+):
+    from smartgrowth.training import train
+
+    calls = []
+
+    def note(name):
+        return lambda *arguments: calls.append(name)
+
+    monkeypatch.setattr(load, "open_data", note("open"))
+    monkeypatch.setattr(backend, "import_backend", note("import"))
+    monkeypatch.setattr(distributed, "join", calls.append)
+    monkeypatch.setattr(backend, "find_devices", note("devices"))
+    monkeypatch.setattr(train, function, note("train"))
+    modes.MODES[mode](tiny_config(devices="all"))
+    assert calls == ["open", "import", "all", "devices", "train"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_several_processes_the_first_speaks(monkeypatch, capsys, rank):
+    import jax
+
+    joined = []
+    monkeypatch.setattr(
+        jax.distributed,
+        "initialize",
+        lambda *arguments, **options: joined.append(arguments),
+    )
+    monkeypatch.setattr(distributed.keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(reporter.REPORTER, "muted", False)
+    monkeypatch.setenv(distributed.ADDRESSES, "host:1,other:1")
+    monkeypatch.setenv(distributed.PROCESSES, "2")
+    monkeypatch.setenv(distributed.RANK, str(rank))
+    distributed.join("all")
+    reporter.say("here")
+    assert joined == [("host:1", 2, rank)]
+    assert capsys.readouterr().out == ("" if rank else "here\n")
