@@ -213,7 +213,7 @@ def _wrap(name: str) -> str:
 def _color(place: int) -> str:
     from matplotlib import rcParams
 
-    return f"C{(place - 1) % 7}" if place else rcParams["text.color"]
+    return f"C{place - 1}" if place else rcParams["text.color"]
 
 
 def _stroke(place: int) -> str:

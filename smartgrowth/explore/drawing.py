@@ -147,7 +147,7 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
     axis.set_yticks(places, [labels[leaf] for leaf in tree["leaves"]])
     for text, leaf in zip(axis.get_yticklabels(), tree["leaves"], strict=True):
         if stages[leaf] is not None:
-            text.set_color(f"C{stages[leaf] % 7}")
+            text.set_color(f"C{stages[leaf]}")
     axis.set(
         ylim=(10 * len(labels), 0),
         xlim=(1.02 * linkage[-1, 2] or 1.0, 0),

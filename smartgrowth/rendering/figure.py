@@ -65,6 +65,12 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
         return file.getvalue(), alt
 
 
+def chart_png(charts: Sequence[Chart], theme: str = "light") -> bytes:
+    """Returns charts of one x axis, one below another, as a PNG."""
+    png, _ = render(lambda figure: draw_charts(figure, charts), theme)
+    return png
+
+
 def draw_charts(figure, charts: Sequence[Chart]) -> str:
     """Draws charts of one x axis below one another.
 

@@ -52,22 +52,22 @@ def draw(chart: Chart, height: int = HEIGHT) -> Markup:
     Args:
       height: of the drawing; it is `WIDTH` wide.
     """
-    frame = _Frame(chart, height)
+    layout = _Layout(chart, height)
     return html.render(
         "rendering/templates/chart.html.jinja2",
         alt=chart.alt,
         width=WIDTH,
         height=height,
-        bands=[frame.band(band.low, band.high) for band in chart.bands[::2]],
-        grid=[frame.level(value) for value, _ in chart.y.ticks],
-        edge=f"M{LEFT} {frame.floor}H{WIDTH - RIGHT}",
-        texts=frame.texts(),
-        curves=[frame.curve(line) for line in chart.lines],
+        bands=[layout.band(band.low, band.high) for band in chart.bands[::2]],
+        grid=[layout.level(value) for value, _ in chart.y.ticks],
+        edge=f"M{LEFT} {layout.floor}H{WIDTH - RIGHT}",
+        texts=layout.texts(),
+        curves=[layout.curve(line) for line in chart.lines],
         legend=_legend(chart) if len(chart.lines) > 1 else [],
     )
 
 
-class _Frame:
+class _Layout:
     """The places of a chart's parts in a drawing of a given height."""
 
     def __init__(self, chart: Chart, height: int):

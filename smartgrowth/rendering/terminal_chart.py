@@ -73,7 +73,7 @@ def _bars(values, low, high, width, height, blocks) -> list[str]:
 
 
 def _stages(begins, steps, width, blocks) -> tuple[str, str]:
-    """Returns a line with marks where stages begin, and one of their numbers."""
+    """Returns a line with marks where stages begin, and one of numbers."""
     dash, mark = "─┴" if blocks is BLOCKS else "-+"
     axis, numbers = [dash] * width, [" "] * (width + 8)
     free = 0  # columns that no number has yet

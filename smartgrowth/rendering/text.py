@@ -26,7 +26,7 @@ UNITS = {"gflops": " GFLOPs", "image_size": " px", "native_size": " px"}
 
 
 def name_of(key: str) -> str:
-    """Returns the name of a key of a run's files: "Image size" of image_size."""
+    """Returns what a key of a run's files is called: "Image size" and so on."""
     return NAMES.get(key, key.replace("_", " ").capitalize())
 
 

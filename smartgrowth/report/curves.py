@@ -4,6 +4,7 @@ Each is described once, against every axis of which the reader of the page has
 the choice; the page draws all, the PNG files those against the first.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -42,6 +43,39 @@ ACCURACIES = {
 RATES = {"lr": "learning rate", "momentum": "momentum"}
 POINTS = 1000  # of a schedule, at most
 EMPTY = "no evaluation yet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Charts of one thing, below one another, by the axis that they have.
+
+    charts: key of `AXES` -> charts; "" -> charts that have an axis of their
+      own.
+    """
+
+    title: str
+    charts: dict[str, list[Chart]]
+
+    def first(self) -> list[Chart]:
+        """Returns the charts of the first axis."""
+        return next(iter(self.charts.values()))
+
+
+def make_course(run: Run) -> dict[str, Part]:
+    """Returns all charts of a run, by the names of their files."""
+    return {
+        "accuracy": Part(
+            "Accuracy", {axis: [accuracies(run, axis)] for axis in AXES}
+        ),
+        "loss": Part("Loss", {axis: [losses(run, axis)] for axis in AXES}),
+        "learning_rate": Part(
+            "Learning rate and momentum",
+            {axis: rates(run, axis) for axis in AXES},
+        ),
+        "loss_by_size": Part(
+            "Loss against image size", {"": [losses_by_size(run)]}
+        ),
+    }
 
 
 def losses(run: Run, axis: str) -> Chart:

@@ -4,20 +4,13 @@ It reads files and nothing else (no model, no TensorFlow), so it also serves a
 run that is still going. Comparing several runs is compare/'s work.
 """
 
-import dataclasses
 import pathlib
 
 from markupsafe import Markup
 
 from smartgrowth import UserError
 from smartgrowth.rendering import html, svg_chart
-from smartgrowth.rendering.chart import Chart
-from smartgrowth.rendering.figure import (
-    Plot,
-    draw_charts,
-    make_plot,
-    render,
-)
+from smartgrowth.rendering.figure import Plot, chart_png, make_plot, render
 from smartgrowth.rendering.text import stage_summary
 from smartgrowth.report import curves, data_report, sections
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
@@ -46,10 +39,10 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     """
     directory = pathlib.Path(directory).expanduser()
     run = read_run(directory)
-    course = make_course(run)
+    course = curves.make_course(run)
     outcome, plots, outputs = read_outcome(run), {}, {}
-    for name, figure in course.items():
-        outputs[f"{name}.png"], _ = render(figure.draw_into, "light")
+    for name, part in course.items():
+        outputs[f"{name}.png"] = chart_png(part.first())
     if outcome:
         plots, pictures = _draw(outcome)
         outputs |= pictures
@@ -67,56 +60,9 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     return directory / files.REPORT
 
 
-@dataclasses.dataclass(frozen=True)
-class CourseFigure:
-    """Charts of one thing below one another, by the axis they are against.
-
-    charts: key of `curves.AXES` -> charts; "" -> charts without the choice.
-    """
-
-    title: str
-    charts: dict[str, list[Chart]]
-
-    def draw_into(self, figure) -> str:
-        """Draws the charts of the first axis into a matplotlib figure."""
-        return draw_charts(figure, next(iter(self.charts.values())))
-
-    def drawn(self) -> dict[str, list[tuple[str, Markup]]]:
-        """Returns axis -> (heading, SVG) of each chart, for the page."""
-        return {
-            axis: [
-                (chart.y.label, svg_chart.draw(chart, svg_chart.LOW))
-                for chart in charts
-            ]
-            if len(charts) > 1
-            else [("", svg_chart.draw(charts[0]))]
-            for axis, charts in self.charts.items()
-        }
-
-
-def make_course(run: Run) -> dict[str, CourseFigure]:
-    """Returns the figures of the training, by the names of their files."""
-    axes = curves.AXES
-    return {
-        "accuracy": CourseFigure(
-            "Accuracy", {axis: [curves.accuracies(run, axis)] for axis in axes}
-        ),
-        "loss": CourseFigure(
-            "Loss", {axis: [curves.losses(run, axis)] for axis in axes}
-        ),
-        "learning_rate": CourseFigure(
-            "Learning rate and momentum",
-            {axis: curves.rates(run, axis) for axis in axes},
-        ),
-        "loss_by_size": CourseFigure(
-            "Loss against image size", {"": [curves.losses_by_size(run)]}
-        ),
-    }
-
-
 def _values(
     run: Run,
-    course: dict[str, CourseFigure],
+    course: dict[str, curves.Part],
     outcome: Outcome | None,
     plots: dict[str, Plot],
 ) -> dict:
@@ -130,7 +76,7 @@ def _values(
             run, outcome.reliability.error if outcome else None
         ),
         "axes": curves.AXES,
-        "course": [(fig.title, fig.drawn()) for fig in course.values()],
+        "course": [(part.title, _drawn(part)) for part in course.values()],
         "summaries": [stage_summary(stage) for stage in run.stages],
         "stages": sections.stage_table(run),
         "outcome": outcome and _outcome_values(outcome, plots),
@@ -142,6 +88,19 @@ def _values(
         "data_report": data_report.entries(reported),
         "made_with": sections.made_with(run),
         "flags": read_lines(run.directory / files.FLAGS),
+    }
+
+
+def _drawn(part: curves.Part) -> dict[str, list[tuple[str, Markup]]]:
+    """Returns axis -> (title, SVG) of each chart; one alone has no title."""
+    return {
+        axis: [("", svg_chart.draw(charts[0]))]
+        if len(charts) == 1
+        else [
+            (chart.y.label, svg_chart.draw(chart, svg_chart.LOW))
+            for chart in charts
+        ]
+        for axis, charts in part.charts.items()
     }
 
 
