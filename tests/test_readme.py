@@ -49,10 +49,10 @@ def tree() -> set[str]:
 
 
 def named_functions() -> list[tuple[str, str]]:
-    """(file, function) of the way of one image."""
-    way = read(PACKAGE / "README.md").split("## The way of one image")[1]
+    """(file, function) of the path of one image."""
+    path = read(PACKAGE / "README.md").split("## The path of one image")[1]
     pairs, file = [], None
-    for name in re.findall(r"`([^`]+)`", way.split("\n## ")[0]):
+    for name in re.findall(r"`([^`]+)`", path.split("\n## ")[0]):
         if name.endswith(".py"):
             file = name
         elif file and re.fullmatch(r"[a-z]+(_[a-z]+)*", name):
@@ -97,7 +97,7 @@ def test_the_tree_has_every_module_of_the_package():
     assert not modules - tree()
 
 
-def test_the_way_of_one_image_names_functions_that_exist():
+def test_the_path_of_one_image_names_functions_that_exist():
     pairs = named_functions()
     assert len(pairs) > 20
     for file, name in pairs:
