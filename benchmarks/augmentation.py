@@ -1,4 +1,4 @@
-"""Images a second that augmentation delivers, against stock layers.
+"""Images per second that augmentation delivers, against stock layers.
 
 python benchmarks/augmentation.py [ROUNDS]
 
@@ -7,7 +7,7 @@ map on two cores: every variant alone, `strong` whole, and the same variants
 chained from Keras layers, from keras-cv layers, and from whichever was faster
 for each. All in turn in one process; a figure is the median of 5 rounds, a
 ratio the median of the rounds' ratios. Beside each, the images per two seconds
-of CPU time: what two cores would give that nothing else used.
+of CPU time: what two cores would give with nothing else running.
 """
 
 import os
@@ -35,7 +35,7 @@ from smartgrowth.data.augment.policy import (
 BATCH, ROUNDS, SECONDS = 128, 5, 0.3
 SIZES = (32, 64)
 LIBRARIES = {"keras": keras, "keras_cv": keras_cv}
-# variant -> the layer of each library that comes nearest. Keras has no crop of
+# variant -> the nearest layer of each library. Keras has no crop of
 # an image's own, so it zooms; keras-cv has no perspective.
 NEAREST = {
     "flip": ("RandomFlip", "RandomFlip"),
@@ -55,7 +55,7 @@ NEAREST = {
     "solarize": ("Solarization", "Solarization"),
     "cutout": ("RandomErasing", "RandomCutout"),
     "grid_mask": (None, "GridMask"),
-    # Not of strong.
+    # Not part of strong.
     "zoom": ("RandomZoom", "RandomZoom"),
     "sharpness": ("RandomSharpness", "RandomSharpness"),
     "blur": ("RandomGaussianBlur", "RandomGaussianBlur"),

@@ -3,8 +3,8 @@
 python benchmarks/evaluation_throughput.py --workdir=RUN [--rounds=3]
 
 In turn: all views by `tta.run`, and the same compiled forward passes alone, on
-batches that lie in memory. In seconds of the processor, which other programs
-on the machine disturb less than those of the clock.
+batches in memory. In seconds of processor time, which other programs
+disturb less than wall-clock time.
 """
 
 import os
@@ -26,7 +26,7 @@ from smartgrowth.evaluation.evaluator import BATCH, Evaluator
 from smartgrowth.plan import make_network
 from smartgrowth.runs.directory import load_config
 
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Of both, in turn.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of both, in turn.")
 command_line.define_flags(flags.FLAGS, Config)
 
 

@@ -1,4 +1,4 @@
-"""Images a second that the input pipeline delivers, without a network.
+"""Images per second that the input pipeline delivers, without a network.
 
 python benchmarks/pipeline_throughput.py
 

@@ -1,4 +1,4 @@
-"""Training steps a second: this package's network against stock Keras.
+"""Training steps per second: this package's network against stock Keras.
 
 python benchmarks/step_throughput.py
 

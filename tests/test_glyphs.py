@@ -24,7 +24,7 @@ def hash_of(drawings):
     return hashlib.sha256(b"".join(map(np.ndarray.tobytes, drawings))).digest()
 
 
-def rasterise(path, character):
+def rasterize(path, character):
     image = Image.new("L", (128, 128))
     font = ImageFont.truetype(str(path), 64)
     ImageDraw.Draw(image).text((32, 32), character, 255, font)
@@ -62,7 +62,7 @@ def test_no_two_symbols_look_alike_in_the_same_font():
         for name, character in names.items():
             for path in glyphs.font_paths(character):
                 drawn = by_font.setdefault(path, {})
-                other = drawn.setdefault(rasterise(path, character), name)
+                other = drawn.setdefault(rasterize(path, character), name)
                 assert other == name, f"{name} is drawn as {other} in {path}"
 
 
@@ -72,9 +72,9 @@ def test_every_font_used_has_the_symbol(family):
         paths = glyphs.font_paths(character)
         assert len(paths) >= 3, name
         for path in paths:
-            drawn = rasterise(path, character)
+            drawn = rasterize(path, character)
             # No font has U+FFFFE: what stands for it is a box, or nothing.
-            assert drawn != rasterise(path, "\U000ffffe"), (name, path)
+            assert drawn != rasterize(path, "\U000ffffe"), (name, path)
             assert any(drawn), (name, path)
 
 
