@@ -30,6 +30,7 @@ def test_what_was_held_back_is_shown_if_something_fails(capfd):
 def test_what_trains_joins_the_others_before_devices_are_asked_for(
     tiny_config, monkeypatch, mode, function
 ):
+    from smartgrowth import experiment
     from smartgrowth.training import train
 
     calls = []
@@ -38,12 +39,13 @@ def test_what_trains_joins_the_others_before_devices_are_asked_for(
         return lambda *arguments: calls.append(name)
 
     monkeypatch.setattr(load, "open_data", note("open"))
+    monkeypatch.setattr(experiment, "make_experiment", note("make"))
     monkeypatch.setattr(backend, "import_backend", note("import"))
     monkeypatch.setattr(distributed, "join", calls.append)
     monkeypatch.setattr(backend, "find_devices", note("devices"))
     monkeypatch.setattr(train, function, note("train"))
     modes.MODES[mode](tiny_config(devices="all"))
-    assert calls == ["open", "import", "all", "devices", "train"]
+    assert calls == ["open", "make", "import", "all", "devices", "train"]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

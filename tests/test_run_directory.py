@@ -7,9 +7,10 @@ import pytest
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.report import outcome, plots
+from smartgrowth.report import curves, outcome
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files, identity
+from smartgrowth.runs.reader import read_run
 from smartgrowth.runtime import atomic
 
 STAGE = {"index": 0, "steps": 10, "image_size": 16, "gflops": 1.5}
@@ -164,8 +165,9 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
     assert json.loads((directory / "plan.json").read_text())["hash"] == "bb"
 
 
-def test_restart_clears_every_plot_of_a_report():
-    drawn = plots.PLOTS.keys() | outcome.OUTCOMES.keys()
+def test_restart_clears_every_plot_of_a_report(tiny_run):
+    course = curves.make_course(read_run(tiny_run))
+    drawn = course.keys() | outcome.OUTCOMES.keys()
     assert {f"{name}.png" for name in drawn} == set(files.PLOTS)
 
 

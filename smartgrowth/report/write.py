@@ -51,7 +51,7 @@ def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     ).encode()
     try:
         for name, content in outputs.items():
-            (directory / name).write_bytes(content)
+            files.write_bytes(directory / name, content)
     except OSError as error:
         raise UserError(
             f"{directory / name} cannot be written ({error.strerror or error})"
