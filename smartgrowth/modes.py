@@ -10,6 +10,7 @@ from smartgrowth.runtime import backend
 
 
 def train(config: Config) -> None:
+    """Trains a run, or goes on with it."""
     from smartgrowth.data.load import open_data
 
     opened = open_data(config)
@@ -20,6 +21,7 @@ def train(config: Config) -> None:
 
 
 def plan(config: Config) -> None:
+    """Prints the plan of a run; with --measure, how long it will take."""
     from smartgrowth.data.load import open_data
     from smartgrowth.experiment import plan_run
     from smartgrowth.training.summary import overview, rate_drawing
@@ -38,12 +40,14 @@ def plan(config: Config) -> None:
 
 
 def explore(config: Config) -> None:
+    """Writes a page about the dataset, and prints where it is."""
     from smartgrowth.explore.write import explore, open_data
 
     print(explore(config, open_data(config)))
 
 
 def lr_find(config: Config) -> None:
+    """Tests learning rates, and writes the curve."""
     from smartgrowth.data.load import open_data
 
     opened = open_data(config)
@@ -54,6 +58,7 @@ def lr_find(config: Config) -> None:
 
 
 def evaluate(config: Config) -> None:
+    """Evaluates a finished run by several views of each image."""
     backend.import_backend()
     _say_one_device(config)
     from smartgrowth.evaluation import evaluate_run
@@ -62,6 +67,7 @@ def evaluate(config: Config) -> None:
 
 
 def predict(config: Config) -> None:
+    """Labels images with a finished run."""
     backend.import_backend()
     _say_one_device(config)
     from smartgrowth.evaluation import predict
@@ -70,12 +76,14 @@ def predict(config: Config) -> None:
 
 
 def report(config: Config) -> None:
+    """Writes a run's page, and prints where it is."""
     from smartgrowth.report.write import write_report
 
     print(write_report(config.workdir))
 
 
 def audit(config: Config) -> None:
+    """Prints which of the assignment's rules a network breaks."""
     from smartgrowth.data.load import open_data
 
     opened = open_data(config)
@@ -96,7 +104,10 @@ def audit(config: Config) -> None:
 def compare(
     config: Config, comparison: Comparison, given: Sequence[str]
 ) -> None:
-    """given: lines of the flags that were given; they hold for every arm."""
+    """Trains and compares arms.
+
+    given: lines of the flags that were given; they hold for every arm.
+    """
     from smartgrowth.compare.run import compare
 
     present = [name for name in PROCESS_VARIABLES if name in os.environ]

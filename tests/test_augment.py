@@ -79,7 +79,7 @@ def shifted(image, down, right):
 
 
 def seen_through(image, where):
-    """The image at points (x, y) = where(x, y) from its centre, in pixels."""
+    """The image at points (x, y) = where(x, y) from its center, in pixels."""
     middle = (SIZE - 1) / 2
     y, x = np.mgrid[:SIZE, :SIZE] - middle
     x, y = (part + middle for part in where(x, y))

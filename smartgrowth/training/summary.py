@@ -69,7 +69,7 @@ def overview(config: Config, plan: Plan, data: Data) -> str:
         counts = data.class_counts
         lines.append(
             f"classes of {counts.min():,} to {counts.max():,} training images, "
-            "each shown as often as the largest that has entered"
+            "each shown as often as the largest active class"
         )
     if config.replay:
         run, fraction = config.replay
