@@ -28,8 +28,8 @@ GROUPS = {
     "Evaluation and checkpoints": Evaluation,
     "Machine": Machine,
 }
-# By which Keras is told that a process is one of several: the address of the
-# first, how many they are, and which of them this is.
+# Environment variables that make a process one of several for Keras: the
+# address of the first, how many they are, and which of them this is.
 PROCESS_VARIABLES = (
     "KERAS_DISTRIBUTION_JOB_ADDRESSES",
     "KERAS_DISTRIBUTION_NUM_PROCESSES",

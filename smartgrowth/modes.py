@@ -11,6 +11,7 @@ from smartgrowth.runtime.reporter import say
 
 
 def train(config: Config) -> None:
+    """Trains a run, or goes on with it."""
     experiment = _open(config)
     _join(config)
     from smartgrowth.training import train
@@ -19,6 +20,7 @@ def train(config: Config) -> None:
 
 
 def plan(config: Config) -> None:
+    """Prints the plan of a run; with --measure, how long it will take."""
     from smartgrowth.training.summary import draw_rates, overview
 
     experiment = _open(config)
@@ -35,6 +37,7 @@ def plan(config: Config) -> None:
 
 
 def explore(config: Config) -> None:
+    """Writes a page about the dataset, and prints where it is."""
     from smartgrowth.experiment import make_experiment
     from smartgrowth.explore.write import explore, open_data
 
@@ -42,6 +45,7 @@ def explore(config: Config) -> None:
 
 
 def lr_find(config: Config) -> None:
+    """Tests learning rates, and writes the curve."""
     experiment = _open(config)
     _join(config)
     from smartgrowth.training import train
@@ -50,6 +54,7 @@ def lr_find(config: Config) -> None:
 
 
 def evaluate(config: Config) -> None:
+    """Evaluates a finished run by several views of each image."""
     _use_one_device(config)
     from smartgrowth.evaluation import evaluate_run
 
@@ -57,6 +62,7 @@ def evaluate(config: Config) -> None:
 
 
 def predict(config: Config) -> None:
+    """Labels images with a finished run."""
     _use_one_device(config)
     from smartgrowth.evaluation import predict
 
@@ -64,12 +70,14 @@ def predict(config: Config) -> None:
 
 
 def report(config: Config) -> None:
+    """Writes a run's page, and prints where it is."""
     from smartgrowth.report.write import write_report
 
     say(write_report(config.workdir))
 
 
 def audit(config: Config) -> None:
+    """Prints the rules of the assignment against the network."""
     experiment = _open(config)
     backend.import_backend()
     backend.find_devices()
@@ -88,7 +96,10 @@ def audit(config: Config) -> None:
 def compare(
     config: Config, comparison: Comparison, given: Sequence[str]
 ) -> None:
-    """given: lines of the flags that were given; they hold for every arm."""
+    """Compares arms; trains what is missing.
+
+    given: lines of the flags that were given, which hold for every arm.
+    """
     from smartgrowth.compare.run import compare
 
     present = [name for name in PROCESS_VARIABLES if name in os.environ]

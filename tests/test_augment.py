@@ -18,9 +18,11 @@ from smartgrowth.data.augment.policy import (
     Augmentation,
     choose,
 )
+from smartgrowth.data.augment.variant import named_seed
 
 SIZE, BATCH = 16, 6
 BASIC, STRONG = Augmentation(PRESETS["basic"]), Augmentation(PRESETS["strong"])
+NEW = VARIANTS["brightness"]  # under another name, a new variant
 EVERYTHING = Augmentation(tuple(VARIANTS), mixup=0.3, cutmix=0.3)
 RANDOM = Augmentation(chosen=2, magnitude=0.5)
 NOISE_SEED = (5, 6)
@@ -548,6 +550,43 @@ def test_what_is_named_is_not_chosen_again():
     assert set(drawn) == {"shift", "cutout", *both.pool}
 
 
+def test_a_new_variant_moves_no_other_s_draws(monkeypatch):
+    """Wherever it stands: a draw is keyed by its name."""
+    monkeypatch.setattr(policy, "NOT_CHOSEN", {"flip", "new"})
+    augmentations = (STRONG, RANDOM)
+    before = [sample(each) for each in augmentations]
+    monkeypatch.setattr(policy, "VARIANTS", {"new": NEW} | VARIANTS)
+    for each, drawn in zip(augmentations, before, strict=True):
+        after = sample(each)
+        assert after.keys() == drawn.keys()
+        for name, values in drawn.items():
+            np.testing.assert_array_equal(after[name], values)
+    # What draws from the same range draws other numbers.
+    both = sample(Augmentation(("new", "brightness")))
+    assert not np.array_equal(both["new"], both["brightness"])
+
+
+def test_a_new_variant_of_the_pool_is_chosen_in_another_s_place(monkeypatch):
+    """randaugment draws a lot for each of its pool."""
+    before = sample(RANDOM, batch=1000)
+    monkeypatch.setattr(policy, "VARIANTS", {"new": NEW} | VARIANTS)
+    after = sample(RANDOM, batch=1000)
+    assert after["new"].any()
+    for name, values in before.items():
+        stayed = (after[name] == values).all(axis=1)
+        assert (after[name][~stayed] == VARIANTS[name].identity).all(), name
+        assert stayed.mean() > 0.9
+
+
+def test_the_uses_of_a_batch_s_seed_have_seeds_of_their_own():
+    seed = tf.constant([3, 4], tf.int64)
+    names = [*VARIANTS, "noise of pixels", "partner", "mixup", "cutmix"]
+    seeds = {tuple(named_seed(seed, name).numpy()) for name in names}
+    assert len(seeds) == len(names)
+    other = named_seed(tf.constant([3, 5], tf.int64), "flip")
+    assert tuple(other.numpy()) not in seeds
+
+
 # A batch
 
 
@@ -580,7 +619,9 @@ def test_as_many_images_of_the_same_kind_come_out(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_leaves_labels_exact_under_any_policy(images, policy, preset):
+def test_a_preset_leaves_labels_exact_under_any_policy(
+    images, dtype_policy, preset
+):
     """Label 257 is not a number of bfloat16; a smoothed target is none."""
     targets = np.full((BATCH, 300), -1, np.float32)
     targets[:, 100:] = 0.1 / 200

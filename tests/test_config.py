@@ -9,6 +9,7 @@ from absl import flags
 from smartgrowth import UserError
 from smartgrowth.command_line import define_flags, from_flag_lines, from_flags
 from smartgrowth.config import Config
+from smartgrowth.flags.flag import Identity, flag
 
 FIELDS = dataclasses.fields(Config)
 
@@ -293,3 +294,56 @@ def test_a_cycle_has_one_length():
     assert parse("--cycle_epochs=1.5").cycle_epochs == 1.5
     with pytest.raises(UserError, match="--cycle_len=9 and --cycle_epochs=2"):
         parse("--cycle_len=9", "--cycle_epochs=2")
+
+
+def test_every_flag_takes_part_in_the_identity_as_decided():
+    """A new flag needs a decision here and at its definition."""
+    decided = {kind: set() for kind in Identity}
+    for field in FIELDS:
+        decided[field.metadata["identity"]].add(field.name)
+    assert decided == {
+        Identity.ALWAYS: {
+            *("dataset", "seed", "evals"),
+            *("model", "width", "depth", "dropout"),
+            *("optimizer", "lr", "weight_decay", "label_smoothing"),
+            *("schedule", "schedule_scope", "cycle_len", "cycle_mult"),
+            *("augment", "mixup", "cutmix", "size_jitter"),
+            *("sample_order", "class_order", "descriptor"),
+            *("balance", "replay_hard"),
+        },
+        Identity.IF_SET: {"ema", "stage_restart", "cycle_epochs"},
+        Identity.IF_RATE_IS_FOUND: {"lr_min", "lr_max"},
+        Identity.INDIRECT: {
+            *("grow_samples", "grow_classes", "grow_size", "grow_augment"),
+            *("stage_steps", "stage_epochs", "batch_size", "budget_gflops"),
+            *("classes", "taxonomy", "test_size"),
+        },
+        Identity.NEVER: {
+            *("mode", "measure", "images", "restart", "enforce_rules"),
+            *("workdir", "data_dir", "cache_dir", "tensorboard"),
+            *("precision", "devices", "deterministic", "checkpoint_minutes"),
+        },
+    }
+
+
+def test_a_flag_without_a_decision_cannot_be_defined():
+    with pytest.raises(TypeError, match="identity"):
+        flag(0, "A flag.")
+
+
+@pytest.mark.parametrize(
+    ("line", "augments"),
+    [
+        ("--augment=basic", True),
+        ("--augment=keras:RandomFlip", True),
+        ("--augment=randaugment:2:0.5", True),
+        ("--augment=none", False),
+        ("--augment=none\n--mixup=0.1", True),
+        ("--augment=none\n--cutmix=0.1", True),
+        ("--augment=none,cutout", True),
+        ("--grow_augment=0", False),
+        ("--grow_augment=0,0.5", True),
+    ],
+)
+def test_a_run_augments_if_anything_changes_its_images(line, augments):
+    assert parse(*line.split("\n")).augments == augments

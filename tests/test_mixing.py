@@ -168,3 +168,11 @@ def test_the_accuracy_of_a_mixed_image_is_the_named_class_s_weight():
         logits[0, [1, named]] = 9, 5  # the absent class is not listened to
         found = losses.masked_accuracy(mixed, logits, 0.2)
         np.testing.assert_allclose(found, [weight], atol=1e-6)
+
+
+def test_cutmix_moves_no_draw_of_mixup():
+    seed = tf.constant([0, 3])
+    alone = mixing.sample_mixing(0.2, 0.0, BATCH, seed)
+    both = mixing.sample_mixing(0.2, 0.3, BATCH, seed)
+    for name in ("partner", "mixup"):
+        np.testing.assert_array_equal(alone[name], both[name])

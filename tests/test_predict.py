@@ -271,7 +271,7 @@ def test_enlarged_images_get_what_validation_gave_them(
     from smartgrowth.training.train import train
 
     settings = tiny_config(grow_size=(48,), stage_steps=(3,))
-    run = train(settings, tiny_data)
+    run = train(make_experiment(settings, tiny_data))
     image = tiny_data.validation.images(24)[tiny_data.validation.rows[0]]
     Image.fromarray(image).save(tmp_path / "one.png")
     predict.label_images(

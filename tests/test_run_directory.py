@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from smartgrowth import UserError
+from smartgrowth import UserError, experiment
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.report import curves, outcome
 from smartgrowth.runs import directory as run_directory
@@ -25,6 +25,12 @@ def describe(hash="aa", stages=(STAGE,), **identity) -> dict:
         "stages": list(stages),
         "identity": identity,
     }
+
+
+def described(config, data) -> dict:
+    """The plan of a config, as a run would keep it."""
+    plan, _, _ = experiment.plan_run(config, data)
+    return identity.describe_plan(plan, identity.identify(config, data))
 
 
 @pytest.fixture
@@ -86,6 +92,50 @@ def test_another_plan_is_refused_and_the_changed_values_are_shown(config):
         "--restart to delete that run"
     )
     assert contents(directory) == before
+
+
+def test_a_run_from_before_augmentation_drew_by_name_is_refused_in_words(
+    tiny_config, tiny_data
+):
+    config = tiny_config()
+    new = described(config, tiny_data)
+    assert new["identity"]["augmentation_draws"] == 2
+    old = json.loads(json.dumps(new)) | {"hash": "that of 0.1.0"}
+    del old["identity"]["augmentation_draws"]
+    directory = run_directory.claim(config, old)
+    with pytest.raises(UserError) as caught:
+        run_directory.check(config, new)
+    assert str(caught.value) == (
+        f"--workdir={directory} holds a run of another plan "
+        "(augmentation_draws: absent -> 2 (since version 0.2.0 every "
+        "augmentation draws random numbers keyed by its name; finish the run "
+        "with the version that began it, or give --restart)); name another "
+        "folder, or give --restart to delete that run"
+    )
+
+
+def test_a_run_that_does_not_augment_goes_on(tiny_config, tiny_data):
+    for plain in ({"augment": ("none",)}, {"grow_augment": (0.0,)}):
+        new = described(tiny_config(**plain), tiny_data)
+        assert "augmentation_draws" not in new["identity"]
+
+
+def test_a_plan_of_a_version_that_wrote_less_is_the_same(
+    tiny_config, tiny_data
+):
+    config = tiny_config()
+    new = described(config, tiny_data)
+    old = json.loads(json.dumps(new)) | {"hash": "an older one"}
+    del old["identity"]["balance"], old["stages"][0]["replay"]
+    run_directory.claim(config, old)
+    run_directory.check(config, new)
+    # Its checkpoints go by the hash that it had.
+    assert run_directory.plan_hash(config, new) == "an older one"
+    anew = tiny_config(restart=True)
+    assert run_directory.plan_hash(anew, new) == new["hash"]
+    other = described(tiny_config(balance="oversample"), tiny_data)
+    with pytest.raises(UserError, match="balance: none -> oversample"):
+        run_directory.check(config, other)
 
 
 def test_many_changes_are_counted_not_listed(config):

@@ -224,14 +224,14 @@ def _source(config: Config) -> tuple:
 
 
 def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
-    found = sorted(
+    planned = sorted(
         path.parent
         for path in folder.rglob(files.PLAN)
         if path.parent.name != CALIBRATION
     )
-    runs = tuple(path for path in found if is_finished(path))
+    runs = tuple(path for path in planned if is_finished(path))
     if not runs:
-        what = "no run" if not found else "no run that is finished"
+        what = "no run" if not planned else "no run that is finished"
         raise UserError(
             f"--arms: {folder} holds {what}; name a flagfile, or the --workdir "
             "of a finished run"

@@ -71,12 +71,12 @@ def compare(
     forecast = runner.Forecast(finished)
     say(_announce(trials, comparison, forecast))
     failed = runner.train_all(trials, comparison.jobs, forecast, command)
-    found = summary.read_figures(trials, comparison.target, comparison.jobs)
-    equal, costs = summary.compare_costs(found)
+    figures = summary.read_figures(trials, comparison.target, comparison.jobs)
+    equal, costs = summary.compare_costs(figures)
     if not equal:
         say(f"warning: {costs}")
-    page = report.write_report(directory, found, failed)
-    for verdict in found.verdicts.values():
+    page = report.write_report(directory, figures, failed)
+    for verdict in figures.verdicts.values():
         say(verdict.sentence)
     say(f"comparison: {page}")
     if failed:

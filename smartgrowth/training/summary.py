@@ -58,7 +58,7 @@ def overview(experiment: Experiment) -> str:
         counts = experiment.data.class_counts
         lines.append(
             f"classes of {counts.min():,} to {counts.max():,} training images, "
-            "each shown as often as the largest active one"
+            "each shown as often as the largest active class"
         )
     if config.replay:
         run, fraction = config.replay

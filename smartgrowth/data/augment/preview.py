@@ -21,14 +21,17 @@ def variant_sheet(
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
 ) -> list[tuple[str, list[np.ndarray]]]:
-    """Every variant alone, at a low, a middle and the full strength.
+    """Returns an image under each variant alone, at several strengths.
 
-    Of `DRAWS` draws the one that changes the image most, so that what is shown
-    is about the strongest that a network gets to see. A variant that is
-    applied to a share of the images is applied to all.
+    Of `DRAWS` draws the one that changes the image most, which is about the
+    strongest that a network gets to see. A variant that is applied to a share
+    of the images is applied to all.
 
     Args:
       image: uint8 (size, size, 3).
+      names: of the variants.
+      strengths: 0 to 1.
+      seed: of the draws.
 
     Returns:
       (name, images), an image uint8 (size, size, 3) for each strength.
@@ -37,12 +40,12 @@ def variant_sheet(
     batch = tf.tile(tf.constant(image)[tf.newaxis], (DRAWS, 1, 1, 1))
     sheet = []
     for name in names:
-        shown = []
+        strongest = []
         for strength in strengths:
             key = named_seed(tf.constant([seed, 0], tf.int64), name)
             drawn = policy.VARIANTS[name].draw(key, DRAWS, size, strength)
             made = policy.apply(batch, {name: drawn}, key).numpy()
             change = np.abs(made.astype(int) - image).sum(axis=(1, 2, 3))
-            shown.append(made[change.argmax()])
-        sheet.append((name, shown))
+            strongest.append(made[change.argmax()])
+        sheet.append((name, strongest))
     return sheet
