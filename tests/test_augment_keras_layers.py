@@ -232,9 +232,9 @@ def test_what_a_resume_cannot_repeat_is_known(layers, expected):
 def test_layers_of_keras_cv_work_in_a_run_that_repeats_its_bits():
     """TensorFlow then refuses to make the generator that they ask for."""
     code = (
-        "from smartgrowth import devices\n"
+        "from smartgrowth.runtime import devices\n"
         "devices.seed_everything(0, deterministic=True)\n"
-        "from smartgrowth.data.augment import stock\n"
-        "stock.make_layer('keras_cv', 'RandomGaussianBlur', 16, None)\n"
+        "from smartgrowth.data.augment import keras_layers\n"
+        "keras_layers.make_layer('keras_cv', 'RandomGaussianBlur', 16, None)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

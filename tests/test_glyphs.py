@@ -118,7 +118,7 @@ def test_an_image_is_64_pixels_of_rgb():
 
 def test_the_same_seed_draws_the_same_bytes_in_another_process():
     code = (
-        "import sys, hashlib; from smartgrowth.data import glyphs\n"
+        "import sys, hashlib; from smartgrowth.data.sources import glyphs\n"
         f"images = [glyphs.draw(5, *which) for which in {SAMPLE!r}]\n"
         "data = b''.join(image.tobytes() for image in images)\n"
         "print(hashlib.sha256(data).hexdigest())\n"

@@ -7,7 +7,7 @@ import types
 import pytest
 from PIL import Image
 
-import smartgrowth.data
+import smartgrowth.data.sources
 from smartgrowth import UserError
 from smartgrowth.data import registry
 
@@ -66,10 +66,12 @@ def test_glyphs_do_not_depend_on_the_training_seed(monkeypatch):
         seeds.append(seed)
         return types.SimpleNamespace(fingerprint=f"glyphs-{seed}")
 
-    glyphs = types.ModuleType("smartgrowth.data.glyphs")
+    glyphs = types.ModuleType("smartgrowth.data.sources.glyphs")
     glyphs.make_source = make_source
-    monkeypatch.setitem(sys.modules, "smartgrowth.data.glyphs", glyphs)
-    monkeypatch.setattr(smartgrowth.data, "glyphs", glyphs, raising=False)
+    monkeypatch.setitem(sys.modules, glyphs.__name__, glyphs)
+    monkeypatch.setattr(
+        smartgrowth.data.sources, "glyphs", glyphs, raising=False
+    )
     source = registry.load_source("glyphs", None, "unused")
     assert source.fingerprint == registry.fingerprint("glyphs") == "glyphs-0"
     assert seeds == [0, 0]

@@ -249,10 +249,8 @@ class _Census:
         """Raises `UserError` if there is nothing to train or validate on."""
         for name, split in self.splits.items():
             if not split.ids:
-                refused = next(iter(self.refused.items()), None)
-                why = (
-                    f" (refused {refused[0]}: {refused[1]})" if refused else ""
-                )
+                refused = next(iter(self.refused.items()), ())
+                why = f" (refused {': '.join(refused)})" if refused else ""
                 raise UserError(
                     f"--dataset={self.source.name} has no usable {name} "
                     f"images{why}; check the folder or file that it names"
