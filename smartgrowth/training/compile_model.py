@@ -8,6 +8,7 @@ import numpy as np
 
 from smartgrowth.config import Config
 from smartgrowth.experiment import Experiment
+from smartgrowth.models import audit
 from smartgrowth.optim import ema, losses, optimizers
 from smartgrowth.optim.stage_restart import RESTARTS
 from smartgrowth.plan import Stage
@@ -77,11 +78,20 @@ def compile_model(
       machine: what it will run on.
       policy: the dtype policy's name.
       synchronized: batch norm over the batch of all TensorFlow devices.
+
+    Raises:
+      UserError: the network breaks a rule that `--enforce_rules` enforces.
     """
     config, data = experiment.config, experiment.data
     model = experiment.network.build(
         data.mean, data.variance, policy, synchronized=synchronized
     )
+    if config.enforce_rules:
+        audit.enforce(
+            audit.audit(
+                model, experiment.epochs, config.final_size, data.train.ids
+            )
+        )
     if config.ema:
         model = ema.EMAModel(model.input, model.output, name=model.name)
     accuracy = losses.make_accuracy(config.label_smoothing)

@@ -26,7 +26,6 @@ from smartgrowth.data.augment import policy
 from smartgrowth.evaluation import results
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
-from smartgrowth.models import audit
 from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.plan import Stage
 from smartgrowth.runs import directory as run_directory
@@ -89,14 +88,6 @@ class Learner:
                 synchronized=self.distribution.strategy is not None,
             )
         self.model = self.compiled.model
-        if config.enforce_rules:
-            findings = audit.audit(
-                self.model,
-                self.experiment.epochs,
-                config.final_size,
-                self.experiment.data.train.ids,
-            )
-            audit.enforce(findings)
         self.evaluator = Evaluator(
             self.model, self.experiment.data, self.distribution
         )
