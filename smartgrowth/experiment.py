@@ -62,6 +62,17 @@ class Experiment:
         """Passes over the whole training set that the plan makes."""
         return self.plan.epochs(len(self.data.train.labels))
 
+    def audit(self, model) -> list:
+        """Returns the assignment's rules against a built network.
+
+        A `models.audit.Finding` for each; imports Keras.
+        """
+        from smartgrowth.models import audit
+
+        return audit.audit(
+            model, self.epochs, self.config.final_size, self.data.train.ids
+        )
+
     def active_classes(self, stage: Stage) -> np.ndarray:
         """Returns the labels that a stage trains on, int64 (num_classes,)."""
         return self.class_order[: stage.num_classes]

@@ -84,13 +84,8 @@ def audit(config: Config) -> None:
     from smartgrowth.models import audit
 
     data = experiment.data
-    findings = audit.audit(
-        experiment.network.build(data.mean, data.variance),
-        experiment.epochs,
-        config.final_size,
-        data.train.ids,
-    )
-    say(audit.table(findings))
+    model = experiment.network.build(data.mean, data.variance)
+    say(audit.format_findings(experiment.audit(model)))
 
 
 def compare(

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, modes
+from smartgrowth import UserError
 from smartgrowth.config import Config
+from smartgrowth.experiment import make_experiment
 from smartgrowth.models import audit
 from smartgrowth.models.network import MODELS, Network
 
@@ -296,7 +297,7 @@ def test_enforcing_names_the_rules_and_the_layers():
 
 def test_the_table_has_a_row_for_each_rule():
     model = make(keras.layers.Dense(3, name="head"))
-    rows = audit.table(audit.audit(model, 1, 32)).splitlines()
+    rows = audit.format_findings(audit.audit(model, 1, 32)).splitlines()
     words = {row[4:].strip().split("  ")[0]: row[:4] for row in rows}
     assert len(rows) == 8
     assert words.pop(DENSE) == "FAIL"
@@ -319,7 +320,9 @@ def test_a_run_is_audited_from_its_config_and_data():
         stage_steps=(100,),
         batch_size=(8,),
     )
-    found = {f.rule: f for f in modes.audit_run(config, data)}
+    experiment = make_experiment(config, data)
+    model = experiment.network.build(data.mean, data.variance)
+    found = {f.rule: f for f in experiment.audit(model)}
     assert found[DENSE].passed is False
     # Two stages of 100 batches of 8, over 40 images.
     assert found["at most 500 epochs"].detail == "40.0 in the plan"

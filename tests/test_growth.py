@@ -78,7 +78,7 @@ print(json.dumps({
     "usual_table": format_plan(plan(from_flag_lines([]))),
     "report": sections.growth(types.SimpleNamespace(stages=stages)),
     "explore": write._growth(grown),
-    "comparison": html_tables.arm_table(figures),
+    "comparison": str(html_tables.arm_table(figures)),
     "hash": usual["hash"],
     "grown_hash": description["hash"],
 }))

@@ -12,7 +12,6 @@ from smartgrowth.evaluation import hard_examples
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.metrics.scores import score, softmax
-from smartgrowth.models import audit
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runtime import devices
@@ -59,9 +58,7 @@ def write_results(
             directory, data, data.split(split), probabilities, size
         )
     write_predictions(directory, data, plain)
-    findings = audit.audit(
-        evaluator.model, experiment.epochs, size, data.train.ids
-    )
+    findings = experiment.audit(evaluator.model)
     files.write_json(
         directory / files.AUDIT,
         {"findings": [dataclasses.asdict(each) for each in findings]},

@@ -109,7 +109,7 @@ def enforce(findings: list[Finding]) -> None:
         )
 
 
-def table(findings: list[Finding]) -> str:
+def format_findings(findings: list[Finding]) -> str:
     """The findings as text, a row each."""
     words = {True: "pass", False: "FAIL", None: "    "}
     return "\n".join(

@@ -87,11 +87,7 @@ def compile_model(
         data.mean, data.variance, policy, synchronized=synchronized
     )
     if config.enforce_rules:
-        audit.enforce(
-            audit.audit(
-                model, experiment.epochs, config.final_size, data.train.ids
-            )
-        )
+        audit.enforce(experiment.audit(model))
     if config.ema:
         model = ema.EMAModel(model.input, model.output, name=model.name)
     accuracy = losses.make_accuracy(config.label_smoothing)
