@@ -21,8 +21,28 @@ MIXED = Augmentation(PRESETS["strong"], mixup=0.3, cutmix=0.3)
 def stages():
     """Two stages of one run: few images at 16 px, then all of them at 24."""
     return (
-        Stage(0, 0, 20, BATCH, 16, 5, 2, 10, augmentation=0.5),
-        Stage(1, 20, 30, BATCH, 24, None, 4, 46, augmentation=1.0),
+        Stage(
+            0,
+            0,
+            20,
+            BATCH,
+            10,
+            image_size=16,
+            samples_per_class=5,
+            num_classes=2,
+            augmentation=0.5,
+        ),
+        Stage(
+            1,
+            20,
+            30,
+            BATCH,
+            46,
+            image_size=24,
+            samples_per_class=None,
+            num_classes=4,
+            augmentation=1.0,
+        ),
     )
 
 
@@ -107,7 +127,16 @@ def test_the_order_of_parallel_calls_is_kept(tiny_data, stages):
 def test_every_pass_shows_every_image_once(tiny_data, batch):
     passes = 5
     steps = -(-passes * 46 // batch)
-    stage = Stage(0, 100, steps, batch, 24, None, 4, 46)
+    stage = Stage(
+        0,
+        100,
+        steps,
+        batch,
+        46,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+    )
     shown = identify(tiny_data, next(show(tiny_data, stage)))
     assert len(shown) == steps * batch
     orders = np.reshape(shown[: passes * 46], (passes, 46))
@@ -118,7 +147,16 @@ def test_every_pass_shows_every_image_once(tiny_data, batch):
 
 def test_seeds_and_stages_have_orders_of_their_own(tiny_data):
     def order(seed, index):
-        stage = Stage(index, 0, 2, 23, 16, None, 4, 46)
+        stage = Stage(
+            index,
+            0,
+            2,
+            23,
+            46,
+            image_size=16,
+            samples_per_class=None,
+            num_classes=4,
+        )
         return identify(tiny_data, next(show(tiny_data, stage, seed=seed)))
 
     orders = {(s, i): tuple(order(s, i)) for s in (0, 1, 2) for i in (0, 1, 2)}
@@ -173,7 +211,9 @@ def test_every_image_has_the_target_of_its_label(tiny_data, stages):
 
 def test_chosen_classes_show_their_own_images(tiny_store):
     data = store.open_data(tiny_store, ("sun", "rock crystal"))
-    stage = Stage(0, 0, 4, BATCH, 24, None, 2, 23)
+    stage = Stage(
+        0, 0, 4, BATCH, 23, image_size=24, samples_per_class=None, num_classes=2
+    )
     images, targets = show(data, stage, classes=[0, 1])
     shown = identify(data, images)
     assert set(shown) <= set(data.train.rows)
@@ -198,8 +238,12 @@ def test_images_are_uint8_of_a_fixed_shape(tiny_data, stages):
 
 
 def test_sizes_above_the_native_one_are_enlarged(tiny_data):
-    stage = Stage(0, 0, 2, 23, 40, None, 4, 46)
-    small = Stage(0, 0, 2, 23, 24, None, 4, 46)
+    stage = Stage(
+        0, 0, 2, 23, 46, image_size=40, samples_per_class=None, num_classes=4
+    )
+    small = Stage(
+        0, 0, 2, 23, 46, image_size=24, samples_per_class=None, num_classes=4
+    )
     large, _ = show(tiny_data, stage)
     native, _ = show(tiny_data, small)
     assert (large.shape, large.dtype) == ((46, 40, 40, 3), np.uint8)
@@ -217,7 +261,9 @@ def test_sizes_above_the_native_one_are_enlarged(tiny_data):
 
 def test_the_store_s_bytes_are_what_is_shown(tiny_data, tiny_source):
     originals = [e.image for e in tiny_source.examples() if e.split == TRAIN]
-    stage = Stage(0, 0, 1, 46, 24, None, 4, 46)
+    stage = Stage(
+        0, 0, 1, 46, 46, image_size=24, samples_per_class=None, num_classes=4
+    )
     images, _ = show(tiny_data, stage)
     np.testing.assert_array_equal(
         images, np.stack(originals)[identify(tiny_data, images)]
@@ -231,7 +277,17 @@ def test_the_store_s_bytes_are_what_is_shown(tiny_data, tiny_source):
 def jittered():
     """A quarter of the batches at 16 px, three at 24 and 40."""
     sizes = (16, 24, 24, 40)
-    return Stage(1, 30, 40, BATCH, 24, None, 4, 46, jitter_sizes=sizes)
+    return Stage(
+        1,
+        30,
+        40,
+        BATCH,
+        46,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+        jitter_sizes=sizes,
+    )
 
 
 def batches_of(data, stage, first, last):
@@ -273,7 +329,16 @@ def test_a_size_is_a_function_of_seed_and_step(tiny_data, jittered):
 
 
 def test_jitter_does_not_change_which_images_are_shown(tiny_data, jittered):
-    plain = Stage(1, 30, 40, BATCH, 24, None, 4, 46)
+    plain = Stage(
+        1,
+        30,
+        40,
+        BATCH,
+        46,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+    )
     labels, others = (
         [targets for _, targets in batches_of(tiny_data, stage, 30, 70)]
         for stage in (plain, jittered)
@@ -286,7 +351,17 @@ def test_jitter_does_not_change_which_images_are_shown(tiny_data, jittered):
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 1.0])
 def test_hard_images_have_the_share_that_was_asked_for(tiny_data, fraction):
-    stage = Stage(1, 10, 60, BATCH, 24, None, 4, 46, replay=fraction)
+    stage = Stage(
+        1,
+        10,
+        60,
+        BATCH,
+        46,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+        replay=fraction,
+    )
     hard = np.array([2, 3, 11, 40])
     easy = np.setdiff1d(np.arange(46), hard)
     images, targets = show(tiny_data, stage, images=easy, hard=hard)
@@ -308,13 +383,32 @@ def test_hard_images_have_the_share_that_was_asked_for(tiny_data, fraction):
 
 
 def test_a_stage_without_replay_shows_no_hard_image(tiny_data, few):
-    stage = Stage(0, 0, 20, BATCH, 24, None, 4, 10)
+    stage = Stage(
+        0,
+        0,
+        20,
+        BATCH,
+        10,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+    )
     images, _ = show(tiny_data, stage, images=few, hard=np.array([45]))
     assert set(identify(tiny_data, images)) == set(few.tolist())
 
 
 def test_replay_goes_on_where_it_was(tiny_data, few):
-    stage = Stage(0, 0, 20, BATCH, 24, None, 4, 10, replay=0.4)
+    stage = Stage(
+        0,
+        0,
+        20,
+        BATCH,
+        10,
+        image_size=24,
+        samples_per_class=None,
+        num_classes=4,
+        replay=0.4,
+    )
     hard = np.array([44, 45])
     whole, _ = show(tiny_data, stage, images=few, hard=hard)
     tail, _ = show(tiny_data, stage, first=9, images=few, hard=hard)
@@ -325,7 +419,9 @@ def test_an_image_named_twice_is_shown_twice_as_often(tiny_data):
     labels = tiny_data.train.labels
     images = np.flatnonzero(labels < 2)[2:]
     drawn = orders.oversample(images, labels)
-    stage = Stage(0, 0, 3 * len(drawn), 5, 24, None, 2, len(images))
+    stage = Stage(
+        0, 0, 3 * len(drawn), 5, len(images), image_size=24, num_classes=2
+    )
     shown, targets = show(tiny_data, stage, images=drawn, classes=[0, 1])
     counts = np.bincount(targets.argmax(axis=1)[: 3 * len(drawn)])
     assert counts[0] == counts[1]
