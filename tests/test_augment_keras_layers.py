@@ -70,7 +70,7 @@ def test_a_layer_works_in_a_map_and_leaves_labels_a_distribution(
     images, targets, half_precision, library, name
 ):
     other = np.stack([np.roll(images[0], 3 * n, 1) for n in range(BATCH)])
-    shown = batches(other, targets, (library, name), 0, 3)
+    shown = batches(other, targets, (library, name), 0, 8)
     for made, labels in shown:
         assert (made.shape, made.dtype) == (images.shape, np.uint8)
         assert (labels.shape, labels.dtype) == (targets.shape, np.float32)
