@@ -101,7 +101,7 @@ def read_groups(path: str, class_names: Sequence[str]) -> dict[str, str]:
         )
     if unknown:
         say(
-            f"--taxonomy={path}: passed over {len(unknown)} of its names, "
+            f"--taxonomy={path}: skipped {len(unknown)} of its names, "
             f"which are of no class here: {', '.join(unknown[:3])}"
             + (", …" if len(unknown) > 3 else "")
         )
