@@ -11,6 +11,7 @@ from smartgrowth.data.augment import policy
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
 from smartgrowth.optim import losses, optimizers, schedules
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.reporter import REPORTER, Reporter
@@ -64,7 +65,9 @@ def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
         "adamw", WEIGHT_DECAY, model.trainable_variables, loss_scale=False
     )
     optimizer.install_tables(
-        *schedules.make_tables("one_cycle", RATE, [STEPS], restart=False)
+        RateTables(
+            *schedules.make_tables("one_cycle", RATE, [STEPS], per_stage=False)
+        )
     )
     model.compile(
         optimizer=optimizer,
