@@ -112,7 +112,7 @@ def test_later_runs_read_losses_and_mistakes(
         rtol=1e-5,
     )
     config = Config(sample_order=f"hardest:{tmp_path}")
-    for order in choose.sample_order(config, tiny_data):
+    for order in choose.image_order(config, tiny_data):
         assert (np.diff(losses[order]) <= 0).all()
 
 
