@@ -78,9 +78,9 @@ def class_order(
     labels = [f"{names[label]} ({words[label]})" for label in chosen]
     note = "average linkage of the classes' mean features"
     if len(order) > LEAVES:
-        note += f"; the first {LEAVES} of {len(order):,} classes to enter"
+        note += f"; the first {LEAVES} of {len(order):,} classes in order"
     plot = make_plot(
-        "Which classes are alike",
+        "Which classes are similar",
         lambda figure: drawing.draw_dendrogram(
             figure, means, labels, [stages[label] for label in chosen]
         ),

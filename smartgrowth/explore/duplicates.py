@@ -103,10 +103,10 @@ def find_nearest(
     count_down = reporter.countdown("compared with", len(train.labels))
     for start in range(0, len(train.labels), chunk):
         places = np.arange(start, min(start + chunk, len(train.labels)))
-        likeness = _read(train, size, places) @ wanted.T
-        pairs += int(np.count_nonzero(likeness >= threshold))
-        nearest = likeness.argmax(axis=0)
-        value = likeness[nearest, np.arange(count)]
+        similarities = _read(train, size, places) @ wanted.T
+        pairs += int(np.count_nonzero(similarities >= threshold))
+        nearest = similarities.argmax(axis=0)
+        value = similarities[nearest, np.arange(count)]
         better = value > best
         best[better] = value[better]
         index[better] = start + nearest[better]

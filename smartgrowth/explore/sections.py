@@ -90,9 +90,9 @@ def counts(
         numbers = [train[label], validation[label]]
         numbers += [train.max()] * oversample
         rows.append(row + [f"{number:,}" for number in numbers])
-    title = "Every class, in the order of entering"
+    title = "Every class, in the order in which they become active"
     if size > TABLE_ROWS:
-        title = f"The first {TABLE_ROWS:,} of {size:,} classes to enter"
+        title = f"The first {TABLE_ROWS:,} of {size:,} classes, in that order"
     return Counts(plot, sentence, title, Table(head, rows))
 
 
