@@ -597,7 +597,7 @@ def test_the_target_is_what_the_baseline_of_the_seed_ended_with(done):
         assert float(row["seconds_to_target"]) == pytest.approx(
             10 * part, rel=1e-4
         )
-        if row["arm"] == "grown":  # at the size of the moment, from the start
+        if row["arm"] == "grown":  # at the stage's size, from the start
             assert float(row["seconds_to_target_at_size"]) == 2.5
 
 

@@ -8,12 +8,12 @@ from smartgrowth.metrics import confusion
 
 # Five of class 0, two of 1, one of 2 and none of 3.
 LABELS = [0, 0, 0, 0, 0, 1, 1, 2]
-GUESSES = [0, 0, 1, 1, 2, 1, 0, 0]
+PREDICTIONS = [0, 0, 1, 1, 2, 1, 0, 0]
 MATRIX = np.array([[2, 2, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
 
 
-def test_the_matrix_counts_classes_by_what_they_were_taken_for():
-    found = confusion.confusion_matrix(LABELS, GUESSES, 4)
+def test_the_matrix_counts_images_by_class_and_prediction():
+    found = confusion.confusion_matrix(LABELS, PREDICTIONS, 4)
     np.testing.assert_array_equal(found, MATRIX)
 
 
@@ -34,7 +34,7 @@ def test_every_class_with_images_has_its_figures_the_worst_first():
     assert (second.accuracy, second.precision) == (0.5, 1 / 3)
 
 
-def test_a_class_that_nothing_was_taken_for_has_no_precision_and_no_rival():
+def test_a_class_that_is_never_predicted_has_no_precision_and_no_rival():
     never, always = confusion.by_class(np.array([[0, 2], [0, 3]]))
     assert math.isnan(never.precision)
     assert (always.rival, always.mistaken) == (None, 0)

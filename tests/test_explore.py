@@ -344,7 +344,7 @@ def test_the_leaves_of_the_tree_carry_the_stage(page):
     (alt,) = (
         image["alt"]
         for image in page(grow_classes=(2, 4)).images
-        if image["alt"].startswith("Which classes are alike")
+        if image["alt"].startswith("Which classes are similar")
     )
     leaves = alt.rstrip(".").split(": ")[1].split(", ")
     assert set(leaves) == {
@@ -382,7 +382,7 @@ def test_of_very_many_classes_the_tree_has_the_first(tmp_path):
     stages, order = [0] * 250, np.arange(250)[::-1]
     tree = classes.class_order(data, features, stages, order, "random")
     made = section(SECTIONS, "class_order", tree)
-    assert "the first 150 of 250 classes to enter" in made.text
+    assert "the first 150 of 250 classes in order" in made.text
     leaves = made.images[0]["alt"].split(": ")[1].split(", ")
     assert len(leaves) == classes.LEAVES
     assert "class 249 (stage 1)" in leaves

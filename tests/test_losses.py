@@ -1,4 +1,4 @@
-"""Loss and accuracy see the classes that have entered, and no others."""
+"""Loss and accuracy see the active classes, and no others."""
 
 import keras
 import numpy as np
@@ -11,26 +11,26 @@ pytestmark = pytest.mark.core
 
 
 def reference(targets, logits):
-    """Cross-entropy and accuracy in float64, from the entered columns alone."""
+    """Cross-entropy and accuracy in float64, from the active columns alone."""
     values, hits = [], []
     for target, logit in zip(targets, logits, strict=True):
-        entered = np.flatnonzero(target >= 0)
-        kept = logit[entered].astype(np.float64)
+        active = np.flatnonzero(target >= 0)
+        kept = logit[active].astype(np.float64)
         chances = np.exp(kept - kept.max())
         chances /= chances.sum()
-        values.append(-(target[entered] * np.log(chances)).sum())
-        hits.append(float(target[entered].argmax() == kept.argmax()))
+        values.append(-(target[active] * np.log(chances)).sum())
+        hits.append(float(target[active].argmax() == kept.argmax()))
     return np.array(values), np.array(hits)
 
 
 def batch(absent=(), smoothing=0.0, size=32, classes=7, spread=3.0):
-    """Targets and logits of a batch whose labels have all entered."""
+    """Targets and logits of a batch whose labels are all active."""
     random = np.random.default_rng(len(absent))
     logits = random.normal(0, spread, (size, classes)).astype(np.float32)
-    entered = np.setdiff1d(np.arange(classes), absent)
-    labels = random.choice(entered, size)
+    active = np.setdiff1d(np.arange(classes), absent)
+    labels = random.choice(active, size)
     targets = np.full((size, classes), -1.0, np.float32)
-    targets[:, entered] = smoothing / len(entered)
+    targets[:, active] = smoothing / len(active)
     targets[np.arange(size), labels] += 1 - smoothing
     return targets, logits
 
@@ -41,9 +41,7 @@ SMOOTHINGS = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 
 @CASES
 @SMOOTHINGS
-def test_the_loss_is_the_cross_entropy_of_the_entered_classes(
-    absent, smoothing
-):
+def test_the_loss_is_the_cross_entropy_of_the_active_classes(absent, smoothing):
     targets, logits = batch(absent, smoothing)
     loss = losses.masked_crossentropy(targets, logits)
     assert loss.shape == (32,)
@@ -54,7 +52,7 @@ def test_the_loss_is_the_cross_entropy_of_the_entered_classes(
 
 @CASES
 @SMOOTHINGS
-def test_the_accuracy_is_between_the_entered_classes(absent, smoothing):
+def test_the_accuracy_is_between_the_active_classes(absent, smoothing):
     targets, logits = batch(absent, smoothing)
     hit = losses.masked_accuracy(targets, logits, smoothing)
     _, expected = reference(targets, logits)
@@ -132,13 +130,13 @@ def test_no_gradient_reaches_an_absent_class(smoothing):
     logits[:, absent] += 20.0
     found = gradient(targets, logits)
     np.testing.assert_array_equal(found[:, absent], 0.0)
-    # Softmax less target, over the entered ones.
-    entered = [0, 1, 3, 4, 6]
-    kept = logits[:, entered].astype(np.float64)
+    # Softmax minus target, over the active classes.
+    active = [0, 1, 3, 4, 6]
+    kept = logits[:, active].astype(np.float64)
     chances = np.exp(kept - kept.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
-        found[:, entered], chances - targets[:, entered], atol=1e-5
+        found[:, active], chances - targets[:, active], atol=1e-5
     )
 
 

@@ -131,7 +131,7 @@ def test_a_broken_file_is_named_and_passed_over(
     lines = capsys.readouterr().out.splitlines()
     for path in broken:
         [line] = [line for line in lines if line.startswith(f"{path}: ")]
-        assert "passed over, not a readable image" in line
+        assert "skipped, not a readable image" in line
     assert not any("notes.txt" in line for line in lines)
 
 

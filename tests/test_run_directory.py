@@ -29,8 +29,7 @@ def describe(hash="aa", stages=(STAGE,), **identity) -> dict:
 
 def described(config, data) -> dict:
     """The plan of a config, as a run would keep it."""
-    plan, _, _ = experiment.plan_run(config, data)
-    return identity.describe_plan(plan, identity.identify(config, data))
+    return experiment.make_experiment(config, data).description
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_names_of_no_class_are_told_and_passed_over(tmp_path, capsys):
     path = write(tmp_path, f"class,group\n{extra}cat,a\nboar,a\noak,b\n")
     assert len(read(path)) == 3
     assert capsys.readouterr().out == (
-        f"--taxonomy={path}: passed over 4 of its names, which are of no "
+        f"--taxonomy={path}: skipped 4 of its names, which are of no "
         "class here: extra0, extra1, extra2, …\n"
     )
 
@@ -185,7 +185,7 @@ def test_the_table_of_the_user_wins_over_wordnet(tmp_path, capsys):
     ))  # fmt: skip
     groups = taxonomy.find_groups(NAMES, path)
     assert set(groups.values()) == {"odd", "even"}
-    assert "passed over 1 of its names" in capsys.readouterr().out
+    assert "skipped 1 of its names" in capsys.readouterr().out
 
 
 def test_opened_data_has_the_users_groups_or_the_sources(

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -481,7 +482,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
     clock = iter(range(10**6))  # a second every time that it is asked
     monkeypatch.setattr(checkpointing.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(
-        evaluator, "score", lambda *_: scores.Scores(1.0, -1.0, 0.5)
+        evaluator, "score", lambda *_: scores.Scores(1.0, math.nan, 0.5)
     )
     saved = []
 

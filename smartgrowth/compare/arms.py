@@ -20,7 +20,7 @@ from smartgrowth.runs.reader import malformed, read_json
 
 # Flags that belong to the comparison, or to each trial alone.
 OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
-# What plan.json's identity must agree on, and its name in words.
+# Parts of plan.json's identity that must agree, and their names in messages.
 SAME = {
     "num_classes": "number of classes",
     "content": "data (classes, images or labels, of training or validation)",
@@ -30,15 +30,16 @@ SAME = {
     "depth": "depth",
     "dropout": "dropout",
 }
-CALIBRATION = "calibration"  # an arm's folder of its timing run
+CALIBRATION = "calibration"  # folder of an arm's timing run
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """One side of a comparison.
 
-    config: what its flagfile says, with the flags for all; None if its runs
-      are finished. runs: their directories.
+    Attributes:
+      config: of its flagfile and the flags for all; None for finished runs.
+      runs: directories of its finished runs.
     """
 
     name: str
@@ -50,9 +51,11 @@ class Arm:
 class Trial:
     """One run of a comparison.
 
-    budget: share of the whole budget, 0 to 1.
-    description: what plan.json holds, or will hold.
-    config: to train it with; None if it only has to be read.
+    Attributes:
+      arm: the arm's name.
+      budget: share of the whole budget, above 0, at most 1.
+      description: what plan.json holds, or will hold.
+      config: to train it with; None if it is only read.
     """
 
     arm: str
@@ -77,9 +80,11 @@ class Trial:
 
 
 def read_arms(entries: Sequence[str], common: Sequence[str]) -> list[Arm]:
-    """The arms that `--arms` names, the baseline first.
+    """Returns the arms that `--arms` names, the baseline first.
 
-    common: flag lines that hold for every flagfile.
+    Args:
+      entries: flagfiles or folders of finished runs.
+      common: flag lines that are added to every flagfile.
 
     Raises:
       UserError: an entry is neither a flagfile nor holds a finished run, or a
@@ -115,7 +120,7 @@ def read_arms(entries: Sequence[str], common: Sequence[str]) -> list[Arm]:
 
 
 def open_stores(arms: Sequence[Arm]) -> dict[str, store.Data]:
-    """The data of every arm that is to be trained, by its name.
+    """Returns the data of every arm that will be trained: name -> data.
 
     A dataset's images are decoded once, at the sizes of all arms.
     """
@@ -140,12 +145,13 @@ def plan_trials(
     common: Config,
     gflops: Mapping[tuple[str, float], float],
 ) -> list[Trial]:
-    """All trials, in the order to train them: every arm's first seed first.
+    """Returns all trials in training order: every arm's first seed first.
 
     Args:
-      opened: data by arm. common: its `seed` is the first one, its `workdir`
-        the comparison's, and `restart` begins runs of another plan anew.
-      gflops: what each arm may cost at each budget.
+      opened: data by arm.
+      common: its `seed` is the first one, its `workdir` the comparison's, and
+        its `restart` lets runs of another plan be deleted.
+      gflops: the cost of each arm at each budget.
 
     Raises:
       UserError: they cannot be compared, or a folder holds another plan's run.
@@ -176,9 +182,12 @@ def plan_trials(
 def make_trial(
     arm: Arm, config: Config, budget: float, opened, restart: bool
 ) -> Trial:
-    """The trial that `config` describes, checked against its folder.
+    """Returns the trial of `config`, checked against its folder.
 
-    restart: let a run of another plan be deleted.
+    Raises:
+      UserError: the config is not valid on the arm's data `opened`, or the
+        folder holds another plan's run and `restart` does not let it be
+        deleted.
     """
     try:
         description = make_experiment(config, opened).description
@@ -195,7 +204,7 @@ def make_trial(
 
 
 def trial_config(arm: Arm, directory: pathlib.Path) -> Config:
-    """The arm's config, for a run in `directory`."""
+    """Returns the arm's config for a run in `directory`."""
     return dataclasses.replace(
         arm.config,
         mode="train",
@@ -206,12 +215,12 @@ def trial_config(arm: Arm, directory: pathlib.Path) -> Config:
 
 
 def folder_of(common: Config, arm: Arm) -> pathlib.Path:
-    """Where the comparison keeps the runs of an arm."""
+    """Returns the folder of an arm's runs."""
     return pathlib.Path(common.workdir).expanduser() / arm.name
 
 
 def _name(path: pathlib.Path) -> str:
-    """What a person calls it: a run's own flagfile goes by the run's name."""
+    """Returns an arm's name; a run's own flagfile has the run's name."""
     path = path.resolve()
     if path.name == files.FLAGS:
         path = path.parent
@@ -240,7 +249,7 @@ def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
 
 
 def _read_trials(arm: Arm) -> list[Trial]:
-    """Those of finished runs; the costliest are the whole budget."""
+    """Returns trials of finished runs; the costliest had the whole budget."""
     trials = []
     for directory in arm.runs:
         path = directory / files.PLAN
@@ -268,7 +277,7 @@ def _read_trials(arm: Arm) -> list[Trial]:
 
 
 def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
-    """Raises `UserError` where two runs did not do the same task."""
+    """Raises `UserError` if two runs did not have the same task."""
     first = next(trial for trial in trials if trial.arm == baseline)
     for trial in trials:
         ours, theirs = (each.description["identity"] for each in (first, trial))
@@ -287,5 +296,5 @@ def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
 
 
 def _short(value) -> str:
-    """Enough of a digest to tell two apart."""
+    """Returns the first 12 characters, enough of a digest for a message."""
     return str(value)[:12]

@@ -1,7 +1,6 @@
 """What every arm may cost: as many GFLOPs, images or seconds as the baseline.
 
-Whatever is to be equal, the answer is given in GFLOPs, since that is what a
-plan is cut or stretched by.
+Budgets are returned in GFLOPs, since plans are scaled to a number of GFLOPs.
 """
 
 import dataclasses
@@ -25,28 +24,28 @@ from smartgrowth.plan import Plan
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import read_json
 
-CALIBRATION_STEPS = 50  # of every stage, the first of which is not timed
+CALIBRATION_STEPS = 50  # per stage; the first step is not timed
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """How long an arm takes here: `fixed` seconds, and some a GFLOP."""
+    """An arm's training time here: fixed seconds, and seconds per GFLOP."""
 
     fixed: float
-    a_gflop: float
+    per_gflop: float
 
     def seconds(self, gflops: float) -> float:
-        return self.fixed + gflops * self.a_gflop
+        return self.fixed + gflops * self.per_gflop
 
     def gflops(self, seconds: float) -> float:
-        """What can be trained in that time; 0 or less if nothing can."""
-        return (seconds - self.fixed) / self.a_gflop
+        """Returns what can be trained in that time; at most 0 if nothing."""
+        return (seconds - self.fixed) / self.per_gflop
 
 
 def plan_calibrations(
     arms: Sequence[Arm], opened: Mapping, common: Config
 ) -> list[Trial]:
-    """A short run of every arm that is to be trained, to time its stages."""
+    """Returns a short run of every arm to be trained, to time its stages."""
     trials = []
     for arm in arms:
         if arm.config:
@@ -67,7 +66,7 @@ def plan_calibrations(
 def measure_speeds(
     arms: Sequence[Arm], opened: Mapping, calibrations: Sequence[Trial]
 ) -> dict[str, Speed]:
-    """The speed of every arm, from its finished calibration."""
+    """Returns the speed of every arm, from its finished calibration."""
     speeds = {}
     configs = {arm.name: arm.config for arm in arms}
     for trial in calibrations:
@@ -81,7 +80,7 @@ def measure_speeds(
             times["boundary_seconds"],
             strict=True,
         ):
-            # A stage's first batch waits for the compiler: that is fixed.
+            # A stage's first batch includes compilation, a fixed cost.
             timed = measured["gflops"] * (1 - 1 / measured["steps"])
             seconds += plan.gflops_of(stage) * (spent - first) / timed
         speeds[trial.arm] = Speed(
@@ -97,10 +96,13 @@ def equal_budgets(
     total: float | None,
     speeds: Mapping[str, Speed],
 ) -> dict[tuple[str, float], float]:
-    """GFLOPs by arm and share of the budget, for all arms to be trained.
+    """Returns GFLOPs by arm and share of the budget, for arms to be trained.
 
     Args:
-      opened: data by arm. total: the baseline's GFLOPs, unless its own.
+      arms: the baseline first.
+      opened: data by arm.
+      comparison: its budgets, and what is to be equal.
+      total: the baseline's GFLOPs; None for those of its plan or runs.
       speeds: by arm, if seconds are to be equal.
 
     Raises:
@@ -130,7 +132,7 @@ def equal_budgets(
 
 
 def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
-    """What the baseline spends on a share of its budget, in each currency."""
+    """Returns the baseline's cost at a share of its budget, in every unit."""
     if arm.config:
         if total is None:
             total = make_plan(arm.config, opened[arm.name]).gflops()
@@ -171,9 +173,10 @@ def _images(arm: Arm, opened: Mapping, gflops: float) -> int:
 
 
 def _gflops_for_images(arm: Arm, opened: Mapping, images: float) -> float:
-    """The budget at which the arm sees that many images, to half a batch or so.
+    """Returns the GFLOPs at which the arm sees that many images.
 
-    In proportion; again, since no stage has less than a step.
+    It is found to about half a batch, by repeated scaling: cost is not quite
+    in proportion to images, since every stage has at least one step.
     """
     plan = make_plan(arm.config, opened[arm.name])
     gflops = plan.gflops() * images / plan.images_seen(plan.steps)

@@ -1,22 +1,28 @@
-"""Reading off curves: the cost of an accuracy, the mean curve, the saving."""
+"""Figures from curves: the cost of an accuracy, aligned curves, the saving."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-ROUNDING = 1e-6  # log.csv holds six digits; a run must reach its own end
+ROUNDING = 1e-6  # log.csv has six digits; a run must reach its own accuracy
 
 
 def cost_to_reach(
     costs: Sequence[float], accuracies: Sequence[float], target: float
 ) -> float:
-    """The cost at which a run first reached an accuracy; NaN if it never did.
+    """Returns the cost at which a run first reached an accuracy.
 
-    Linear between evaluations. The first evaluation's cost if it was reached
-    there: what was before is not known.
+    It is interpolated linearly between evaluations. If the first evaluation
+    already reached the target, it is the cost there: nothing earlier is known.
 
-    costs, accuracies: (evaluations,), the costs rising.
+    Args:
+      costs: (evaluations,), rising.
+      accuracies: (evaluations,).
+      target: the accuracy to reach.
+
+    Returns:
+      The cost; NaN if the target was never reached.
     """
     costs, accuracies = np.asarray(costs), np.asarray(accuracies)
     reached = np.flatnonzero(accuracies >= target - ROUNDING)
@@ -34,18 +40,19 @@ def cost_to_reach(
 def align(
     runs: Sequence[tuple[Sequence[float], Sequence[float]]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Curves of several seeds on the costs of the first one.
+    """Interpolates the curves of several seeds at the costs of the first one.
 
-    runs: (costs, values) of each, at least one.
+    Args:
+      runs: (costs, values) of each run; at least one.
 
     Returns:
-      Costs (points,) and values (runs, points), linear between evaluations,
-      where all runs have some.
+      Costs (points,) and values (runs, points), within the range that all runs
+      cover, linear between evaluations.
     """
     first = np.asarray(runs[0][0], float)
     low = max(costs[0] for costs, _ in runs)
     high = min(costs[-1] for costs, _ in runs)
-    # Seeds differ by rounding, which must not cost a curve its ends.
+    # Seeds' costs differ by rounding, which must not cut off a curve's ends.
     slack = 1e-3 * high
     grid = first[(first >= low - slack) & (first <= high + slack)]
     return grid, np.array([np.interp(grid, *run) for run in runs])
@@ -57,17 +64,18 @@ def times_less(
     costs: Sequence[float],
     accuracies: Sequence[float],
 ) -> tuple[float, str]:
-    """How many times less than `whole` an arm costs for an accuracy.
+    """Returns how many times less than the baseline an arm costs.
 
     Args:
-      whole: what the baseline cost. target: the accuracy it ended with.
-      costs, accuracies: (budgets,) of the arm, each trained to its own end,
-        the costs rising.
+      whole: the baseline's cost.
+      target: the accuracy that the baseline ended with.
+      costs: (budgets,) of the arm, rising, each trained to its own end.
+      accuracies: (budgets,) of the arm.
 
     Returns:
-      The ratio, and "=": read off by interpolation, linear in the logarithm
-      of the cost; "at least": the smallest budget is already enough; "less
-      than": even the largest is not.
+      The ratio, and how to read it. "=": interpolated, linear in the logarithm
+      of the cost. "at least": the smallest budget already reaches the target.
+      "less than": even the largest budget does not.
     """
     if accuracies[0] >= target:
         return whole / costs[0], "at least"

@@ -12,7 +12,7 @@ from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show
 from smartgrowth.report.sections import growth
 
-# Flags that columns of their own stand for: what grows, and the steps.
+# Flags that have columns of their own: what grows, and the steps.
 GROWN = {axis.flag for axis in AXES}
 IN_COLUMNS = {*OWN, "stage_steps", "stage_epochs"}
 # Flags that change no result.
@@ -20,7 +20,7 @@ PLACES = {"cache_dir", "data_dir", "checkpoint_minutes", "enforce_rules"}
 
 
 def verdict_table(figures: Figures) -> Table:
-    """Returns each verdict beside the figures that it rests on."""
+    """Returns each verdict beside the figures that support it."""
     head = (
         "Arm",
         "Seeds",
@@ -58,7 +58,7 @@ def verdict_table(figures: Figures) -> Table:
 
 
 def end_table(figures: Figures) -> Table:
-    """Returns what the arms end with, and what they cost."""
+    """Returns the arms' final accuracies and losses, and what they cost."""
     head = [
         "Arm",
         "Accuracy",
@@ -95,11 +95,11 @@ def end_table(figures: Figures) -> Table:
 
 
 def target_table(figures: Figures) -> Table:
-    """Returns cost until the target is reached, and time if it was measured."""
+    """Returns the cost to reach the target, and the time if it was measured."""
     columns = {
         "gflops_to_target": ("GFLOPs", "{:,.0f}".format),
         "gflops_to_target_at_size": (
-            "GFLOPs, at the size of the moment",
+            "GFLOPs, at each stage's image size",
             "{:,.0f}".format,
         ),
     }
@@ -110,7 +110,7 @@ def target_table(figures: Figures) -> Table:
                 lambda value: show("seconds", value),
             ),
             "seconds_to_target_at_size": (
-                "Training time, at the size of the moment",
+                "Training time, at each stage's image size",
                 lambda value: show("seconds", value),
             ),
         }
@@ -132,7 +132,7 @@ def target_table(figures: Figures) -> Table:
 
 
 def budget_table(figures: Figures) -> Table:
-    """Returns the accuracy that each budget buys, and times less cost."""
+    """Returns the accuracy at each budget, and the times less cost."""
     shares = figures.budgets
     rows = []
     for arm in figures.arms:
@@ -155,7 +155,7 @@ def budget_table(figures: Figures) -> Table:
 
 
 def arm_table(figures: Figures) -> Table:
-    """Returns what grows in each arm, and in what else it differs."""
+    """Returns what grows in each arm, and its other differing flags."""
     first = {}
     for (arm, budget, _), run in figures.runs.items():
         if budget == figures.budgets[-1]:
@@ -178,7 +178,7 @@ def arm_table(figures: Figures) -> Table:
 
 
 def mean(values, text) -> str:
-    """Returns mean and standard deviation of what is known: "72.1% ± 0.4%"."""
+    """Returns mean and standard deviation without NaNs: "72.1% ± 0.4%"."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if not values.size:
@@ -189,7 +189,7 @@ def mean(values, text) -> str:
 
 
 def number(value: float, text: str) -> str:
-    """Returns the value in a format; a dash if it is not known."""
+    """Returns the value in a format; a dash for NaN."""
     return "–" if math.isnan(value) else text.format(value)
 
 

@@ -1,7 +1,8 @@
 """The plots of a comparison: functions of a figure and the `Figures`.
 
 Each draws and returns the alt text. An arm has one color everywhere; the
-baseline has the ink's. Bands are for the eye only.
+baseline has the color of the text. Bands are for the eye only: they support no
+claim.
 """
 
 import math
@@ -23,7 +24,7 @@ AXES = {
 def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
     """Draws mean accuracy over the seeds against cost, at the largest budget.
 
-    cost, column: of log.csv.
+    `cost` and `column` name columns of log.csv.
     """
     axis, trends = figure.subplots(), []
     for place, arm in enumerate(figures.arms):
@@ -32,7 +33,7 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
             continue
         costs, values = curve
         if cost == "train_seconds":
-            # Seeds take different times: their mean, evaluation by evaluation.
+            # Seeds take different times: average them per evaluation.
             costs, values = _by_evaluation(figures, arm, column)
         mean = values.mean(axis=0)
         color = _color(place)
@@ -59,7 +60,7 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
 
 
 def draw_budgets(figure, figures: Figures) -> str:
-    """Draws the accuracy that each budget buys when trained to its own end."""
+    """Draws accuracy against budget, each run trained to its own end."""
     axis, summaries = figure.subplots(), []
     for place, arm in enumerate(figures.arms):
         rows = figures.table[figures.table["arm"] == arm]
@@ -97,7 +98,7 @@ def draw_budgets(figure, figures: Figures) -> str:
 
 
 def draw_differences(figure, figures: Figures) -> str:
-    """Draws paired differences of each arm, their mean and its interval."""
+    """Draws each arm's paired differences, their mean and its interval."""
     from matplotlib import rcParams
 
     arms = list(figures.verdicts)
@@ -137,7 +138,7 @@ def draw_differences(figure, figures: Figures) -> str:
 
 
 def draw_target(figure, figures: Figures) -> str:
-    """Draws cost until the target is reached, and time if it was measured."""
+    """Draws the cost to reach the target, and the time if it was measured."""
     panels = {"gflops_to_target": "GFLOPs"}
     if not figures.untimed:
         panels["seconds_to_target"] = "seconds"
@@ -193,7 +194,10 @@ def draw_target(figure, figures: Figures) -> str:
 
 
 def _by_evaluation(figures: Figures, arm: str, column: str):
-    """Returns mean seconds (points,) and values (seeds, points), row by row."""
+    """Returns mean seconds (points,) and values (seeds, points).
+
+    Rows of the seeds' logs are matched by position, not by time.
+    """
     logs = [
         run.log
         for (name, budget, _), run in figures.runs.items()
@@ -206,7 +210,7 @@ def _by_evaluation(figures: Figures, arm: str, column: str):
 
 
 def _wrap(name: str) -> str:
-    """Returns an arm's name in lines that leave room for the plot."""
+    """Returns an arm's name in lines of 16 characters."""
     return "\n".join(name[at : at + 16] for at in range(0, len(name), 16))
 
 
@@ -239,7 +243,7 @@ def _legend(figure, axis) -> None:
 
 
 def plots(figures: Figures) -> dict[str, tuple]:
-    """Returns file name -> (title, note, function of a figure); no suffix."""
+    """Returns file name without suffix -> (title, note, drawing function)."""
     chosen = {
         "accuracy_cost": (
             "Accuracy against training cost",
@@ -249,7 +253,7 @@ def plots(figures: Figures) -> dict[str, tuple]:
             ),
         ),
         "accuracy_at_size_cost": (
-            "Accuracy at the size of the moment",
+            "Accuracy at each stage's image size",
             "at the image size that each stage trains with",
             lambda figure: draw_accuracy(
                 figure, figures, "gflops", "val_accuracy_at_size"
@@ -278,8 +282,8 @@ def plots(figures: Figures) -> dict[str, tuple]:
         )
     chosen["time_to_target"] = (
         "Cost until the target accuracy is reached",
-        "full color: at the final image size; pale: at the size of the "
-        "moment; ticks: seeds",
+        "full color: at the final image size; pale: at each stage's image "
+        "size; ticks: seeds",
         lambda figure: draw_target(figure, figures),
     )
     return chosen

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from smartgrowth import UserError
 from smartgrowth.compare import html_tables
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.csv_tables import write_tables
 from smartgrowth.compare.plots import plots
-from smartgrowth.compare.summary import Figures, compare_costs, write_tables
+from smartgrowth.compare.summary import Figures, compare_costs
 from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points
 from smartgrowth.rendering import html
 from smartgrowth.rendering.figure import Plot, make_plot
@@ -23,6 +24,7 @@ def write_report(
     """Writes the page, comparison.csv, comparison_arms.csv and the plots.
 
     Args:
+      directory: of the comparison.
       figures: what the page shows.
       failed: trials that have no figures.
 
@@ -55,7 +57,7 @@ def write_report(
 def _values(
     figures: Figures, failed: Sequence[Trial], drawn: Sequence[Plot]
 ) -> dict:
-    """Returns what the template names, but for the page's name."""
+    """Returns the template's variables, except the page's name."""
     run = next(iter(figures.runs.values()))
     equal, costs = compare_costs(figures)
     seeds = figures.whole.groupby("arm", observed=True).size()
@@ -84,7 +86,7 @@ def _values(
 
 
 def _cards(figures: Figures) -> list[Tile]:
-    """Returns each arm's verdict; the baseline's accuracy."""
+    """Returns a tile for each arm's verdict and the baseline's accuracy."""
     cards = []
     for arm in figures.arms:
         accuracy = html_tables.mean(
@@ -101,7 +103,7 @@ def _cards(figures: Figures) -> list[Tile]:
 
 
 def _target(figures: Figures) -> str:
-    """Returns what the target is, in words."""
+    """Returns the target as text."""
     targets = figures.whole["target"].dropna().unique()
     if len(targets) == 1:
         return f"an accuracy of {targets[0]:.1%}"

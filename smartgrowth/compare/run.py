@@ -1,7 +1,7 @@
-"""Arms at equal cost over seeds: train what is missing, then say what it shows.
+"""Compares arms at equal cost over seeds: trains missing runs, then reports.
 
-No TensorFlow here: every run is a process of its own, in its own run directory,
-so a crash loses one run's last minutes and the same command goes on.
+No TensorFlow here: every run is a process with its own run directory. A crash
+loses the last minutes of one run, and the same command continues.
 """
 
 import dataclasses
@@ -30,15 +30,16 @@ def compare(
 
     Args:
       common: `workdir` holds the comparison; `seed` is the first seed.
-      given: the lines of the flags that hold for every arm.
-      command: trains a trial, as a process.
+      comparison: what is compared, and how.
+      given: flag lines that are added to every arm.
+      command: returns the command that trains a trial.
 
     Returns:
       The path of comparison.html.
 
     Raises:
-      UserError: the arms cannot be compared, or runs failed; the page is
-        there if any of the baseline's did not.
+      UserError: the arms cannot be compared, or runs failed. After failed
+        runs the page is still written if any run of the baseline finished.
     """
     if not any(line.startswith("--workdir=") for line in given):
         common = dataclasses.replace(common, workdir=WORKDIR)
@@ -65,7 +66,7 @@ def compare(
     _make(directory)
     for trial in trials:
         if trial.config and trial.config.restart:
-            # Its end is another plan's; the rest goes when it begins.
+            # These metrics are another plan's. The run deletes the rest itself.
             (trial.directory / files.METRICS).unlink(missing_ok=True)
     finished = [trial for trial in trials if trial.finished]
     forecast = runner.Forecast(finished)
@@ -89,7 +90,7 @@ def compare(
 
 
 def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
-    """Times every arm, once."""
+    """Measures every arm's speed, once."""
     trials = budgets.plan_calibrations(compared, opened, common)
     missing = [trial for trial in trials if not trial.finished]
     _make(pathlib.Path(common.workdir).expanduser())
@@ -102,7 +103,7 @@ def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
 
 
 def _announce(trials: Sequence[Trial], comparison: Comparison, forecast) -> str:
-    """What the comparison is, what is left of it and how long that takes."""
+    """Returns what is compared, which runs are left and how long they take."""
     names = list(dict.fromkeys(trial.arm for trial in trials))
     left = [trial for trial in trials if not trial.finished]
     text = (

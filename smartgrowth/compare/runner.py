@@ -1,7 +1,8 @@
-"""Training trials in processes of their own, one after another or some at once.
+"""Trains each trial in its own process, sequentially or several at once.
 
-A process holds a lock on its trial's output file for as long as it lives, so a
-trial whose comparison was killed is waited for and never trained twice at once.
+A process locks its trial's output file while it runs. So if a comparison is
+killed, the next one waits for the trial that is still running, and never trains
+it twice at once.
 """
 
 import collections
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where two comparisons are not told apart
+except ImportError:  # Windows; there, two comparisons do not notice each other
     fcntl = None
 
 from smartgrowth.compare.arms import Trial
@@ -27,14 +28,14 @@ from smartgrowth.runs.reader import read_json
 from smartgrowth.runtime.reporter import Reporter
 
 OUTPUT = "output.txt"  # what the trial's process printed
-# There if the trial shared the machine, so that its seconds mean nothing.
+# Present if the trial shared the machine, so that its times are not valid.
 SHARED = "shared_the_machine.txt"
 TAIL_LINES = 8
 POLL_SECONDS = 0.2
 
 
 def train_command(trial: Trial) -> list[str]:
-    """Its settings in full: a flagfile edited meanwhile changes none."""
+    """Returns the command with every flag, whatever its flagfile says later."""
     program = [sys.executable, "-m", "smartgrowth.main"]
     return program + trial.config.flag_lines()
 
@@ -45,13 +46,19 @@ def train_all(
     forecast: "Forecast",
     command: Callable[[Trial], list[str]] = train_command,
 ) -> list[Trial]:
-    """Trains the trials that are not finished; prints how far it has come.
+    """Trains the trials that are not finished, and prints progress.
+
+    Args:
+      trials: all trials of the comparison.
+      jobs: processes at once.
+      forecast: learns from every trial that ends.
+      command: returns the command that trains a trial.
 
     Returns:
-      The ones that failed. The others go on nevertheless.
+      The trials that failed; the others continue regardless.
 
     Raises:
-      KeyboardInterrupt: asked to stop, after the trials have saved.
+      KeyboardInterrupt: asked to stop, after the running trials have saved.
     """
     total = len(trials)
     waiting = collections.deque(t for t in trials if not t.finished)
@@ -96,16 +103,21 @@ def train_all(
 
 
 class Forecast:
-    """How long trials will take, from those that have ended."""
+    """Predicts how long trials will take, from those that have ended."""
 
     def __init__(self, finished: Sequence[Trial] = ()):
         self.spent = {}  # arm -> [GFLOPs, seconds]
-        self.extra = []  # seconds of a process outside its run
+        self.extra = []  # seconds of a process outside its run's own time
         for trial in finished:
             self.learn(trial)
 
     def learn(self, trial: Trial, whole_seconds: float | None = None) -> None:
-        """whole_seconds: of its process, if that made the whole run."""
+        """Adds a finished trial.
+
+        Args:
+          trial: finished.
+          whole_seconds: of its process, if it trained the whole run.
+        """
         metrics = read_json(trial.directory / files.METRICS)
         seconds = metrics.get("wall_seconds")
         if seconds is None:
@@ -117,20 +129,20 @@ class Forecast:
             self.extra.append(max(whole_seconds - seconds, 0.0))
 
     def seconds(self, trials: Sequence[Trial]) -> float | None:
-        """Of the trials, one after another; None if nothing was measured."""
+        """Returns the trials' total time; None if nothing was measured."""
         if not self.spent:
             return None
         gflops, seconds = map(sum, zip(*self.spent.values(), strict=True))
         extra = sum(self.extra) / len(self.extra) if self.extra else 0.0
         total = 0.0
         for trial in trials:
-            # An arm that is still unknown is taken for the average one.
+            # An arm without a finished trial counts as an average one.
             cost, took = self.spent.get(trial.arm, (gflops, seconds))
             total += trial.gflops * took / cost + extra
         return total
 
     def say(self, trials: Sequence[Trial], jobs: int, spent: float = 0) -> str:
-        """For a person; `spent`: seconds that went into them already."""
+        """Returns the time left as text; `spent` seconds are subtracted."""
         seconds = self.seconds(trials)
         if seconds is None:
             return "time unknown yet"
@@ -138,11 +150,11 @@ class Forecast:
 
 
 class _Job:
-    """A trial's process, or the wait for one that is there already."""
+    """A trial's process, or the wait for an older one to end."""
 
     def __init__(self, trial: Trial, jobs: int, command):
         self.trial, self.jobs, self.command = trial, jobs, command
-        self.process, self.told, self.number = None, False, 0
+        self.process, self.announced, self.number = None, False, 0
         self.fresh = not (trial.directory / files.PLAN).exists()
         self.began = time.monotonic()
 
@@ -159,18 +171,21 @@ class _Job:
         return self.seconds if self.fresh and self.process else None
 
     def poll(self, reporter: Reporter) -> int | None:
-        """Returns the exit status once it has ended."""
+        """Starts the process when it can; returns the exit status at its end.
+
+        None while it runs, or while an older process trains the trial.
+        """
         if self.process:
             return self.process.poll()
         self.trial.directory.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as file:
             if not _lock(file):
-                if not self.told:
+                if not self.announced:
                     reporter.say(
                         f"{self.trial.name} is being trained by a process that "
                         "outlived its comparison: waiting for it"
                     )
-                self.told = True
+                self.announced = True
                 return None
             if self.trial.finished:
                 return 0
@@ -179,8 +194,9 @@ class _Job:
                 shared.write_text(f"trained with --jobs={self.jobs}\n")
             elif self.fresh or self.trial.config.restart:
                 shared.unlink(missing_ok=True)
-            # A group of its own: a terminal's Ctrl-C is for the comparison,
-            # which asks once. The file is the process' from here on.
+            # A group of its own, so that Ctrl-C in a terminal reaches only the
+            # comparison, which then stops each process once. The process
+            # inherits the file, and with it the lock.
             self.process = subprocess.Popen(
                 self.command(self.trial),
                 stdin=subprocess.DEVNULL,
@@ -200,7 +216,7 @@ class _Job:
             self.process.wait()
 
     def tail(self) -> list[str]:
-        """The last lines that it printed."""
+        """Returns the last lines that it printed."""
         with self.output.open("rb") as file:
             file.seek(max(self.output.stat().st_size - 8192, 0))
             text = file.read().decode("utf-8", "replace")
@@ -210,7 +226,7 @@ class _Job:
 
 
 def _progress(running, total: int, waiting, jobs: int, forecast) -> str:
-    """What each process printed last, and how long all will take."""
+    """Returns each process's last line, and the time left for all."""
     started = [job for job in running if job.process]
     left = [*waiting, *(job.trial for job in running)]
     spent = sum(job.seconds for job in started)
@@ -242,7 +258,10 @@ def _failure(job: _Job, code: int) -> str:
 
 
 def _lock(file) -> bool:
-    """Whether nobody else holds the file; true where nobody can tell."""
+    """Locks the file; false if another process holds it.
+
+    True as well where there are no locks.
+    """
     if fcntl:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -255,7 +274,7 @@ def _lock(file) -> bool:
 
 @contextlib.contextmanager
 def _stop_signal():
-    """While entered, SIGTERM and SIGHUP stop as Ctrl-C does."""
+    """Inside this context, SIGTERM and SIGHUP stop as Ctrl-C does."""
 
     def stop(number, frame):
         raise KeyboardInterrupt

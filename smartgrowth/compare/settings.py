@@ -1,4 +1,4 @@
-"""The flags of --mode=compare alone; they are no part of any run."""
+"""The flags of --mode=compare alone; no run depends on them."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from smartgrowth.flags.flag import Identity, check_values, flag
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What is compared, how often, and at the same of what.
+    """What is compared, how often, and what the arms have equal.
 
     Raises:
       UserError: a value is out of range.

@@ -1,7 +1,7 @@
-"""Figures on paired samples: interval, test, correction, what could be seen.
+"""Statistics of paired samples: interval, test, correction, power.
 
 Arrays in, numbers out. A pair is an arm and the baseline trained with the same
-seed. What the numbers allow to say stands in verdicts.py.
+seed. verdicts.py turns the numbers into sentences.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import numpy as np
 from scipy import optimize, stats
 
 LEVEL = 0.05  # of the tests; the intervals cover 1 - LEVEL
-POWER = 0.8  # with which the detectable difference would be found
-# Shares of the same images: what is nearer than this differs by rounding.
+POWER = 0.8  # probability of finding the detectable difference
+# Shares of the same images: smaller differences are rounding.
 EQUAL = 1e-9
 
 
@@ -22,10 +22,12 @@ EQUAL = 1e-9
 class Paired:
     """An arm against the baseline, over the seeds that both have.
 
-    count: seeds. mean: of the differences, arm - baseline.
-    deviation: their standard deviation (n - 1); NaN with one seed.
-    low, high: 95% t interval of the mean; NaN where there is none.
-    p: of the two-sided paired t test; NaN where it is not defined.
+    Attributes:
+      count: seeds.
+      mean: of the differences, arm - baseline.
+      deviation: their standard deviation (n - 1); NaN with one seed.
+      low, high: 95% t interval of the mean; NaN if there is none.
+      p: of the two-sided paired t test; NaN if it is not defined.
     """
 
     count: int
@@ -37,15 +39,19 @@ class Paired:
 
     @property
     def tested(self) -> bool:
-        """Whether there is a spread to judge the mean by."""
+        """Whether there was a test."""
         return not math.isnan(self.p)
 
 
 def compare_pairs(arm: Sequence[float], baseline: Sequence[float]) -> Paired:
-    """The paired figures of two samples, (seeds,) each, seed by seed.
+    """Returns the paired statistics of two samples.
 
     With one seed, or differences that are equal in all seeds but not 0, there
     is neither interval nor test. Runs that are equal in all seeds have p = 1.
+
+    Args:
+      arm: (seeds,).
+      baseline: (seeds,), of the same seeds in the same order.
 
     Raises:
       ValueError: the samples are empty or of different lengths.
@@ -76,15 +82,21 @@ def compare_pairs(arm: Sequence[float], baseline: Sequence[float]) -> Paired:
 
 
 def holm(values: Sequence[float]) -> np.ndarray:
-    """P values, (tests,), corrected for their number; an undefined one stays.
+    """Returns p values corrected for their number; NaN stays NaN.
 
     Holm, "A simple sequentially rejective multiple test procedure",
     Scandinavian Journal of Statistics 6 (1979): the smallest of m is
-    multiplied by m, the next by m - 1, ..., none below one before it.
+    multiplied by m, the next by m - 1, ..., none below the one before it.
     SciPy corrects the false discovery rate only.
+
+    Args:
+      values: (tests,).
+
+    Returns:
+      float64 (tests,), at most 1.
     """
     values = np.asarray(values, float)
-    # A test that could not be made counts as one, and as not significant.
+    # An undefined test counts as a test that is not significant.
     known = np.where(np.isnan(values), 1.0, values)
     order = np.argsort(known, kind="stable")
     steps = known[order] * (known.size - np.arange(known.size))
@@ -94,14 +106,18 @@ def holm(values: Sequence[float]) -> np.ndarray:
 
 
 def detectable(deviation: float, count: int, comparisons: int = 1) -> float:
-    """The smallest true difference that 4 of 5 such comparisons would find.
+    """Returns the smallest true difference found with a power of 0.8.
 
-    By a two-sided paired t test, corrected for the number of comparisons as
-    Holm's first step is, which the others do not exceed.
+    By a two-sided paired t test, corrected for the number of comparisons as in
+    Holm's first step, the strictest.
 
     Args:
       deviation: standard deviation of the paired differences.
-      count: seeds; NaN is returned for fewer than 2.
+      count: seeds.
+      comparisons: tests that the correction is for.
+
+    Returns:
+      The difference, in the unit of `deviation`; NaN for fewer than 2 seeds.
     """
     if count < 2:
         return math.nan
@@ -109,12 +125,15 @@ def detectable(deviation: float, count: int, comparisons: int = 1) -> float:
 
 
 def bootstrap_band(values) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high of the mean over seeds, 95%, for the eye only.
+    """Returns a 95% bootstrap band of the mean over seeds, for plots only.
 
-    At 3 to 5 seeds it is too narrow to claim anything from.
+    At 3 to 5 seeds it is too narrow to support a claim.
 
-    values: (seeds, points). Returns (points,) twice; the values themselves if
-      there is one seed.
+    Args:
+      values: (seeds, points).
+
+    Returns:
+      Low and high, (points,) each; with one seed, both are its values.
     """
     values = np.asarray(values, float)
     if len(values) < 2:
@@ -132,12 +151,15 @@ def bootstrap_band(values) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def _noncentrality(count: int, comparisons: int) -> float:
-    """Mean over standard error at which the test has its power."""
+    """Returns the noncentrality at which the test has a power of `POWER`.
+
+    That is the true mean divided by its standard error.
+    """
     freedom = count - 1
     bound = stats.t.isf(LEVEL / comparisons / 2, freedom)
 
     def missing(shift):
-        # The other tail is left out: it would be found with the wrong sign.
+        # Without the other tail, where the sign would be wrong.
         return stats.nct.sf(bound, freedom, shift) - POWER
 
     high = 1.0

@@ -1,12 +1,11 @@
-"""The tables of a comparison, read off the run directories of its trials.
+"""The figures of a comparison, read from the run directories of its trials.
 
-Nothing is judged here; see verdicts.py.
+verdicts.py judges them, csv_tables.py writes them.
 """
 
 import dataclasses
 import itertools
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -14,12 +13,17 @@ import pandas as pd
 from smartgrowth import UserError
 from smartgrowth.compare import cost_to_accuracy, significance, verdicts
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.csv_tables import (
+    ARM_COLUMNS,
+    COLUMNS,
+    COSTS,
+    CURVES,
+)
 from smartgrowth.compare.runner import SHARED
 from smartgrowth.rendering.text import show
-from smartgrowth.runs import files
 from smartgrowth.runs.reader import Run, read_run
 
-# What a trial ends with: name here -> key of metrics.json.
+# Final figures of a trial: name here -> key of metrics.json.
 ENDS = {
     "accuracy": "val_accuracy",
     "loss": "val_loss",
@@ -30,61 +34,23 @@ ENDS = {
     "gflops": "gflops",
     "seconds": "train_seconds",
 }
-# What is read off its curve -> the column of log.csv to read along.
-CURVES = {"": "val_accuracy", "_at_size": "val_accuracy_at_size"}
-COSTS = {"gflops": "gflops", "seconds": "train_seconds"}
-SAME = 0.01  # relative difference of costs that are called the same
+SAME = 0.01  # relative difference up to which costs count as equal
 SAME_SECONDS = 0.1
-COLUMNS = (
-    "arm",
-    "seed",
-    "budget",
-    "accuracy",
-    "loss",
-    "top5",
-    "clean_train_accuracy",
-    "clean_train_loss",
-    "accuracy_gap",
-    "loss_gap",
-    "target",
-    *(f"{cost}_to_target{where}" for cost in COSTS for where in CURVES),
-    "images_seen",
-    "gflops",
-    "seconds",
-    "directory",
-)
-ARM_COLUMNS = (
-    "arm",
-    "budget",
-    "seeds",
-    *(
-        f"{name}_{figure}"
-        for name in ("accuracy", "loss", "accuracy_gap", "loss_gap")
-        for figure in ("mean", "deviation")
-    ),
-    "images_seen",
-    "gflops",
-    "seconds",
-    "difference",
-    "difference_deviation",
-    "interval_low",
-    "interval_high",
-    "p",
-    "p_corrected",
-    "detectable",
-    "verdict",
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
     """All that the page shows.
 
-    table: a row a trial, the columns of `COLUMNS`; seconds are NaN if not
-      timed. summary: a row an arm and budget, of `ARM_COLUMNS`.
-    runs: (arm, budget, seed) -> its files. verdicts: by arm, at the largest
-      budget. arms: the baseline first. savings: arm -> times less cost.
-    untimed: why no seconds are told, or "".
+    Attributes:
+      table: a row per trial, with the columns `COLUMNS`; seconds are NaN if
+        the runs cannot be timed.
+      summary: a row per arm and budget, with the columns `ARM_COLUMNS`.
+      runs: (arm, budget, seed) -> the run.
+      verdicts: by arm, at the largest budget.
+      arms: the baseline first.
+      savings: arm -> times less cost, as `times_less` returns it.
+      untimed: why seconds are left out, or "".
     """
 
     table: pd.DataFrame
@@ -106,17 +72,17 @@ class Figures:
 
     @property
     def whole(self) -> pd.DataFrame:
-        """The rows of the largest budget, from which the verdicts come."""
+        """The trials at the largest budget, from which the verdicts come."""
         return self.table[self.table["budget"] == self.budgets[-1]]
 
     def of(self, arm: str) -> pd.DataFrame:
-        """An arm's rows of the largest budget."""
+        """Returns an arm's trials at the largest budget."""
         return self.whole[self.whole["arm"] == arm]
 
     def curve(self, arm: str, cost: str, column: str):
-        """Costs (points,) and a column of the log (seeds, points).
+        """Returns costs (points,) and a column of the log (seeds, points).
 
-        At the largest budget; None where the arm has no run.
+        At the largest budget; None if the arm has no run.
         """
         found = [
             (run.log[cost].to_numpy(), run.log[column].to_numpy())
@@ -129,10 +95,13 @@ class Figures:
 def read_figures(
     trials: Sequence[Trial], target: float | None, jobs: int = 1
 ) -> Figures:
-    """The figures of all trials that are finished.
+    """Returns the figures of all finished trials.
 
-    target: accuracy whose cost is read off; None for what the baseline of the
-      same seed ended with. jobs: as the trials were trained.
+    Args:
+      trials: finished or not.
+      target: accuracy whose cost is read from the curves; None for the final
+        accuracy of the baseline with the same seed.
+      jobs: processes at once while the trials were trained.
 
     Raises:
       UserError: no run of the baseline is finished.
@@ -177,12 +146,12 @@ def read_figures(
 
 
 def compare_costs(figures: Figures) -> tuple[bool, str]:
-    """Whether the arms cost the same, and in which currency, as measured."""
+    """Returns whether the arms cost the same, and in which unit, as text."""
     means = figures.whole.groupby("arm", observed=True)[
         ["gflops", "images_seen", "seconds"]
     ].mean()
     spread = means.max() / means.min() - 1
-    # A plan has whole steps: short ones cannot come nearer than one of them.
+    # A plan has whole steps, so costs can differ by one step.
     step = max(
         stage["gflops"] / stage["steps"] / run.figures["gflops"]
         for run in figures.runs.values()
@@ -201,30 +170,6 @@ def compare_costs(figures: Figures) -> tuple[bool, str]:
         f"{arm} {show('gflops', cost)}" for arm, cost in means["gflops"].items()
     )
     return False, f"not at equal cost: {costs}"
-
-
-def write_tables(directory: pathlib.Path, figures: Figures) -> None:
-    """Writes comparison.csv, a row a trial, and comparison_arms.csv."""
-    for name, table, columns in (
-        ("comparison.csv", figures.table, COLUMNS),
-        ("comparison_arms.csv", figures.summary, ARM_COLUMNS),
-    ):
-        rows = [
-            {
-                key: ""
-                if isinstance(value, float) and math.isnan(value)
-                else value
-                for key, value in row.items()
-            }
-            for row in table.to_dict("records")
-        ]
-        for row in rows:
-            if "directory" in row:
-                path = row["directory"]
-                if path.is_relative_to(directory):
-                    path = path.relative_to(directory)
-                row["directory"] = path.as_posix()
-        files.write_csv(directory / name, columns, rows)
 
 
 def _row(trial: Trial, run: Run, target: float) -> dict:
@@ -249,7 +194,7 @@ def _row(trial: Trial, run: Run, target: float) -> dict:
 
 
 def _pairs(table: pd.DataFrame, arms: Sequence[str]):
-    """Each arm's accuracies against the baseline's of the same seeds."""
+    """Returns each arm's accuracies paired with the baseline's by seed."""
     by_seed = table.pivot(index="seed", columns="arm", values="accuracy")
     pairs = {}
     for arm in arms[1:]:
@@ -289,7 +234,10 @@ def _summarize(table: pd.DataFrame, pairs: Mapping, judged: Mapping):
 
 
 def _savings(summary: pd.DataFrame, arms: Sequence[str]):
-    """Times less cost than the baseline's for its accuracy, by arm."""
+    """Returns how many times less each arm costs for the baseline's accuracy.
+
+    Empty with a single budget.
+    """
     if summary["budget"].nunique() < 2:
         return {}
     by_arm = dict(list(summary.groupby("arm", observed=True)))
@@ -307,7 +255,7 @@ def _savings(summary: pd.DataFrame, arms: Sequence[str]):
 
 
 def _untimed(trials: Sequence[Trial], runs, jobs: int) -> str:
-    """Why the runs' seconds cannot be compared; "" if they can."""
+    """Returns why the runs' seconds cannot be compared; "" if they can."""
     if jobs > 1:
         return f"the runs shared the machine (--jobs={jobs})"
     for trial in trials:

@@ -1,4 +1,4 @@
-"""What paired figures allow to say about an arm, and nothing beyond it."""
+"""Verdicts: what the paired figures of an arm allow to claim."""
 
 import dataclasses
 import math
@@ -18,10 +18,14 @@ UNSEEN, UNTESTED = "no difference seen", "not tested"
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """One of the four words above, its sentence, and what it rests on.
+    """The verdict on an arm, with the figures that support it.
 
-    p: corrected for the number of arms; NaN if there was no test.
-    visible: the difference that 4 of 5 such comparisons would have found.
+    Attributes:
+      word: one of the four above.
+      sentence: the verdict and its figures as text.
+      paired: the arm against the baseline.
+      p: corrected for the number of arms; NaN if there was no test.
+      visible: the difference that 4 of 5 such comparisons would find.
     """
 
     word: str
@@ -32,10 +36,13 @@ class Verdict:
 
 
 def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
-    """A verdict for each arm, on shares of images (0 to 1), larger is better.
+    """Returns a verdict for each arm.
 
-    pairs: arm -> its figures against the baseline. They are one family: the
-      risk of any false 'helps' or 'hurts' among them is 5%.
+    Args:
+      pairs: arm -> its figures against the baseline, in shares of images (0 to
+        1); larger is better. They are one family: the risk of any false
+        'helps' or 'hurts' among them is 5%.
+      baseline: its name.
     """
     corrected = holm([pair.p for pair in pairs.values()])
     verdicts = {}
@@ -50,21 +57,21 @@ def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
         sentence = _sentence(word, arm, baseline, pair, p, visible)
         if 1 < pair.count < ENOUGH:
             sentence = f"exploratory, {pair.count} seeds: {sentence}"
-        if not sentence.startswith(arm):  # which is spelt as it is
+        if not sentence.startswith(arm):  # a name keeps its spelling
             sentence = sentence[0].upper() + sentence[1:]
         verdicts[arm] = Verdict(word, f"{sentence}.", pair, float(p), visible)
     return verdicts
 
 
 def points(share: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """Returns a difference of shares in percentage points, with its sign."""
     if math.isnan(share):
         return "–"
     return f"{100 * share:+.2f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
-    """To three decimals, never as 0."""
+    """Returns p with three decimals, never as 0."""
     if math.isnan(p):
         return "–"
     return "below 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,6 +1,6 @@
-"""From settings and data to what a run trains on: plan, orders, hard images.
+"""From config and data to a run's orders of classes and images.
 
-Whatever an order needs (descriptions, lists, an earlier run) is found here.
+Descriptors, lists and earlier runs that an order needs are read here.
 """
 
 import pathlib
@@ -19,7 +19,7 @@ from smartgrowth.runtime.reporter import say
 
 
 def class_order(config: Config, data: Data) -> np.ndarray:
-    """Returns the order that `--class_order` means, int64 (C,).
+    """Returns the class order of `--class_order`, int64 (C,).
 
     Raises:
       UserError: there are no groups, or a file that cannot be used.
@@ -44,7 +44,7 @@ def class_order(config: Config, data: Data) -> np.ndarray:
 
 
 def image_order(config: Config, data: Data) -> list[np.ndarray]:
-    """Returns for each class its images, in the `--sample_order`.
+    """Returns the images of each class, in the order of `--sample_order`.
 
     Raises:
       UserError: a file or a run that cannot be used.
@@ -71,12 +71,13 @@ def image_order(config: Config, data: Data) -> list[np.ndarray]:
 
 
 def write_orders(config: Config, experiment) -> None:
-    """Writes orders by likeness to `--workdir`, for a run that goes on.
+    """Writes orders by similarity to `--workdir`, for when the run resumes.
 
-    On another machine the descriptions, made anew, may differ in a last digit.
+    On another machine, recomputed descriptors may differ in the last digit.
 
     Args:
-      config: says where. experiment: an `Experiment`, has the orders.
+      config: of the run.
+      experiment: an `Experiment`, which has the orders.
     """
     if config.needs_descriptor:
         files.write_npz(
@@ -90,7 +91,7 @@ def write_orders(config: Config, experiment) -> None:
 def read_orders(
     config: Config, data: Data
 ) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """Returns what `write_orders` kept of these settings and data, if any."""
+    """Returns the orders written for this config and data; None if none."""
     if not config.needs_descriptor:
         return None
     try:
@@ -108,7 +109,7 @@ def _orders_path(config: Config) -> pathlib.Path:
 
 
 def hard_images(config: Config, data: Data) -> np.ndarray:
-    """Returns the images that `--replay_hard` means, int64 (K,); none if off.
+    """Returns the images of `--replay_hard`, int64 (K,); K is 0 if it is off.
 
     Raises:
       UserError: a run that cannot be used.

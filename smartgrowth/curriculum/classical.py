@@ -1,7 +1,6 @@
-"""Colors and edges of images as numbers, over a coarse grid: NumPy alone.
+"""Color and edge features of images over a coarse grid, in NumPy alone.
 
-Images in, float32 rows out, image by image; what they are good for is not said
-here.
+Images in, float32 rows out, image by image; `descriptors` uses them.
 """
 
 import numpy as np
@@ -20,7 +19,8 @@ CLIP = 0.2  # of a block's gradients, so that no edge outweighs all others
 def colors_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns three kinds of features, float32 (N, F) each.
 
-    images: uint8 (N, side, side, 3) RGB.
+    Args:
+      images: uint8 (N, side, side, 3) RGB.
     """
     scaled = images.astype(np.float32) / 255
     return (
@@ -33,7 +33,12 @@ def colors_and_edges(images: np.ndarray) -> tuple[np.ndarray, ...]:
 def grid_means(values: np.ndarray, grid: int = GRID) -> np.ndarray:
     """Returns the mean in each cell of a grid.
 
-    values: float32 (N, side, side, C), any side. Returns (N, grid, grid, C).
+    Args:
+      values: float32 (N, side, side, C), of any side.
+      grid: cells along a side.
+
+    Returns:
+      float32 (N, grid, grid, C).
     """
     count, side, _, channels = values.shape
     cells = _cells(side, grid) == np.arange(grid)[:, None]
@@ -44,10 +49,15 @@ def grid_means(values: np.ndarray, grid: int = GRID) -> np.ndarray:
 
 
 def grid_colors(images: np.ndarray) -> np.ndarray:
-    """Returns means and spreads of color in each cell.
+    """Returns mean and standard deviation of color in each cell.
 
-    Of brightness, red to green and yellow to blue. images: float32
-    (N, side, side, 3), 0..1. Returns float32 (N, 6 * GRID**2).
+    The three color axes are brightness, red to green, and yellow to blue.
+
+    Args:
+      images: float32 (N, side, side, 3), 0..1.
+
+    Returns:
+      float32 (N, 6 * GRID**2).
     """
     colors = images @ OPPONENTS
     means = grid_means(colors)
@@ -59,10 +69,16 @@ def grid_colors(images: np.ndarray) -> np.ndarray:
 
 
 def color_histogram(images: np.ndarray) -> np.ndarray:
-    """Returns roots of the shares of LEVELS**3 colors, wherever they are.
+    """Returns square roots of the shares of LEVELS**3 colors in the image.
 
-    Of roots, Euclidean distance is Hellinger's, and large areas do not
-    outweigh all others. images: uint8 (N, side, side, 3). Returns float32.
+    With square roots, Euclidean distance is Hellinger's, and large areas do
+    not outweigh all others.
+
+    Args:
+      images: uint8 (N, side, side, 3).
+
+    Returns:
+      float32 (N, LEVELS**3).
     """
     red, green, blue = np.moveaxis(
         images.astype(np.intp) * LEVELS // 256, -1, 0
@@ -75,11 +91,15 @@ def color_histogram(images: np.ndarray) -> np.ndarray:
 def gradient_histogram(images: np.ndarray) -> np.ndarray:
     """Returns histograms of oriented gradients (Dalal and Triggs 2005).
 
-    Unsigned orientations, each gradient shared by the nearest two; blocks of
-    2 x 2 cells that overlap, each normalized, clipped and normalized again.
+    Orientations are unsigned, and each gradient is shared by the nearest two.
+    Blocks of 2 x 2 cells overlap; each is normalized, clipped and normalized
+    again.
 
-    images: float32 (N, side, side, 3), 0..1. Returns float32
-    (N, (GRID - 1)**2 * 4 * ORIENTATIONS).
+    Args:
+      images: float32 (N, side, side, 3), 0..1.
+
+    Returns:
+      float32 (N, (GRID - 1)**2 * 4 * ORIENTATIONS).
     """
     side = images.shape[1]
     padded = np.pad(images.mean(-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -105,27 +125,33 @@ def gradient_histogram(images: np.ndarray) -> np.ndarray:
         ],
         axis=-1,
     )
-    # As if a gradient of 0.02 were everywhere: the noise of a sky is no edge.
+    # As if a gradient of 0.02 were everywhere, so that noise is no edge.
     blocks = normalize(blocks, 0.02 * (2 * side / GRID) ** 2)
     blocks = normalize(np.minimum(blocks, CLIP), 1e-2)
     return blocks.reshape(len(images), -1)
 
 
 def normalize(blocks: np.ndarray, least: float) -> np.ndarray:
-    """Scales the last axis to unit length, or less if not above `least`."""
+    """Divides by the length along the last axis, or by `least` if larger."""
     squares = np.sum(blocks**2, axis=-1, keepdims=True)
     return blocks / np.sqrt(squares + least**2)
 
 
 def _cells(side: int, grid: int = GRID) -> np.ndarray:
-    """In which row or column of a grid each pixel stands, int (side,)."""
+    """Returns the grid row or column of each pixel, int (side,)."""
     return np.arange(side) * grid // side
 
 
 def _count(codes: np.ndarray, length: int, weights=None) -> np.ndarray:
-    """How often each code from 0 to length - 1 stands in each row.
+    """Counts each code from 0 to length - 1 in each row.
 
-    codes: int (N, P). weights: of each, same shape. Returns (N, length).
+    Args:
+      codes: int (N, P).
+      length: how many codes there are.
+      weights: of each code, (N, P); None for 1.
+
+    Returns:
+      (N, length).
     """
     codes = codes + length * np.arange(len(codes))[:, None]
     if weights is not None:

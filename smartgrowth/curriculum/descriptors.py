@@ -1,7 +1,7 @@
-"""What likeness of training images is measured by, without foreign weights.
+"""Descriptors of training images, without pretrained weights.
 
-An image becomes a row of numbers such that Euclidean distance is likeness.
-Validation images are never read. What is ordered by it stands elsewhere.
+A descriptor is a row of numbers; similar images have a small Euclidean
+distance. Validation images are never read. Orders are made in `orders`.
 """
 
 import pathlib
@@ -18,31 +18,34 @@ from smartgrowth.runtime import backend
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
-VERSION = 2  # of the cache: another one is not read
-# On 100 classes of Tiny-ImageNet, 50,000 images, the next class centroid and
-# the next image were of the same class for: 21.1% and 13.3% with 64
-# components, 22.6% and 12.9% with 96, 23.2% and 11.4% with 128; brought to
+VERSION = 2  # of the cache; other versions are not read
+# On 100 classes of Tiny-ImageNet, 50,000 images, the nearest class centroid and
+# the nearest image were of the same class for: 21.1% and 13.3% with 64
+# components, 22.6% and 12.9% with 96, 23.2% and 11.4% with 128; scaled to
 # unit length, with 64: 21.4% and 15.3%; learned: 30.0% and 23.6%.
 COMPONENTS = 64
-FLOOR = 1e-4  # of the largest variance: below it there is only noise
+FLOOR = 1e-4  # of the largest variance; components below it are noise
 CHUNK = 2000  # images in memory
 
 
 def describe(
     config: Config, data: Data, reporter: Reporter = REPORTER
 ) -> np.ndarray:
-    """Describes every training image, float32 (N, D), D <= COMPONENTS.
+    """Returns the descriptor of every training image.
 
-    Row i is image i of `data.train`: its features whitened, then at unit
-    length. Without that the image in the middle of a class would be the most
-    average of all images, not the one most typical of its class: for lobsters
-    a cage. Kept in the store, and read from there next time.
+    Features are whitened, then scaled to unit length. Without that, the medoid
+    of a class would be the most average of all images, not the one most
+    typical of its class: for lobsters, a cage. The result is cached in the
+    store.
 
     Args:
-      config: `descriptor` names one of `DESCRIPTORS`. The seed plays no part,
-        so that runs that differ in it alone share their descriptions.
+      config: `descriptor` names one of `DESCRIPTORS`. The seed has no effect,
+        so that runs with different seeds share their descriptors.
       data: its store has the images at `DESCRIPTOR_SIZE`.
-      reporter: tells how far the describing has come.
+      reporter: prints progress.
+
+    Returns:
+      float32 (N, D), D <= COMPONENTS; row i is image i of `data.train`.
     """
     if config.descriptor not in DESCRIPTORS:
         raise ValueError(
@@ -65,20 +68,20 @@ def describe(
 
 
 def cache_path(descriptor: str, data: Data) -> pathlib.Path:
-    """Returns where the descriptions of these images are kept."""
+    """Returns the path of the cached descriptors of these images."""
     name = f"descriptors_{descriptor}_{VERSION}_{data.content[:16]}.npy"
     return data.train.directory / name
 
 
 def whiten(features: np.ndarray, components: int = COMPONENTS) -> np.ndarray:
-    """Returns principal components at unit variance each: PCA whitening.
+    """Returns principal components, each with unit variance: PCA whitening.
 
-    At most one for eight images: with as many components as images, whitening
-    makes all of them equally far from each other.
+    It keeps at most one component per eight images: with as many components
+    as images, whitening makes all images equally distant.
 
     Args:
       features: float32 (N, F).
-      components: the most to keep, those of the largest variance.
+      components: how many to keep at most, those with the largest variance.
 
     Returns:
       float32 (N, K).
@@ -95,7 +98,7 @@ def whiten(features: np.ndarray, components: int = COMPONENTS) -> np.ndarray:
 
 
 def _classical(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
-    """Colors and edges over a coarse grid, float32 (N, F), NumPy alone."""
+    """Returns colors and edges over a coarse grid, float32 (N, F)."""
     pictures = data.train.images(data.stored_size(DESCRIPTOR_SIZE))
     rows, parts = data.train.rows, []
     count_down = reporter.countdown("described", len(rows))
@@ -103,7 +106,7 @@ def _classical(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
         stored = pictures[rows[start : start + CHUNK]]
         parts.append(classical.colors_and_edges(stored))
         count_down(start + len(stored))
-    # Each kind has an equal say in what is kept.
+    # Each kind has the same weight in the whitening.
     kinds = [np.concatenate(kind) for kind in zip(*parts, strict=True)]
     spreads = [np.sqrt(kind.var(axis=0).sum()) for kind in kinds]
     return np.concatenate(
@@ -116,7 +119,7 @@ def _classical(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
 
 
 def _learned(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
-    """What a small network trained on these images makes of them."""
+    """Returns features of a small network trained on these images."""
     backend.import_backend()
     backend.find_devices()
     from smartgrowth.curriculum import learned
@@ -134,7 +137,7 @@ DESCRIPTORS = {"classical": _classical, "learned": _learned}
 
 
 def _load(path: pathlib.Path, count: int) -> np.ndarray | None:
-    """Returns what `_keep` kept of `count` images; None if it is unusable."""
+    """Returns cached descriptors of `count` images; None if unusable."""
     try:
         with path.open("rb") as file:
             described = np.lib.format.read_array(file)
@@ -152,7 +155,7 @@ def _load(path: pathlib.Path, count: int) -> np.ndarray | None:
 def _keep(
     described: np.ndarray, path: pathlib.Path, reporter: Reporter
 ) -> None:
-    """Writes descriptions whole or not at all; without room, says so."""
+    """Writes descriptors atomically; prints a message if the disk is full."""
     try:
         with atomic_write(path, "wb") as file:
             np.lib.format.write_array(file, described)

@@ -1,4 +1,4 @@
-"""What an earlier run found hard, read from its directory."""
+"""Losses and errors of an earlier run, read from its directory."""
 
 import pathlib
 
@@ -13,9 +13,9 @@ def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
     """Returns a finished run's loss of every training image of `data`, (N,).
 
     Args:
-      flag: what named the run, for messages.
+      flag: that named the run, for messages.
       run: its directory.
-      data: what is to be trained on.
+      data: to be trained on.
 
     Raises:
       UserError: it cannot be read, or was trained without some of the images.
@@ -32,12 +32,12 @@ def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
 
 
 def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
-    """Returns indices of the images of `data` that a run got wrong, int64.
+    """Returns indices of the training images that a run got wrong, int64.
 
     Args:
-      flag: what named the run, for messages.
+      flag: that named the run, for messages.
       run: its directory.
-      data: of which the training images are meant.
+      data: to be trained on.
 
     Raises:
       UserError: it cannot be read, or got none of them wrong.
@@ -53,7 +53,7 @@ def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
 
 
 def _read(flag: str, run: str, column: str) -> dict:
-    """Image id -> its value in a column of train_predictions.npz."""
+    """Returns image id -> value in a column of train_predictions.npz."""
     path = pathlib.Path(run).expanduser() / files.TRAIN_PREDICTIONS
     try:
         columns = files.read_npz(path)

@@ -1,4 +1,4 @@
-"""A small network of our own, trained for a minute to tell images apart.
+"""A small network, trained for a minute to classify the training images.
 
 Its features serve `descriptors`; it is not the network that a run trains.
 """
@@ -11,11 +11,12 @@ from smartgrowth.data.augment import policy
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
 from smartgrowth.optim import losses, optimizers, schedules
+from smartgrowth.optim.rates import RateTables
 from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
-# 150 seconds of a core (EPYC), the features of 50,000 images included.
+# 150 seconds on one core (EPYC), with the features of 50,000 images.
 STEPS, BATCH, WIDTH, DEPTH = 1000, 64, 32, 1
 RATE, WEIGHT_DECAY = 0.006, 0.05
 SEED = 0
@@ -28,15 +29,16 @@ def learn_features(
     deterministic: bool = False,
     reporter: Reporter = REPORTER,
 ) -> np.ndarray:
-    """Returns what enters the network's head, averaged over each image.
+    """Returns the inputs of the network's head, averaged over each image.
 
-    Keras' generators are left seeded by `SEED`: whoever makes a network
-    afterwards seeds them first.
+    This seeds Keras' generators with `SEED`; a network made afterwards needs
+    a seed of its own.
 
     Args:
+      data: to be trained on.
       size: side of the images in pixels.
-      deterministic: ask for reproducible bits.
-      reporter: tells how far the training has come.
+      deterministic: whether ops must be deterministic.
+      reporter: prints progress.
 
     Returns:
       float32 (N, 8 * WIDTH), a row for each image of `data.train`.
@@ -52,7 +54,7 @@ def learn_features(
     pooled = keras.layers.GlobalAveragePooling2D()(head.input)
     images = pipeline.make_validation(data, data.train, size, 4 * BATCH)
     features = keras.Model(model.input, pooled).predict(images, verbose=0)
-    return features[: len(data.train.labels)]  # the last batch is filled up
+    return features[: len(data.train.labels)]  # the last batch is padded
 
 
 def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
@@ -63,7 +65,9 @@ def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
         "adamw", WEIGHT_DECAY, model.trainable_variables, loss_scale=False
     )
     optimizer.install_tables(
-        *schedules.make_tables("one_cycle", RATE, [STEPS], restart=False)
+        RateTables(
+            *schedules.make_tables("one_cycle", RATE, [STEPS], per_stage=False)
+        )
     )
     model.compile(
         optimizer=optimizer,

@@ -1,7 +1,7 @@
-"""Orders: in which the classes enter, and in which a class's images do.
+"""Orders in which classes become active, and in which their images do.
 
-Every order is a permutation, so the stages that take its beginnings are nested.
-Arrays in, arrays out; where they come from is `choose`'s affair.
+Every order is a permutation. A stage takes its beginning, so stages are nested.
+Arrays in, arrays out; `choose` prepares them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 
 from smartgrowth import UserError
 
-# Images of a class after which an order goes on at random: every one of them
-# costs a pass over the class, or over its pairs, and so late none stands out.
+# Images of a class after which an order continues at random: each of them
+# costs a pass over the class or its pairs, and late ones hardly differ.
 COVER, MEDOIDS = 1000, 100
-PAIRED = 4000  # images of a class, at most, whose pairs are all compared
+PAIRED = 4000  # most images of a class whose pairs are all compared
 
 
 def random_classes(count: int, seed: int) -> np.ndarray:
-    """A seeded order of `count` classes, int64 (count,)."""
+    """Returns a seeded order of `count` classes, int64 (count,)."""
     return np.random.default_rng([seed, 1]).permutation(count)
 
 
@@ -27,11 +27,18 @@ def grouped_classes(
     groups: Mapping[str, str] | None,
     seed: int,
 ) -> np.ndarray:
-    """Indices into `class_names`, int64 (C,), by the groups of a taxonomy.
+    """Returns a class order by the groups of a taxonomy, int64 (C,).
 
-    taxonomy: one class of every coarse group first, then the second ones, so
-    that siblings come last. siblings_first, its control: group after group.
-    Both are random within that.
+    Args:
+      name: "taxonomy" starts with one class of every group, then takes a
+        second of each, and so on. "siblings_first", its control, takes group
+        after group. Both are random otherwise.
+      class_names: C names.
+      groups: class name -> group.
+      seed: of the random order.
+
+    Raises:
+      UserError: there are no groups.
     """
     if not groups:
         raise UserError(
@@ -40,7 +47,7 @@ def grouped_classes(
             "with --taxonomy=PATH, or use --class_order=far_first"
         )
     order = random_classes(len(class_names), seed)
-    members: dict[str, int] = {}  # how many of each group came so far
+    members: dict[str, int] = {}  # classes of each group so far
     rank = []
     for index in order:
         group = groups[class_names[index]]
@@ -53,22 +60,28 @@ def grouped_classes(
 
 
 def far_first(centroids: np.ndarray) -> np.ndarray:
-    """Farthest-first traversal (Gonzalez 1985) of class centroids (C, D).
+    """Returns a farthest-first traversal (Gonzalez 1985), int64 (C,).
 
-    The two least alike first; then always the class whose nearest one among
-    those before is farthest away. Returns int64 (C,).
+    It starts with the two classes farthest apart. Each next class is the one
+    whose nearest predecessor is farthest away.
+
+    Args:
+      centroids: of the classes, (C, D).
     """
     distances = _distances(centroids, centroids)
-    apart = distances - np.eye(len(distances))  # no class from itself
+    apart = distances - np.eye(len(distances))  # never a class with itself
     order = list(np.unravel_index(apart.argmax(), apart.shape))
     return _extend(order, distances, np.minimum, np.argmax)
 
 
 def near_first(centroids: np.ndarray) -> np.ndarray:
-    """The control of `far_first`: the most alike first.
+    """Returns the most similar classes first, int64 (C,).
 
-    The closest pair, then always the class that is nearest on average to those
-    before. Returns int64 (C,).
+    This is the control of `far_first`. It starts with the closest pair; each
+    next class is the one nearest on average to its predecessors.
+
+    Args:
+      centroids: of the classes, (C, D).
     """
     distances = _distances(centroids, centroids)
     apart = distances + np.diag(np.full(len(distances), np.inf))
@@ -77,7 +90,7 @@ def near_first(centroids: np.ndarray) -> np.ndarray:
 
 
 def centroids(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The mean description of each class: (N, D), (N,) -> (C, D)."""
+    """Returns each class's mean descriptor: (N, D), (N,) -> (C, D)."""
     return np.stack(
         [
             features[labels == label].mean(axis=0)
@@ -87,9 +100,10 @@ def centroids(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def images_of_classes(labels: np.ndarray) -> list[np.ndarray]:
-    """For each class its image indices, int64, as they are stored.
+    """Returns the image indices of each class, int64, in stored order.
 
-    labels: (N,) of the training images, every class at least once.
+    Args:
+      labels: (N,), of the training images; every class at least once.
     """
     return [
         np.flatnonzero(labels == label) for label in range(labels.max() + 1)
@@ -97,7 +111,7 @@ def images_of_classes(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def random_images(labels: np.ndarray, seed: int) -> list[np.ndarray]:
-    """As `images_of_classes`, in seeded orders."""
+    """Returns the image indices of each class in a seeded order."""
     return [
         np.random.default_rng([seed, 2, label]).permutation(indices)
         for label, indices in enumerate(images_of_classes(labels))
@@ -110,9 +124,13 @@ def representative_images(
     labels: np.ndarray,
     seed: int,
 ) -> list[np.ndarray]:
-    """Each class's images as `choose` has them, the others after, at random.
+    """Returns each class's images: those `choose` selects, then a random rest.
 
-    choose: `iconic` or `medoids`. features: (N, D).
+    Args:
+      choose: `iconic` or `medoids`.
+      features: descriptors of the training images, (N, D).
+      labels: (N,).
+      seed: of the random order.
     """
     orders = []
     for label, indices in enumerate(images_of_classes(labels)):
@@ -124,11 +142,11 @@ def representative_images(
 
 
 def medoids(features: np.ndarray, limit: int = MEDOIDS) -> np.ndarray:
-    """Indices of up to `limit` of (N, D) descriptions, the medoid first.
+    """Returns indices of up to `limit` of (N, D) descriptors, int64.
 
-    Each next one is that which brings all N nearest, on average, to those
-    chosen: the BUILD of PAM (Kaufman and Rousseeuw 1990). Of more than `PAIRED`
-    images, some are chosen from and looked at, always the same ones.
+    The first is the medoid. Each next one minimizes the mean distance of all N
+    to their nearest selected one: the BUILD phase of PAM (Kaufman and Rousseeuw
+    1990). Above `PAIRED` images, only a fixed subset is used.
     """
     some = np.random.default_rng(0).permutation(len(features))[:PAIRED]
     distances = _distances(features[some], features[some])
@@ -136,26 +154,26 @@ def medoids(features: np.ndarray, limit: int = MEDOIDS) -> np.ndarray:
     nearest = np.full(len(some), np.inf)
     while len(order) < min(limit, len(some)):
         totals = np.minimum(distances, nearest).sum(axis=1)
-        totals[order] = np.inf  # not again, though others bring nothing either
+        totals[order] = np.inf  # never twice, even if no other image helps
         order.append(int(totals.argmin()))
         nearest = np.minimum(nearest, distances[order[-1]])
     return some[order]
 
 
 def iconic(features: np.ndarray, limit: int = COVER) -> np.ndarray:
-    """Indices of up to `limit` of (N, D) descriptions: medoid, then cover.
+    """Returns indices of up to `limit` of (N, D) descriptors, int64.
 
-    Each next one is that which is worst represented so far: whose nearest one
-    among those before is farthest away.
+    The first is the medoid. Each next one is the least represented so far: its
+    nearest predecessor is farthest away.
     """
-    total = sum(  # a part at a time, so that a class of any size fits
+    total = sum(  # in parts, so that a class of any size fits in memory
         _distances(features, features[start : start + 1000]).sum(axis=1)
         for start in range(0, len(features), 1000)
     )
     order = [int(total.argmin())]
     nearest = _distances(features, features[order])[:, 0]
     while len(order) < min(limit, len(features)):
-        nearest[order[-1]] = -1.0  # not again, though others be as near
+        nearest[order[-1]] = -1.0  # never twice, even among equal images
         order.append(int(nearest.argmax()))
         new = _distances(features, features[order[-1:]])[:, 0]
         nearest = np.where(nearest < 0, nearest, np.minimum(nearest, new))
@@ -163,7 +181,7 @@ def iconic(features: np.ndarray, limit: int = COVER) -> np.ndarray:
 
 
 def hardest_images(labels: np.ndarray, losses: np.ndarray) -> list[np.ndarray]:
-    """Each class's images by their loss (N,), the highest first."""
+    """Returns each class's images by their loss (N,), the highest first."""
     return [
         indices[np.argsort(-losses[indices], kind="stable")]
         for indices in images_of_classes(labels)
@@ -173,9 +191,12 @@ def hardest_images(labels: np.ndarray, losses: np.ndarray) -> list[np.ndarray]:
 def listed_images(
     labels: np.ndarray, listed: np.ndarray, seed: int
 ) -> list[np.ndarray]:
-    """Each class's images as `listed` names them, the others after, at random.
+    """Returns each class's images: the listed ones, then a random rest.
 
-    listed: indices of images, int64 (K,), none twice.
+    Args:
+      labels: (N,).
+      listed: indices of images, int64 (K,), none twice.
+      seed: of the random order.
     """
     place = np.full(len(labels), len(listed))
     place[listed] = np.arange(len(listed))
@@ -188,9 +209,12 @@ def listed_images(
 def stage_images(
     stage, classes: np.ndarray, samples: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """The images of a `plan.Stage`, int64 (stage.num_images,).
+    """Returns the images of a `plan.Stage`, int64 (stage.num_images,).
 
-    classes: a class order. samples: a sample order.
+    Args:
+      stage: a stage.
+      classes: a class order.
+      samples: a sample order.
     """
     return np.concatenate(
         [
@@ -201,10 +225,14 @@ def stage_images(
 
 
 def oversample(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One pass over `images` in which every class comes equally often.
+    """Returns one pass over `images` with as many of every class.
 
-    images: indices (K,); labels: of all images. A class with fewer images than
-    the largest repeats them, each as often as the next one to within once.
+    A class with fewer images than the largest repeats them; counts of two of
+    its images differ by at most one.
+
+    Args:
+      images: indices, (K,).
+      labels: of all images.
     """
     parts = [
         images[labels[images] == label] for label in np.unique(labels[images])
@@ -214,19 +242,22 @@ def oversample(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Euclidean, (N, D), (M, D) -> float64 (N, M)."""
+    """Returns Euclidean distances: (N, D), (M, D) -> float64 (N, M)."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0))
 
 
 def _extend(order, distances, combine, choose) -> np.ndarray:
-    """Adds to `order` what `choose` prefers by the combined distances."""
+    """Extends `order` by the index that `choose` selects, until complete.
+
+    It selects by the combined distances to the indices in `order`.
+    """
     worst = -np.inf if choose is np.argmax else np.inf
     together = combine.reduce(distances[order])
     while len(order) < len(distances):
         together[order] = worst
         order.append(choose(together))
-        # What came before stays out: its inf outlives the combination.
+        # Earlier indices stay excluded: their inf survives the combination.
         together = combine(together, distances[order[-1]])
     return np.array(order, np.int64)

@@ -1,7 +1,7 @@
-"""Writing a store: decode, check and resize a source's images, once.
+"""Writes a store: decodes, checks and resizes a source's images, once.
 
-The stream is written in chunks, so that a store of any size takes the memory of
-a few hundred images.
+The stream is written in chunks, so that memory holds only a few hundred images
+at a time.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from smartgrowth.runs import files
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
-CHUNK = 256  # images held in memory, a split and size
+CHUNK = 256  # images held in memory, per split and size
 
 
 def ensure_store(
@@ -33,17 +33,17 @@ def ensure_store(
     cache_dir: pathlib.Path,
     reporter: Reporter = REPORTER,
 ) -> pathlib.Path:
-    """Returns the directory of a store with these sizes, made where missing.
+    """Returns the directory of a store with these sizes; makes what is missing.
 
     Args:
       fingerprint: of the source, known without opening it.
       load: opens the source; called only if something is missing.
-      sizes: sides in pixels; above the originals' they are not enlarged.
+      sizes: sides in pixels; images are never enlarged above their own.
       cache_dir: where stores are kept.
-      reporter: tells how far the making has come.
+      reporter: prints progress.
 
     Raises:
-      UserError: no image of a split could be used; no room on the disk.
+      UserError: no image of a split could be used, or the disk is full.
     """
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", fingerprint)[:60].strip("_")
     tail = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
@@ -68,9 +68,9 @@ def ensure_store(
 
 
 def _load_facts(directory: pathlib.Path) -> dict:
-    """Returns what store.json says, of the files that are there.
+    """Returns store.json, without sizes whose files are missing.
 
-    Caches get cleaned file by file.
+    Cleaners of caches may have deleted single files.
     """
     try:
         facts = json.loads((directory / store.STORE_FILE).read_text())
@@ -118,7 +118,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
             )
         for writer in writers.values():
             writer.finish()
-    if "content" not in facts:  # else they stand there already, the same
+    if "content" not in facts:  # otherwise they exist and are the same
         for name, split in census.splits.items():
             np.save(store.labels_path(directory, name), split.labels)
             np.save(
@@ -145,7 +145,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
 
 
 def _stream(source: Source, writers, reporter: Reporter) -> "_Census":
-    """Writes the source's images; returns what came through."""
+    """Writes the source's images; returns their census."""
     census = _Census(source)
     began = time.monotonic()
 
@@ -172,22 +172,22 @@ def _stream(source: Source, writers, reporter: Reporter) -> "_Census":
 
 
 def _read(source: Source):
-    """Yields examples and refusals, their ids fit for a line of a text."""
+    """Yields examples and refusals; every id is a single line of UTF-8."""
     try:
         for example in source.examples():
             # Also where the file's name is not UTF-8.
             id = example.id.encode(errors="backslashreplace").decode()
             yield dataclasses.replace(example, id=" ".join(id.splitlines()))
-    except OSError as error:  # not to be taken for one of writing
+    except OSError as error:  # of reading, not of writing the store
         raise UserError(
             f"--dataset={source.name} cannot be read ({error}); check that "
-            "the folder or file that it names is whole"
+            "the folder or file that it names is complete"
         ) from error
 
 
 @dataclasses.dataclass
 class _Members:
-    """Labels, ids and sizes of one split, as far as they have come."""
+    """Labels, ids and sizes of one split, so far."""
 
     labels: list[int] = dataclasses.field(default_factory=list)
     ids: list[str] = dataclasses.field(default_factory=list)
@@ -195,12 +195,12 @@ class _Members:
 
 
 class _Census:
-    """What went into a store, and what was wrong with it."""
+    """What was written to a store, and the problems found."""
 
     def __init__(self, source: Source):
         self.source = source
         self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
-        # Of a class's training images: pixels, their sum, their squares' sum.
+        # Per class: pixels of training images, their sum and sum of squares.
         self.channel_sums = np.zeros((len(source.class_names), 3, 3))
         self.refused: dict[str, str] = {}
         self.repaired: dict[str, str] = {}
@@ -233,7 +233,7 @@ class _Census:
             )
 
     def _doubt(self, example: store.Example) -> None:
-        """Notes pixels that were seen before, across splits or classes."""
+        """Notes an image with the pixels of one in another split or class."""
         key = hashlib.blake2b(example.image, digest_size=12).digest()
         if key not in self.seen:
             self.seen[key] = (example.id, example.split, example.label)
@@ -246,7 +246,7 @@ class _Census:
             self.doubted[example.id] = f"same pixels as {twin} in {name}"
 
     def finish(self) -> None:
-        """Raises `UserError` if there is nothing to train or validate on."""
+        """Raises `UserError` if a split has no images."""
         for name, split in self.splits.items():
             if not split.ids:
                 refused = next(iter(self.refused.items()), ())
@@ -267,7 +267,7 @@ class _Census:
 
 
 class _ArrayWriter:
-    """A .npy file of uint8 images whose number is not known beforehand."""
+    """Writes uint8 images to a .npy file, their number unknown in advance."""
 
     def __init__(self, file: IO[bytes], size: int):
         self.file, self.size, self.count = file, size, 0
@@ -281,7 +281,7 @@ class _ArrayWriter:
             self._flush()
 
     def finish(self) -> None:
-        """Writes what is left, and how many there are."""
+        """Writes the last images, and their number into the header."""
         self._flush()
         self._write_header()
 
@@ -291,7 +291,7 @@ class _ArrayWriter:
             self.chunk.clear()
 
     def _write_header(self) -> None:
-        # NumPy pads the header, so that the first axis may grow in place.
+        # NumPy pads the header, so a larger first axis fits in place.
         self.file.seek(0)
         shape = (self.count, self.size, self.size, 3)
         np.lib.format.write_array_header_1_0(

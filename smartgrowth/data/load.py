@@ -1,4 +1,4 @@
-"""From settings to data: the store that they name, made where missing."""
+"""From a config to its data: opens the store, and makes it if missing."""
 
 import dataclasses
 import pathlib
@@ -8,24 +8,26 @@ from smartgrowth import plan
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
 
-DESCRIPTOR_SIZE = 32  # px, of the images whose likeness is measured
+DESCRIPTOR_SIZE = 32  # px, of the images that descriptors are computed from
 
 
 def open_data(config: Config) -> store.Data:
     """Opens the data that `config` names, at the image sizes of its plan."""
-    sizes = plan.check_sizes(config)  # before minutes are spent on a store
+    sizes = plan.check_sizes(config)  # first, since a store takes minutes
     if config.needs_descriptor:
         sizes.add(DESCRIPTOR_SIZE)
     return open_images(config, sizes)
 
 
 def open_images(config: Config, sizes: Collection[int]) -> store.Data:
-    """Opens the data that `config` names, its store made where missing.
+    """Opens the data that `config` names, and makes its store if missing.
 
-    sizes: sides of the images in pixels, any.
+    Args:
+      config: names dataset, classes, taxonomy and folders.
+      sizes: sides of the images in pixels, in any order.
     """
     cache = pathlib.Path(config.cache_dir).expanduser()
-    # A folder that was moved is still the same images.
+    # A folder that was moved still holds the same images.
     kind = config.dataset if config.dataset[:7] != "folder:" else "folder"
     images = registry.fingerprint(config.dataset, config.data_dir)
     directory = build.ensure_store(
@@ -37,6 +39,6 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
         cache,
     )
     data = store.open_data(directory, config.classes)
-    # Not kept in the store: a taxonomy is changed without making it again.
+    # Not in the store, so that a new taxonomy does not need a new store.
     groups = taxonomy.find_groups(data.class_names, config.taxonomy)
     return dataclasses.replace(data, groups=groups or data.groups)

@@ -1,7 +1,7 @@
 """Dataset name -> how to get it.
 
-`fingerprint` tells whether a store is still of the same images and is cheap;
-`load_source` is for making one, and may import TFDS.
+`fingerprint` is cheap and identifies the images, so that an existing store can
+be found; `load_source` opens them to make a store, and may import TFDS.
 """
 
 import difflib
@@ -18,13 +18,15 @@ CacheDir = str | pathlib.Path
 def _load_glyphs(data_dir: str | None, cache_dir: CacheDir) -> Source:
     from smartgrowth.data.sources import glyphs
 
-    # A constant: a training seed must not change what is trained on.
+    # Constant, so that --seed does not change the images.
     return glyphs.make_source(seed=0)
 
 
 def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
-    """Prepared when the images are first asked for, unless it is a download:
-    of that, the class names are known only afterwards."""
+    """Returns the source; prepares the dataset when images are first read.
+
+    A download is prepared at once: its class names are known only afterwards.
+    """
     fingerprint = tiny_imagenet_files.fingerprint(data_dir)
 
     def prepare(files):
@@ -103,16 +105,16 @@ PREFIXES = ("tfds:", "folder:")
 def load_source(
     dataset: str, data_dir: str | None, cache_dir: CacheDir
 ) -> Source:
-    """Gets a dataset by its name.
+    """Returns the source of a dataset.
 
     Args:
       dataset: a name in `DATASETS`, "tfds:NAME" or "folder:PATH".
-      data_dir: where the data is; None lets it be downloaded. PATH of
-        "folder:PATH" may be relative to it.
-      cache_dir: a folder for downloads and for what TFDS prepares.
+      data_dir: where the data is; None to download it. PATH of "folder:PATH"
+        may be relative to it.
+      cache_dir: a folder for downloads and for datasets that TFDS prepares.
 
     Raises:
-      UserError: unknown name, or the data is not there or not whole.
+      UserError: unknown name, or the data is missing or incomplete.
     """
     kind, rest = _parse(dataset)
     data_dir = data_dir or None
@@ -127,7 +129,7 @@ def fingerprint(dataset: str, data_dir: str | None = None) -> str:
     """Returns the source's `fingerprint`, without TFDS and TensorFlow.
 
     Raises:
-      UserError: unknown name, or nothing is at the path it stands for.
+      UserError: unknown name, or nothing is at its path.
     """
     kind, rest = _parse(dataset)
     if kind == "folder":
@@ -136,7 +138,7 @@ def fingerprint(dataset: str, data_dir: str | None = None) -> str:
         return _load_glyphs(None, "").fingerprint
     if dataset == "tiny_imagenet":
         return tiny_imagenet_files.fingerprint(data_dir or None)
-    # TFDS datasets are versioned: the name and the place say which.
+    # TFDS datasets are versioned: name and folder identify the images.
     place = pathlib.Path(data_dir).expanduser().absolute() if data_dir else ""
     return f"tfds-{folder.hash_entries({dataset: (str(place),)})}"
 
@@ -146,7 +148,7 @@ def _join(data_dir: str | None, path: str) -> str:
 
 
 def _parse(dataset: str) -> tuple[str, str]:
-    """(prefix, what follows it), or (name, "")."""
+    """Returns the prefix and the rest, or the name and ""."""
     if dataset in DATASETS:
         return dataset, ""
     for prefix in PREFIXES:

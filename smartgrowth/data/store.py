@@ -1,8 +1,8 @@
-"""A dataset decoded once into fixed-size uint8 arrays on disk: opening it.
+"""Opens a store: a dataset decoded once into fixed-size uint8 arrays on disk.
 
-Every dataset, public or private, arrives as a `Source`: a stream of labeled
-images, which `build` writes and `open_data` reads. This file knows nothing of
-where they come from or what trains on them.
+Every dataset, public or private, is a `Source`: a stream of labeled images,
+which `build` writes and `open_data` reads. Nothing here depends on where the
+images come from or what trains on them.
 """
 
 import dataclasses
@@ -25,11 +25,12 @@ STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
 class Example:
     """One labeled image on its way into the store.
 
-    id: what a person would look it up by, a path where there is one.
-    split: `TRAIN` or `VALIDATION`.
-    label: index into the source's `class_names`.
-    image: uint8 (height, width, 3) RGB, any size.
-    note: what had to be repaired to get there ("grayscale", ...), or "".
+    Attributes:
+      id: identifies the image for users; its path if it has one.
+      split: `TRAIN` or `VALIDATION`.
+      label: index into the source's `class_names`.
+      image: uint8 (height, width, 3) RGB, any size.
+      note: what was repaired in decoding ("grayscale", ...), or "".
     """
 
     id: str
@@ -41,7 +42,7 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """An image that cannot be used, and why; it stands in the data report."""
+    """An image that cannot be used, and why; it is in the data report."""
 
     id: str
     reason: str
@@ -51,15 +52,16 @@ class Refusal:
 class Source:
     """How to get a dataset.
 
-    name: the `--dataset` value that it came from.
-    fingerprint: changes when the images would; a store made from another
-      fingerprint is not used.
-    class_names: in label order.
-    native_size: the side in pixels above which a copy would only be an
-      enlargement; None if the images have no limit worth naming.
-    examples: makes the stream, both splits, in a fixed order. It may interleave
-      `Refusal`s.
-    groups: the coarse group of each class (a taxonomy), or None.
+    Attributes:
+      name: the value of `--dataset`.
+      fingerprint: changes if the images change; a store with another
+        fingerprint is not used.
+      class_names: in label order.
+      native_size: the side in pixels above which images would only be
+        enlarged; None if unknown.
+      examples: makes the stream of both splits, in a fixed order. It may
+        contain `Refusal`s.
+      groups: the coarse group of each class (a taxonomy), or None.
     """
 
     name: str
@@ -72,7 +74,15 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """One side of the data: labels int64 (N,), ids (N,), rows of the arrays."""
+    """The training or the validation images.
+
+    Attributes:
+      labels: int64 (N,).
+      ids: (N,).
+      rows: of the stored arrays, int64 (N,).
+      directory: of the store.
+      name: `TRAIN` or `VALIDATION`.
+    """
 
     labels: np.ndarray
     ids: tuple[str, ...]
@@ -81,13 +91,13 @@ class Split:
     name: str
 
     def images(self, size: int) -> np.ndarray:
-        """Maps all stored images of a size, uint8 (M, size, size, 3).
+        """Returns a memory map of all stored images of a size.
 
-        Image i of the split is row `rows[i]`.
+        uint8 (M, size, size, 3); image i of the split is row `rows[i]`.
         """
         path = images_path(self.directory, self.name, size)
-        # Copy-on-write: never written to, but TensorFlow borrows only
-        # writable memory without a copy.
+        # Copy-on-write, since TensorFlow makes no copy of writable memory.
+        # Nothing writes to it.
         return np.load(path, mmap_mode="c")
 
     def original_sizes(self) -> np.ndarray:
@@ -99,8 +109,12 @@ class Split:
 class Data:
     """What a run trains and validates on: a store, or some classes of it.
 
-    mean, variance: of the training images' channels, 3 floats each, 0..255.
-    content: a digest of class names, ids and labels; equal on every machine.
+    Attributes:
+      groups: class name -> coarse group, or None.
+      mean, variance: of the training images' channels, 3 floats each, in
+        units of 0..255.
+      native_size: as in `Source`.
+      content: a digest of class names, ids and labels; equal on every machine.
     """
 
     class_names: tuple[str, ...]
@@ -113,20 +127,20 @@ class Data:
     content: str
 
     def stored_size(self, size: int) -> int:
-        """Returns the size that serves `size`: never above the originals."""
+        """Returns the stored size used for `size`: at most `native_size`."""
         return min(size, self.native_size or size)
 
     def split(self, name: str) -> Split:
         return self.train if name == TRAIN else self.validation
 
     def report(self) -> dict:
-        """Returns what the store refused, repaired or doubted, by path."""
+        """Returns the images that are refused, repaired or doubted, by path."""
         path = self.train.directory / REPORT_FILE
         return json.loads(path.read_text("utf-8"))
 
     @property
     def class_counts(self) -> np.ndarray:
-        """Training images of each class, int64 (C,)."""
+        """Training images per class, int64 (C,)."""
         return np.bincount(self.train.labels, minlength=len(self.class_names))
 
 
@@ -137,8 +151,8 @@ def open_data(
 
     Args:
       directory: of the store.
-      classes: ("all",), a number as text, or names: whole ones, or the part
-        before or after the first blank ("n02123045", "tabby").
+      classes: ("all",), a number as text, or names: whole names, or the part
+        before or after the first space ("n02123045", "tabby").
 
     Raises:
       UserError: no such class, or one without usable images.
@@ -175,7 +189,7 @@ def open_data(
             f"no training image of class {missing[0]!r} could be used; see "
             f"{directory / REPORT_FILE}, or leave it out with --classes"
         )
-    # Kept per class, so that the statistics are those of the chosen ones.
+    # Stored per class, so that the statistics are of the chosen classes only.
     sums = np.asarray(facts["channel_sums"], np.float64)[chosen].sum(axis=0)
     count, total, square = sums
     mean = total / count
@@ -207,7 +221,7 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = np.ascontiguousarray(image[top : top + side, left : left + side])
-    # Pillow widens the filter when it shrinks, so nothing aliases.
+    # Pillow widens the filter when it shrinks an image, so nothing aliases.
     resized = Image.fromarray(square).resize(
         (size, size), Image.Resampling.LANCZOS
     )
@@ -215,7 +229,7 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def digest(class_names: Sequence[str], splits: Mapping) -> str:
-    """Hashes class names, ids and labels: what data this is, anywhere."""
+    """Returns a hash of class names, ids and labels."""
     sha = hashlib.sha256("\n".join(class_names).encode())
     for name in (TRAIN, VALIDATION):
         sha.update("\n".join(splits[name].ids).encode())
@@ -240,7 +254,7 @@ def ids_path(directory: pathlib.Path, split: str):
 
 
 def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
-    """Indices of the classes that `--classes` means, in the store's order."""
+    """Returns indices of the classes in `--classes`, in the store's order."""
     if tuple(classes) == ("all",):
         return list(range(len(names)))
     if len(classes) == 1 and classes[0].isdigit():
@@ -269,9 +283,9 @@ def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
 
 
 def find_classes(wanted: str, names: Sequence[str]) -> list[int]:
-    """Returns indices of the classes that a person may mean by `wanted`.
+    """Returns indices of the classes that match `wanted`.
 
-    A whole name, or else the part before or after its first blank.
+    It is a whole name, or else the part before or after the first space.
     """
     if wanted in names:
         return [names.index(wanted)]

@@ -1,7 +1,7 @@
 """The coarse group of each class: from a user's table, or from WordNet.
 
-A group is what a person would call the class in a word: dog, vehicle, food. It
-is found when data is opened, and is no part of the store.
+A group is an everyday word for several classes: dog, vehicle, food. Groups are
+looked up when data is opened; they are not part of the store.
 """
 
 import csv
@@ -14,7 +14,7 @@ from smartgrowth.data import store
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runtime.reporter import say
 
-# The groups of the 1,000 ImageNet classes; its head says whence.
+# The groups of the 1,000 ImageNet classes; its first lines name the source.
 WORDNET_GROUPS = pathlib.Path(__file__).with_name("wordnet_groups.csv")
 OTHER = "other"
 COLUMNS = ("class", "group")
@@ -23,12 +23,12 @@ COLUMNS = ("class", "group")
 def find_groups(
     class_names: Sequence[str], path: str | None = None
 ) -> dict[str, str] | None:
-    """Returns class name -> coarse group; None if nothing tells the groups.
+    """Returns class name -> coarse group; None if the groups are unknown.
 
     Args:
       class_names: of the classes that are wanted.
-      path: of a table as `read_groups` takes it; without one, WordNet tells if
-        every name begins with a wnid ("n02123045 tabby", "n02123045").
+      path: of a table for `read_groups`. Without one, WordNet is used if every
+        name begins with a wnid ("n02123045 tabby", "n02123045").
 
     Raises:
       UserError: as `read_groups`.
@@ -41,8 +41,8 @@ def find_groups(
 def wordnet_groups(class_names: Sequence[str]) -> dict[str, str] | None:
     """Returns the groups of classes whose names begin with a wnid, or None.
 
-    A wnid that is none of ImageNet's thousand is in the group "other"; if all
-    are, nothing is known and the result is None.
+    A wnid that is not among ImageNet's thousand is in the group "other"; if
+    none is among them, the result is None.
     """
     wnids = [name.split(" ", 1)[0] for name in class_names]
     if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids):
@@ -57,7 +57,7 @@ def wordnet_groups(class_names: Sequence[str]) -> dict[str, str] | None:
 
 
 def read_wordnet() -> dict[str, str]:
-    """Returns wnid -> group, of the 1,000 classes of ILSVRC 2012."""
+    """Returns wnid -> group for the 1,000 classes of ILSVRC 2012."""
     with WORDNET_GROUPS.open(encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if line[0] != "#")
         return {row["wnid"]: row["group"] for row in rows}
@@ -66,12 +66,12 @@ def read_wordnet() -> dict[str, str]:
 def read_groups(path: str, class_names: Sequence[str]) -> dict[str, str]:
     """Returns class name -> group, from a CSV with the columns class, group.
 
-    A class is named as in --classes: whole, or by the part before or after the
-    first blank. Names of no class are passed over, and said.
+    A class is named as in --classes: its whole name, or the part before or
+    after the first space. Names of other classes are skipped with a message.
 
     Raises:
-      UserError: no such file, not such a table, a name that fits two classes,
-        a class with two groups, or with none.
+      UserError: no such file, not such a table, a name that matches two
+        classes, or a class with two groups or none.
     """
     groups: dict[str, str] = {}
     unknown = []
@@ -101,7 +101,7 @@ def read_groups(path: str, class_names: Sequence[str]) -> dict[str, str]:
         )
     if unknown:
         say(
-            f"--taxonomy={path}: passed over {len(unknown)} of its names, "
+            f"--taxonomy={path}: skipped {len(unknown)} of its names, "
             f"which are of no class here: {', '.join(unknown[:3])}"
             + (", …" if len(unknown) > 3 else "")
         )

@@ -1,4 +1,4 @@
-"""Reading a CSV that a user names by a flag."""
+"""Reads a CSV that a user names with a flag."""
 
 import csv
 import pathlib
@@ -10,20 +10,20 @@ from smartgrowth import UserError
 def read_rows(
     flag: str, path: str, columns: Sequence[str]
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Returns line number and `columns` of every row, stripped of blanks.
+    """Returns line number and `columns` of every row, without outer spaces.
 
     Args:
       flag: as the user gave it, "--taxonomy=groups.csv", for messages.
       path: of the CSV file.
-      columns: that its first line must name; others are passed over.
+      columns: that its first line must name; others are ignored.
 
     Raises:
-      UserError: the file cannot be read, has not these columns in its first
-        line, or leaves one of them empty.
+      UserError: the file cannot be read, its first line lacks a column, or a
+        row leaves one empty.
     """
     wanted = ",".join(columns)
     try:
-        # As Excel writes it, too: with a byte order mark.
+        # Excel writes a byte order mark.
         text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
     except OSError as error:
         raise UserError(

@@ -27,9 +27,9 @@ LISTED = 5  # classes and confusions that are printed
 def evaluate_run(config: Config) -> dict:
     """Validates the `final.keras` of `--workdir`; prints and writes figures.
 
-    Writes evaluation.json, and anew predictions.npz, classes.txt, the hard list
-    of the validation images and the report. The data is that of the run;
-    `--cache_dir` and `--data_dir` say where it is on this machine.
+    Writes evaluation.json, and rewrites predictions.npz, classes.txt, the list
+    of hard validation images and the report. It uses the run's data, found on
+    this machine by `--cache_dir` and `--data_dir`.
 
     Returns:
       What evaluation.json holds.
@@ -63,7 +63,10 @@ def evaluate_run(config: Config) -> dict:
 def open_run_data(config: Config, trained: Config, sizes) -> Data:
     """Opens the data of a run, at these sizes.
 
-    config: where it is on this machine. trained: the run's settings.
+    Args:
+      config: has the folders on this machine.
+      trained: the run's config.
+      sizes: of the images, in pixels.
     """
     here = {"cache_dir": config.cache_dir}
     if config.data_dir:
@@ -76,9 +79,9 @@ def summarize(
 ) -> dict:
     """Returns what evaluation.json holds: plain figures, then each variant.
 
-    The confusion matrix has its rows (true classes) and columns (predicted
-    ones) in the order of `classes`; `clustered_order` puts those beside one
-    another that are confused.
+    The rows of the confusion matrix (true classes) and its columns (predicted
+    ones) are in the order of `classes`; `clustered_order` puts confused classes
+    side by side.
     """
     labels, names = data.validation.labels, data.class_names
     [view] = variants["plain"]
@@ -110,7 +113,7 @@ def summarize(
                 "images": row.images,
                 "accuracy": row.accuracy,
                 "precision": _number(row.precision),
-                # The most frequent one among the wrong.
+                # The wrong class that was predicted most often.
                 "predicted": None if row.rival is None else names[row.rival],
                 "times": row.mistaken,
             }
@@ -134,10 +137,10 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def gain(voted: np.ndarray, plain: np.ndarray, labels: np.ndarray) -> dict:
-    """Returns what accuracy votes add, and its 95% interval's half width.
+    """Returns the accuracy gained by votes, and its 95% interval's half width.
 
-    The normal interval of the mean over images of what changed, which is -1, 0
-    or 1 for each.
+    The gain is the mean over images of the change, -1, 0 or 1 each; the
+    interval is the normal one of that mean.
     """
     correct = [each.argmax(axis=1) == labels for each in (voted, plain)]
     changed = correct[0].astype(int) - correct[1]
@@ -209,7 +212,7 @@ def _numbers(values: np.ndarray) -> list[float | None]:
 
 
 def _number(value: float) -> float | None:
-    """JSON has no word for what is not finite."""
+    """Returns the value; None if it is not finite, which JSON cannot hold."""
     return float(value) if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""Forward passes of a model over whole splits, and the figures of log.csv."""
+"""Forward passes of a model over whole splits, and log.csv's metrics."""
 
 import contextlib
 
@@ -17,7 +17,10 @@ BATCH = 128
 class Evaluator:
     """Forward passes of one model, compiled once for every image size.
 
-    distribution: the devices that make them.
+    Args:
+      model: with logits as output.
+      data: its splits.
+      distribution: the devices that run them.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class Evaluator:
         Args:
           split: `TRAIN` or `VALIDATION`.
           size: of the images, in pixels.
-          flip: pass their mirror images.
+          flip: whether to mirror the images.
 
         Returns:
           float32 (images, classes).
@@ -58,8 +61,9 @@ class Evaluator:
         """Returns `val_*` and `stage_val_*` of log.csv, by column.
 
         Args:
-          size: the final image size, in pixels. stage_size: the stage's.
-          active: labels of the stage's classes.
+          size: the final image size, in pixels.
+          stage_size: the stage's image size, in pixels.
+          active: labels of the stage's active classes.
         """
         labels = self.data.validation.labels
         final = softmax(self.logits(VALIDATION, size))
@@ -79,7 +83,8 @@ class Evaluator:
     def forward(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits of a single batch, float32 (images, classes).
 
-        images: uint8 (images, size, size, 3).
+        Args:
+          images: uint8 (images, size, size, 3).
         """
         with self._compiled_for(images.shape[1]):
             return self.model.predict_on_batch(images)

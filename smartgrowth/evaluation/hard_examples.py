@@ -1,4 +1,4 @@
-"""What a finished run got wrong: written after it, read by those that follow.
+"""Writes the images that a finished run got wrong, for later runs to read.
 
 NumPy and files alone; no model.
 """
@@ -11,7 +11,7 @@ from smartgrowth.data.store import TRAIN, Data, Split
 from smartgrowth.rendering import contact_sheet
 from smartgrowth.runs import files
 
-PICTURES, ABREAST = 60, 10  # of a contact sheet, and in each of its rows
+PICTURES, ABREAST = 60, 10  # per contact sheet, and per row of it
 COLUMNS = ("image", "class", "predicted", "confidence", "probability_of_class")
 
 
@@ -24,12 +24,15 @@ def write_hardest(
 ) -> None:
     """Writes the images that a run got wrong, the most confident first.
 
-    As hard_train.csv and hard_train.png, or hard_validation. For the training
-    images also train_predictions.npz, of all.
+    They go to hard_train.csv and hard_train.png, or hard_validation. The
+    training split also gets train_predictions.npz, of all its images.
 
     Args:
+      directory: of the run.
+      data: has the class names.
+      split: one of its splits.
       probabilities: (images, classes), of the images of `split`, in order.
-      size: of the pictures, in pixels.
+      size: of the images on the sheet, in pixels.
     """
     predicted = probabilities.argmax(axis=1)
     every = np.arange(len(predicted))

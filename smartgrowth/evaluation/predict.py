@@ -1,4 +1,4 @@
-"""A finished run labels the user's own images."""
+"""Labels the user's own images with a finished run's network."""
 
 import pathlib
 
@@ -23,7 +23,7 @@ def label_images(config: Config) -> pathlib.Path:
     """Labels `--images` with the `final.keras` of `--workdir`.
 
     Prints the top 3 of every image and writes all probabilities to labels.csv
-    in the run directory; an image that cannot be read is named and passed over.
+    in the run directory; an image that cannot be read is named and skipped.
 
     Returns:
       The path of labels.csv.
@@ -35,7 +35,7 @@ def label_images(config: Config) -> pathlib.Path:
     paths = _find_images(config.images)
     names = read_classes(directory)
     model = load_model(directory)
-    # As the network was trained: never sharper than its data were.
+    # As in training: never larger than the stored images.
     size, metrics = trained.final_size, load_metrics(directory)
     stored = min(size, metrics.get("native_size") or size)
     columns = [f"probability of {name}" for name in names]
@@ -46,7 +46,7 @@ def label_images(config: Config) -> pathlib.Path:
             try:
                 image, _ = decode.decode(path)
             except Exception as error:  # Pillow raises any kind
-                say(f"{path}: passed over, not a readable image ({error})")
+                say(f"{path}: skipped, not a readable image ({error})")
                 continue
             readable.append(path)
             images.append(fit_square(image, stored))

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its model, predictions and final figures."""
+"""Writes the results of a run: its model, predictions and final figures."""
 
 import dataclasses
 import pathlib
@@ -31,13 +31,15 @@ def write_results(
     metrics.json comes last: a run that has it is finished.
 
     Args:
+      directory: of the run.
       evaluator: of the trained model.
-      row: the last one of the log.
-      mirrored: mirror images mean the same, so they may vote.
+      experiment: what was trained.
+      row: the last row of the log.
+      mirrored: whether mirror images keep their class and may vote.
       facts: further entries of metrics.json.
 
     Raises:
-      OSError: the disk would not take it.
+      OSError: a file cannot be written.
     """
     data, size = experiment.data, experiment.config.final_size
     labels = data.validation.labels
@@ -81,9 +83,10 @@ def write_results(
 
 
 def clean_part(data: Data) -> np.ndarray:
-    """Returns training images to evaluate clean, for the gap to validation.
+    """Returns training images to evaluate without augmentation.
 
-    As many as there are for validation, or all; the same ones in every run.
+    Their accuracy minus validation accuracy is the gap. There are as many as
+    validation images, or all; the same ones in every run.
     """
     count = len(data.train.labels)
     chosen = np.random.default_rng(0).permutation(count)
@@ -95,7 +98,11 @@ def write_predictions(
 ) -> None:
     """Writes classes.txt and predictions.npz of a run directory.
 
-    probabilities: (images, classes), of the validation images, in their order.
+    Args:
+      directory: of the run.
+      data: has the class names and the labels.
+      probabilities: (images, classes), of the validation images, in their
+        order.
     """
     names = "\n".join(data.class_names) + "\n"
     files.write_text(directory / files.CLASSES, names)
@@ -110,7 +117,7 @@ def write_predictions(
 def write_model(
     directory: pathlib.Path, model: keras.Model, network: Network, data: Data
 ) -> None:
-    """Writes final.keras: stock layers in float32, which any Keras opens."""
+    """Writes final.keras: stock layers in float32, which any Keras 3 opens."""
     stock = network.build(data.mean, data.variance, stock=True)
     arrays = checkpoint.collect({"model": model.variables})
     checkpoint.restore({"model": stock.variables}, arrays)

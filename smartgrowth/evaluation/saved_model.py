@@ -1,4 +1,4 @@
-"""A finished run's network and its classes, read back."""
+"""Reads a finished run's network and its classes."""
 
 import pathlib
 import zipfile
@@ -13,7 +13,7 @@ def load_model(directory: pathlib.Path) -> keras.Model:
     """Opens the `final.keras` of a run directory.
 
     Raises:
-      UserError: it is not there, or not whole.
+      UserError: it is missing or damaged.
     """
     path = directory / files.MODEL
     try:
@@ -38,7 +38,7 @@ def read_classes(directory: pathlib.Path) -> list[str]:
 
 
 def check_classes(directory: pathlib.Path, class_names: tuple) -> None:
-    """Raises `UserError` if a run's classes are others than these."""
+    """Raises `UserError` if the run has other classes than these."""
     if tuple(read_classes(directory)) != class_names:
         raise UserError(
             f"{directory / files.CLASSES} names other classes than the "

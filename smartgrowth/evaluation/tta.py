@@ -1,7 +1,7 @@
 """Test-time augmentation: several views of each image vote.
 
-A view is one forward pass; variants share their views, so that each is passed
-once, whatever number of variants asks for it.
+A view is one forward pass. Variants share views, so that each view is passed
+only once.
 """
 
 import dataclasses
@@ -15,9 +15,9 @@ from smartgrowth.data import pipeline
 from smartgrowth.evaluation.evaluator import BATCH, Evaluator
 from smartgrowth.metrics.scores import softmax
 
-# FixRes (Touvron et al., 1906.06423): objects look larger to a network in
-# training than in tests of the same size, so it does best on larger ones:
-# trained at 128 px on 160, at 224 px on 288.
+# FixRes (Touvron et al., 1906.06423): objects look larger in training than in
+# tests at the same size, so a network does best on larger test images: at 160
+# px if trained at 128, at 288 px if trained at 224.
 LARGER, LARGEST = 1.25, 1.5
 SHIFT = 1 / 32  # of the side: 1 px at 32 px
 
@@ -26,8 +26,10 @@ SHIFT = 1 / 32  # of the side: 1 px at 32 px
 class View:
     """What is done to an image before a forward pass.
 
-    size: in pixels. flip: its mirror image. shift: pixels down and to the
-    right, the edge reflected.
+    Attributes:
+      size: in pixels.
+      flip: whether it is mirrored left to right.
+      shift: pixels down and to the right, with reflected edges.
     """
 
     size: int
@@ -35,16 +37,17 @@ class View:
     shift: int = 0
 
     def apply(self, images):
-        """Returns images (batch, size, size, 3) as this view shows them."""
+        """Returns the view of a batch of images, (batch, size, size, 3)."""
         return pipeline.flip_and_shift(images, self.flip, self.shift)
 
 
 @dataclasses.dataclass(frozen=True)
 class Passes:
-    """Forward passes over a split.
+    """Results of forward passes over a split.
 
-    probabilities: of each view, float64 (images, classes).
-    seconds: of a pass over the split at each size; compiling left out.
+    Attributes:
+      probabilities: of each view, float64 (images, classes).
+      seconds: of a pass over the split at each size, without compilation.
     """
 
     probabilities: Mapping[View, np.ndarray]
@@ -54,12 +57,12 @@ class Passes:
 def make_variants(
     size: int, stride: int, mirrored: bool
 ) -> dict[str, tuple[View, ...]]:
-    """Makes the views of each variant, by name; "plain" is one of them.
+    """Returns the views of each variant, by name; one is "plain".
 
     Args:
       size: that the network was trained for, in pixels.
       stride: image sizes must be multiples of it.
-      mirrored: mirror images mean the same, so they may vote.
+      mirrored: whether mirror images keep their class and may vote.
     """
     larger = max(_multiple(LARGER * size, stride), size + stride)
     largest = max(_multiple(LARGEST * size, stride), larger + stride)
@@ -83,7 +86,7 @@ def make_variants(
 
 
 def sizes_of(variants: Mapping[str, Iterable[View]]) -> set[int]:
-    """Returns every image size that some view has, in pixels."""
+    """Returns the image sizes of all views, in pixels."""
     return {view.size for views in variants.values() for view in views}
 
 
@@ -99,7 +102,7 @@ def run(evaluator: Evaluator, split: str, views: Iterable[View]) -> Passes:
         for view, rows, took in _forward(evaluator, part, size, same_size):
             logits.setdefault(view, []).append(rows)
             times.append(took)
-        # The first one compiled.
+        # The first one includes compilation.
         times = times[1:] or times
         batches = math.ceil(len(part.labels) / BATCH)
         seconds[size] = float(np.mean(times)) * batches
@@ -121,7 +124,7 @@ def vote(passes: Passes, views: Iterable[View]) -> np.ndarray:
 def _forward(evaluator, part, size, views):
     """Yields (view, logits, seconds) of every batch and view of a size."""
     batches = pipeline.make_validation(evaluator.data, part, size, BATCH)
-    # Made while the network is busy with the batch before.
+    # Prepared while the network processes the batch before.
     batches = batches.map(
         lambda images: tuple(view.apply(images) for view in views)
     ).prefetch(2)

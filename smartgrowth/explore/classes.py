@@ -1,4 +1,4 @@
-"""The order in which classes enter, and how alike they are."""
+"""The order in which classes become active, and how similar they are."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,15 +12,19 @@ from smartgrowth.plan import Plan
 from smartgrowth.rendering.figure import Plot, make_plot
 from smartgrowth.rendering.text import short_name
 
-LEAVES = 150  # of the tree; of more classes, the first to enter
+LEAVES = 150  # of the tree; with more classes, the first in the order
 NAMES = 200  # listed for each stage
 
 
 def entering_stages(plan: Plan, order: np.ndarray) -> list[int | None]:
-    """Returns the index of the stage at which each class enters.
+    """Returns the index of the first stage in which each class is active.
 
-    order: class indices in the order of entering, int64 (C,). None stands for
-    a class that never does.
+    Args:
+      plan: has the stages.
+      order: the class order, int64 (C,).
+
+    Returns:
+      An index for each class; None for a class that never becomes active.
     """
     stages: list[int | None] = [None] * len(order)
     for stage in reversed(plan.stages):
@@ -40,7 +44,10 @@ def stage_names(stages: Sequence[int | None]) -> list[str]:
 class ClassOrder:
     """The tree of classes, each with its stage, and the list by stage.
 
-    flag: what --class_order says. stages: (heading, names) of each.
+    Attributes:
+      flag: value of --class_order.
+      plot: the tree.
+      stages: (heading, class names) of each.
     """
 
     flag: str
@@ -55,13 +62,14 @@ def class_order(
     order: np.ndarray,
     flag: str,
 ) -> ClassOrder:
-    """Returns which classes are alike, and which enter together.
+    """Returns which classes are similar, and which become active together.
 
     Args:
-      features: of the training images, (N, D).
+      data: has the class names and labels.
+      features: descriptors of the training images, (N, D).
       stages: of `entering_stages`.
-      order: class indices in the order of entering, int64 (C,).
-      flag: what --class_order says.
+      order: the class order, int64 (C,).
+      flag: value of --class_order.
     """
     chosen = order[:LEAVES]
     means = orders.centroids(features, data.train.labels)[chosen]
@@ -70,9 +78,9 @@ def class_order(
     labels = [f"{names[label]} ({words[label]})" for label in chosen]
     note = "average linkage of the classes' mean features"
     if len(order) > LEAVES:
-        note += f"; the first {LEAVES} of {len(order):,} classes to enter"
+        note += f"; the first {LEAVES} of {len(order):,} classes in order"
     plot = make_plot(
-        "Which classes are alike",
+        "Which classes are similar",
         lambda figure: drawing.draw_dendrogram(
             figure, means, labels, [stages[label] for label in chosen]
         ),

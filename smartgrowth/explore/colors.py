@@ -1,16 +1,16 @@
-"""Color, brightness and the images without color, counted from pixels."""
+"""Statistics of pixels: color, brightness, and images without color."""
 
 import numpy as np
 
 from smartgrowth.data.store import Split
 
 CHUNK = 1024  # images at a time
-SAMPLE = 2000  # images that the histograms are of
+SAMPLE = 2000  # images in the histograms
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def sample(split: Split, size: int, seed: int) -> np.ndarray:
-    """Returns images at random, uint8 (N, size, size, 3), N up to `SAMPLE`."""
+    """Returns random images, uint8 (N, size, size, 3), N up to `SAMPLE`."""
     count = len(split.labels)
     random = np.random.default_rng([seed, 11])
     chosen = random.choice(count, min(count, SAMPLE), replace=False)
@@ -18,7 +18,7 @@ def sample(split: Split, size: int, seed: int) -> np.ndarray:
 
 
 def histogram(images: np.ndarray) -> np.ndarray:
-    """Returns the pixels of each value, int64 (3, 256): red, green, blue."""
+    """Returns counts of each pixel value, int64 (3, 256): red, green, blue."""
     return np.stack(
         [
             np.bincount(images[..., channel].ravel(), minlength=256)
@@ -36,7 +36,8 @@ def grayscale(split: Split, size: int) -> np.ndarray:
     """Returns which images have no color: red, green and blue are equal.
 
     Args:
-      size: of the stored images to look at, in pixels.
+      split: training or validation images.
+      size: of the stored images to read, in pixels.
 
     Returns:
       bool (N,).

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BAR = 0.22  # inches for each of the bars and leaves with a name
-NAMED_BARS = 60  # classes; of more, the counts only
+BAR = 0.22  # inches per bar or leaf with a name
+NAMED_BARS = 60  # most classes with names; with more, only counts
 CHANNELS = {"red": ("C6", "-"), "green": ("C2", "--"), "blue": ("C0", ":")}
 
 
@@ -16,9 +16,9 @@ def draw_counts(figure, names, train, validation, oversampled=None) -> str:
     """Draws bars of images per class.
 
     Args:
-      names: of the classes, from above to below.
+      names: of the classes, from top to bottom.
       train, validation: int (C,).
-      oversampled: int (C,), as many as training draws from, if others.
+      oversampled: int (C,), images per class after oversampling; None without.
     """
     if len(names) <= NAMED_BARS:
         figure.set_figheight(1.2 + BAR * len(names))
@@ -57,7 +57,7 @@ def draw_counts(figure, names, train, validation, oversampled=None) -> str:
 
 
 def draw_sizes(figure, heights, widths) -> str:
-    """Draws histograms of the originals' heights and widths, int (N,) each."""
+    """Draws histograms of the images' heights and widths, int (N,) each."""
     axis = figure.subplots()
     low = min(heights.min(), widths.min())
     high = max(heights.max(), widths.max())
@@ -87,7 +87,7 @@ def draw_sizes(figure, heights, widths) -> str:
 def draw_channels(figure, histogram) -> str:
     """Draws the share of pixels at each value, of a `colors.histogram`."""
     axis = figure.subplots()
-    middles = histogram.reshape(3, 64, 4).sum(axis=2)  # four values a step
+    middles = histogram.reshape(3, 64, 4).sum(axis=2)  # four values per bin
     summaries = []
     for counts, (name, (color, stroke)) in zip(
         middles, CHANNELS.items(), strict=True
@@ -125,10 +125,10 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
     Args:
       centroids: float (C, D), C at least 2.
       labels: of the leaves.
-      stages: for each the index of a color, or None.
+      stages: the index of each leaf's color, or None.
 
     Returns:
-      The leaves from above to below.
+      The leaves from top to bottom.
     """
     from matplotlib.collections import LineCollection
     from scipy.cluster import hierarchy
@@ -142,8 +142,8 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
         for y, x in zip(tree["icoord"], tree["dcoord"], strict=True)
     ]
     axis.add_collection(LineCollection(lines, colors="C0", linewidths=1.2))
-    places = 5 + 10 * np.arange(len(labels))  # where SciPy puts leaves
-    axis.yaxis.tick_right()  # before the colors: labels of its own
+    places = 5 + 10 * np.arange(len(labels))  # SciPy's positions of leaves
+    axis.yaxis.tick_right()  # before the colors, since it makes new labels
     axis.set_yticks(places, [labels[leaf] for leaf in tree["leaves"]])
     for text, leaf in zip(axis.get_yticklabels(), tree["leaves"], strict=True):
         if stages[leaf] is not None:
@@ -159,7 +159,7 @@ def draw_dendrogram(figure, centroids, labels: Sequence[str], stages) -> str:
 
 
 def spread(values) -> str:
-    """Returns least, median and largest of some numbers, as text."""
+    """Returns minimum, median and maximum of some numbers, as text."""
     low, middle, high = np.percentile(values, (0, 50, 100))
     if low == high:
         return f"{low:,.0f}"

@@ -1,7 +1,7 @@
-"""Validation images that are in the training set too, or nearly.
+"""Finds validation images with a near-duplicate in the training set.
 
-Compared are thumbnails without their mean and contrast, so that a copy that was
-resized, compressed again or brightened is found; a mirrored or cut one is not.
+Normalized thumbnails are compared. So a copy that was resized, compressed again
+or brightened is found; a mirrored or cropped one is not.
 """
 
 import dataclasses
@@ -13,14 +13,15 @@ from smartgrowth.data.store import Split
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 SIDE = 16  # pixels of a thumbnail
-# A thumbnail of less contrast (deviation, of 255) is of nothing: two blank
-# ones would be alike.
+# A thumbnail with less contrast (standard deviation, of 255) counts as blank:
+# all blank ones would be similar.
 MIN_CONTRAST = 4.0
 CHUNK = 1024  # training images at a time
 CELLS = 2**24  # similarities at a time: 64 MB
 # Of 1,000 images of Tiny ImageNet it finds 99% as JPEG of quality 30, 95%
-# brightened by 1.3 and all that were shrunk from 64 to 40 px. Of its 5,000 to
-# validate, against 50,000, the likest that are not one photograph had 0.968.
+# brightened by 1.3 and all shrunk from 64 to 40 px. Between 5,000 validation
+# and 50,000 training images, the most similar two that are not the same
+# photograph had 0.968.
 THRESHOLD = 0.975
 
 
@@ -28,8 +29,10 @@ THRESHOLD = 0.975
 class Nearest:
     """The most similar training image of every validation image.
 
-    similarity: float32 (V,), the cosine, up to 1. index: int64 (V,), the
-    training image. pairs: how many pairs reach the threshold.
+    Attributes:
+      similarity: float32 (V,), the cosine, up to 1.
+      index: int64 (V,), the training image.
+      pairs: how many pairs reach the threshold.
     """
 
     similarity: np.ndarray
@@ -37,19 +40,19 @@ class Nearest:
     pairs: int
 
     def matches(self, threshold: float = THRESHOLD) -> np.ndarray:
-        """Returns validation images with a near-duplicate, nearest first."""
+        """Returns validation images with a near-duplicate, closest first."""
         order = np.argsort(-self.similarity, kind="stable")
         return order[self.similarity[order] >= threshold]
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Returns vectors whose product is the likeness of two images.
+    """Returns vectors whose dot product is the similarity of two images.
 
     Args:
       images: uint8 (N, size, size, 3).
 
     Returns:
-      float32 (N, 768) of length 1, or zeros for what is nearly blank.
+      float32 (N, 768) of length 1, or zeros for a nearly blank image.
     """
     small = np.stack(
         [
@@ -62,7 +65,7 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
             for image in images
         ]
     )
-    # Of each channel: else any two images with one strong cast are alike.
+    # Per channel, or else any two images with the same color cast are similar.
     small -= small.mean(axis=(1, 2), keepdims=True)
     small = small.reshape(len(images), -1)
     length = np.linalg.norm(small, axis=1, keepdims=True)
@@ -79,12 +82,13 @@ def find_nearest(
 ) -> Nearest:
     """Compares every validation image with every training image.
 
-    Args:
-      size: of the stored images to take, in pixels.
-      threshold: the cosine from which a pair counts.
-      reporter: tells how far the comparing has come.
+    It needs memory for the validation images' thumbnails, 3 kB each.
 
-    The memory is that of the validation images' thumbnails, 3 kB each.
+    Args:
+      train, validation: the splits.
+      size: of the stored images to read, in pixels.
+      threshold: the cosine from which a pair counts.
+      reporter: prints progress.
     """
     count = len(validation.labels)
     reporter.say(
@@ -99,10 +103,10 @@ def find_nearest(
     count_down = reporter.countdown("compared with", len(train.labels))
     for start in range(0, len(train.labels), chunk):
         places = np.arange(start, min(start + chunk, len(train.labels)))
-        likeness = _read(train, size, places) @ wanted.T
-        pairs += int(np.count_nonzero(likeness >= threshold))
-        nearest = likeness.argmax(axis=0)
-        value = likeness[nearest, np.arange(count)]
+        similarities = _read(train, size, places) @ wanted.T
+        pairs += int(np.count_nonzero(similarities >= threshold))
+        nearest = similarities.argmax(axis=0)
+        value = similarities[nearest, np.arange(count)]
         better = value > best
         best[better] = value[better]
         index[better] = start + nearest[better]

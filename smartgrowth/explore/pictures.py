@@ -13,19 +13,20 @@ from smartgrowth.rendering.html import Frame, Gallery, Picture
 from smartgrowth.rendering.text import short_name
 from smartgrowth.runtime import backend
 
-PICTURE = 64  # pixels a side, at most
+PICTURE = 64  # pixels per side, at most
 SAMPLES = 200  # pictures in the grid of samples
 SAMPLES_PER_CLASS = 8
-ROWS = 20  # classes with a row of samples; of more, one picture each
+ROWS = 20  # most classes with a row of samples; with more, one picture each
 ICONIC_CLASSES, ICONIC = 12, 10
 PAIRS = 12
-DOUBTED = 5  # named
+DOUBTED = 5  # near-duplicates that are named, at most
 
 
 def samples(data: Data, size: int, seed: int) -> list[Gallery]:
-    """Returns some training images of every class, drawn at random.
+    """Returns random training images of every class.
 
     Args:
+      data: has the images.
       size: of the stored images, in pixels.
       seed: of the choice.
     """
@@ -57,6 +58,7 @@ def iconic(
     """Returns the first images of some classes.
 
     Args:
+      data: has the images.
       orders: an iconic sample order.
       size: of the stored images, in pixels.
       seed: of the choice of classes, if there are many.
@@ -72,7 +74,7 @@ def iconic(
 
 
 def augmentation(experiment: Experiment) -> list[Gallery]:
-    """Returns an image under every variant, and the run's own first batches."""
+    """Returns an image under every variant, and the run's first batches."""
     backend.import_backend()
     backend.find_devices()
     from smartgrowth.data.augment import policy
@@ -100,7 +102,7 @@ def augmentation(experiment: Experiment) -> list[Gallery]:
 
 @dataclasses.dataclass(frozen=True)
 class NearDuplicates:
-    """What is in both splits: in words, images by name, and pairs of them."""
+    """Near-duplicates in both splits: a sentence, names, and pairs."""
 
     sentence: str
     doubted: list[str]
@@ -110,9 +112,12 @@ class NearDuplicates:
 def near_duplicates(
     data: Data, nearest: duplicates.Nearest, size: int
 ) -> NearDuplicates:
-    """Returns the validation images that are in the training set, or nearly.
+    """Returns validation images with a near-duplicate in the training set.
 
-    size: of the stored images, in pixels.
+    Args:
+      data: has the images.
+      nearest: of `duplicates.find_nearest`.
+      size: of the stored images, in pixels.
     """
     twins = nearest.matches()
     share = len(twins) / len(data.validation.labels)
@@ -140,7 +145,7 @@ def near_duplicates(
 
 
 def picture(data: Data, split: str, index: int, size: int) -> Picture:
-    """Returns an image, and as its alt text which one it is."""
+    """Returns an image with its class and name as alt text."""
     side = data.split(split)
     image = side.images(size)[side.rows[index]]
     name = short_name(data.class_names[side.labels[index]])
@@ -150,6 +155,6 @@ def picture(data: Data, split: str, index: int, size: int) -> Picture:
 
 
 def _row(data: Data, label: int, indices, size: int) -> Gallery:
-    """Returns training images below the name of their class."""
+    """Returns training images under the name of their class."""
     frames = [Frame([picture(data, TRAIN, k, size)]) for k in indices]
     return Gallery(frames, data.class_names[label], "row")

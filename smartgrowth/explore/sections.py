@@ -16,7 +16,7 @@ GRAY_CLASSES = 5
 
 
 def headline(data: Data, growth: str) -> list[Tile]:
-    """Returns tiles of what the dataset is; growth: what the plan does."""
+    """Returns tiles of the dataset's figures; `growth` describes the plan."""
     report = data.report()
     train, validation = len(data.train.labels), len(data.validation.labels)
     whole = "in the whole dataset"
@@ -42,7 +42,7 @@ def headline(data: Data, growth: str) -> list[Tile]:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Images per class: a plot, or a sentence if all have as many; a table."""
+    """Images per class: a plot, or a sentence if all are equal; a table."""
 
     plot: Plot | None
     sentence: str
@@ -53,11 +53,12 @@ class Counts:
 def counts(
     data: Data, stages: Sequence[str], order: np.ndarray, oversample: bool
 ) -> Counts:
-    """Returns how many images there are of each class.
+    """Returns the number of images per class.
 
     Args:
-      stages: of each class, when it enters.
-      order: of entering, int64 (C,).
+      data: has the labels.
+      stages: the name of each class's first stage.
+      order: the class order, int64 (C,).
       oversample: whether training draws from every class equally often.
     """
     size = len(data.class_names)
@@ -89,24 +90,26 @@ def counts(
         numbers = [train[label], validation[label]]
         numbers += [train.max()] * oversample
         rows.append(row + [f"{number:,}" for number in numbers])
-    title = "Every class, in the order of entering"
+    title = "Every class, in the order in which they become active"
     if size > TABLE_ROWS:
-        title = f"The first {TABLE_ROWS:,} of {size:,} classes to enter"
+        title = f"The first {TABLE_ROWS:,} of {size:,} classes, in that order"
     return Counts(plot, sentence, title, Table(head, rows))
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Sizes of the originals: a plot, or a sentence if all have one."""
+    """Sizes of the original images: a plot, or a sentence if all are equal."""
 
     plot: Plot | None
     sentence: str
 
 
 def sizes(split: Split, needed: int) -> Sizes:
-    """Returns heights and widths of the originals.
+    """Returns heights and widths of the original images.
 
-    needed: the largest size trained on, in pixels.
+    Args:
+      split: has the sizes.
+      needed: the plan's largest image size, in pixels.
     """
     both = split.original_sizes()
     heights, widths = both.T
@@ -129,7 +132,7 @@ def sizes(split: Split, needed: int) -> Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Colors:
-    """Plots of channels and brightness, their means, what share is gray."""
+    """Plots of channels and brightness, their means, the share of gray."""
 
     plots: list[Plot]
     table: Table
@@ -140,8 +143,9 @@ def color(data: Data, size: int, seed: int) -> Colors:
     """Returns channels, brightness, and how many images have no color.
 
     Args:
-      size: of the stored images to look at, in pixels.
-      seed: of the images that the plots are of.
+      data: has the images.
+      size: of the stored images to read, in pixels.
+      seed: of the choice of images for the plots.
     """
     images = colors.sample(data.train, size, seed)
     note = f"{len(images):,} training images at {size} px"
@@ -173,7 +177,7 @@ def color(data: Data, size: int, seed: int) -> Colors:
 
 
 def _gray_text(data: Data, gray: np.ndarray) -> str:
-    """Returns what share has no color, and which classes have most."""
+    """Returns the share without color, and the classes with most, as text."""
     text = f"Grayscale training images: {gray.sum():,} ({gray.mean():.1%})."
     if gray.any():
         share = np.bincount(

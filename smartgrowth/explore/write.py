@@ -1,6 +1,6 @@
-"""What to look at before training: explore.html, one page about a dataset.
+"""Writes explore.html: one page about a dataset, to read before training.
 
-TensorFlow is imported late, for what augmentation does to images.
+TensorFlow is imported late, for the augmented images.
 """
 
 import dataclasses
@@ -25,19 +25,19 @@ TEMPLATE = "explore/templates/explore.html.jinja2"
 
 def open_data(config: Config) -> Data:
     """Returns the data of `config`, at the sizes that the page needs."""
-    sizes = plan.check_sizes(config)  # before minutes are spent on a store
+    sizes = plan.check_sizes(config)  # first, since a store takes minutes
     return open_images(config, {DESCRIPTOR_SIZE, *sizes})
 
 
 def explore(experiment: Experiment) -> pathlib.Path:
-    """Writes `explore.html` into `--workdir`, where a run may be.
+    """Writes `explore.html` into `--workdir`, which may hold a run.
 
     Args:
-      experiment: its dataset, orders and stages are what the page shows; its
-        data is of `open_data`.
+      experiment: its dataset, orders and stages are shown; its data comes from
+        `open_data`.
 
     Returns:
-      The path of the page, which needs nothing beside it.
+      The path of the page, which needs no other file.
 
     Raises:
       UserError: the page cannot be written.
@@ -56,7 +56,7 @@ def explore(experiment: Experiment) -> pathlib.Path:
 
 
 def _values(experiment: Experiment) -> dict:
-    """Returns what the template names."""
+    """Returns the template's variables."""
     config, data = experiment.config, experiment.data
     order = experiment.class_order
     size = data.stored_size(DESCRIPTOR_SIZE)

@@ -1,7 +1,7 @@
-"""Whether a network is as sure as it is right: reliability of confidences.
+"""Calibration: how close a network's confidence is to its accuracy.
 
 NumPy alone. After Guo et al., On Calibration of Modern Neural Networks
-(1706.04599): confidence is the probability of the likeliest class.
+(1706.04599): confidence is the probability of the predicted class.
 """
 
 import dataclasses
@@ -15,9 +15,11 @@ BINS = 15  # as in the paper
 class Reliability:
     """Images in equally wide bins of confidence; arrays of (bins,).
 
-    edges: float (bins + 1,), 0 to 1; a bin holds its upper edge.
-    counts: int64, images.
-    confidence, accuracy: float, means over a bin's images, NaN without any.
+    Attributes:
+      edges: float (bins + 1,), 0 to 1; a bin includes its upper edge.
+      counts: int64, images per bin.
+      confidence: float, mean over a bin's images; NaN if the bin is empty.
+      accuracy: float, mean over a bin's images; NaN if the bin is empty.
     """
 
     edges: np.ndarray
@@ -27,9 +29,9 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error, 0 to 1; NaN without any image.
+        """The expected calibration error, 0 to 1; NaN without images.
 
-        The gap between confidence and accuracy, a mean over the images.
+        It is the mean gap between confidence and accuracy over all images.
         """
         if not self.counts.sum():
             return float("nan")
@@ -41,12 +43,15 @@ class Reliability:
 def reliability(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> Reliability:
-    """Bins the confidences of (images, classes) probabilities.
+    """Bins images by confidence.
 
-    labels: (images,).
+    Args:
+      probabilities: (images, classes).
+      labels: int (images,), the ground truth.
+      bins: how many.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
     place = np.searchsorted(edges[1:-1], confidence, side="left")
     counts = np.bincount(place, minlength=bins)
@@ -55,12 +60,12 @@ def reliability(
             edges=edges,
             counts=counts,
             confidence=np.bincount(place, confidence, bins) / counts,
-            accuracy=np.bincount(place, right, bins) / counts,
+            accuracy=np.bincount(place, correct, bins) / counts,
         )
 
 
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> float:
-    """`Reliability.error` of (images, classes) probabilities."""
+    """Returns `Reliability.error` of (images, classes) probabilities."""
     return reliability(probabilities, labels, bins).error

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: the matrix, its order, each class.
+"""Which classes are predicted as which: the matrix, its order, each class.
 
 NumPy and SciPy alone.
 """
@@ -9,25 +9,37 @@ import numpy as np
 
 
 def confusion_matrix(
-    labels: np.ndarray, guesses: np.ndarray, classes: int
+    labels: np.ndarray, predictions: np.ndarray, classes: int
 ) -> np.ndarray:
-    """Images by class (rows) and by what they were taken for, int64 (C, C)."""
-    pairs = np.asarray(labels) * classes + np.asarray(guesses)
+    """Counts images by class (rows) and predicted class (columns).
+
+    Args:
+      labels: int (images,), the ground truth.
+      predictions: int (images,), the predicted classes.
+      classes: how many there are, C.
+
+    Returns:
+      int64 (C, C).
+    """
+    pairs = np.asarray(labels) * classes + np.asarray(predictions)
     counts = np.bincount(pairs, minlength=classes * classes)
     return counts.reshape(classes, classes)
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """The matrix as shares of each class's images; rows of zeros stay so."""
+    """Divides each row by its sum; a row of zeros stays zero."""
     return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
 
 
 def clustered_order(matrix: np.ndarray) -> np.ndarray:
-    """An order of the classes that puts confused ones beside one another.
+    """Returns an order of the classes that puts confused ones side by side.
 
-    Average linkage of the distance 1 - the share of two classes' images that
-    are taken for the other, leaves ordered optimally (Bar-Joseph et al. 2001).
-    Returns int64 (C,).
+    Average linkage, leaves ordered optimally (Bar-Joseph et al. 2001). The
+    distance of two classes is 1 minus the share of their images that are
+    predicted as the other.
+
+    Returns:
+      Classes, int64 (C,).
     """
     from scipy.cluster import hierarchy
     from scipy.spatial import distance
@@ -48,13 +60,17 @@ def clustered_order(matrix: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ClassFigures:
-    """What became of one class's images.
+    """How one class's images were predicted.
 
-    accuracy: the share of its images that were recognized (its recall).
-    precision: the share of the images taken for it that are of it; NaN if
-      there is none.
-    rival, mistaken: the class that it was most often taken for instead, and
-      how often; None and 0 if never.
+    Attributes:
+      label: the class.
+      images: of the class.
+      accuracy: share of its images that were predicted correctly (recall).
+      precision: share of the images predicted as this class that belong to
+        it; NaN if no image was.
+      rival: the wrong class that was predicted most often; None without
+        errors.
+      mistaken: images that were predicted as `rival`; 0 without errors.
     """
 
     label: int
@@ -66,18 +82,19 @@ class ClassFigures:
 
 
 def by_class(matrix: np.ndarray) -> list[ClassFigures]:
-    """Figures of every class that has images, the least accurate first."""
+    """Returns figures of every class with images, the least accurate first."""
     rows = []
     for label in np.flatnonzero(matrix.sum(axis=1)):
         others = matrix[label].copy()
         others[label] = 0
-        right, taken = int(matrix[label, label]), int(matrix[:, label].sum())
+        correct = int(matrix[label, label])
+        predicted = int(matrix[:, label].sum())
         rows.append(
             ClassFigures(
                 label=int(label),
                 images=int(matrix[label].sum()),
-                accuracy=right / int(matrix[label].sum()),
-                precision=right / taken if taken else float("nan"),
+                accuracy=correct / int(matrix[label].sum()),
+                precision=correct / predicted if predicted else float("nan"),
                 rival=int(others.argmax()) if others.any() else None,
                 mistaken=int(others.max()),
             )
@@ -86,7 +103,7 @@ def by_class(matrix: np.ndarray) -> list[ClassFigures]:
 
 
 def worst_pairs(matrix: np.ndarray, count: int) -> list[tuple[int, int, int]]:
-    """(class, what it was taken for, images), the most frequent first."""
+    """Returns (class, predicted class, images), the most frequent first."""
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
     pairs = (np.unravel_index(place, wrong.shape) for place in order)

@@ -16,7 +16,7 @@ class Scores:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, float64, over the last axis."""
+    """Returns probabilities, float64, over the last axis."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -27,10 +27,16 @@ def score(
     labels: np.ndarray,
     classes: np.ndarray | None = None,
 ) -> Scores:
-    """Figures of (images, classes) probabilities against (images,) labels.
+    """Scores predicted probabilities against the labels.
 
-    classes: judge only images of these labels, and only between these. All
-      figures are NaN if there is no such image.
+    Args:
+      probabilities: (images, classes).
+      labels: int (images,), the ground truth.
+      classes: score only images of these classes, with the probabilities
+        normalized over them; None for all.
+
+    Returns:
+      The scores; all NaN if there is no image.
     """
     if classes is not None:
         classes = np.sort(classes)
@@ -42,7 +48,7 @@ def score(
     if not len(labels):
         return Scores(math.nan, math.nan, math.nan)
     of_label = probabilities[np.arange(len(labels)), labels]
-    # Ties count against the network, and so does what is not a number.
+    # Ties count as errors, and so do NaNs.
     worse = (probabilities < of_label[:, None]).sum(axis=1)
     better = probabilities.shape[1] - 1 - worse
     return Scores(

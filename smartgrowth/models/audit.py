@@ -38,7 +38,7 @@ SPATIAL = (
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One rule. passed: None for a row that informs and judges nothing."""
+    """The result for one rule; `passed` is None if there is nothing to pass."""
 
     rule: str
     passed: bool | None
@@ -51,13 +51,13 @@ def audit(
     image_size: int,
     train_ids: Sequence[str] = (),
 ) -> list[Finding]:
-    """Every rule, with the layers that break it.
+    """Checks every rule and names the layers that break it.
 
     Args:
       model: built.
       epochs: passes over the training set that the plan makes.
       image_size: the final one, in pixels.
-      train_ids: of the images that are trained on: their paths.
+      train_ids: paths of the training images.
     """
     layers = list(_all_layers(model))
     field = receptive_field(model)
@@ -100,7 +100,7 @@ def audit(
 
 
 def enforce(findings: list[Finding]) -> None:
-    """Raises `UserError` naming the rules that are broken."""
+    """Raises `UserError` if rules are broken, and names them."""
     broken = [f"{f.rule} ({f.detail})" for f in findings if f.passed is False]
     if broken:
         raise UserError(
@@ -110,7 +110,7 @@ def enforce(findings: list[Finding]) -> None:
 
 
 def format_findings(findings: list[Finding]) -> str:
-    """The findings as text, a row each."""
+    """Returns the findings as text, one row each."""
     words = {True: "pass", False: "FAIL", None: "    "}
     return "\n".join(
         f"{words[f.passed]}  {f.rule:35} {f.detail}" for f in findings
@@ -118,10 +118,10 @@ def format_findings(findings: list[Finding]) -> str:
 
 
 def receptive_field(model: keras.Model) -> int:
-    """Pixels a side of the image that one output of the last map can see.
+    """Returns the receptive field of the last feature map, in pixels per side.
 
-    The largest over all paths, by the usual recursion: a kernel k at stride s
-    widens the field by (k - 1) steps of the map that it reads.
+    It is the largest over all paths. Each layer with kernel k widens the field
+    by k - 1 steps of its input, in pixels of the image.
     """
     reach = {}  # tensor -> (field, step in image pixels)
     largest = 1
@@ -151,9 +151,9 @@ def _forbid(rule: str, culprits: list[str]) -> Finding:
 
 
 def _widens(layer) -> str:
-    """Says how a 1x1 convolution increases channels; "" if it does not."""
+    """Describes how a 1x1 convolution adds channels; "" if it does not."""
     if isinstance(layer, keras.layers.SeparableConv2D):
-        # The pointwise half is a 1x1 over what the depthwise half gave.
+        # The pointwise half is a 1x1 over the depthwise half's output.
         channels = layer.pointwise_kernel.shape[2]
         entering = channels // layer.depth_multiplier
         filters = max(layer.filters, channels)
@@ -172,7 +172,7 @@ def _widens(layer) -> str:
 
 
 def _is_dense(layer) -> str:
-    """Says what is a dense layer, under its own name or another; "" if not."""
+    """Describes a dense layer or an equivalent convolution; "" for others."""
     if isinstance(layer, keras.layers.Dense):
         return f"{layer.name} ({layer.units} units)"
     if not isinstance(layer, keras.layers.Conv2D):

@@ -1,4 +1,4 @@
-"""A plain convolutional network, the residual ones' control: no shortcuts."""
+"""A plain convolutional network without shortcuts, a control for ResNet."""
 
 from smartgrowth.models.resnet import conv_norm_relu
 
@@ -6,7 +6,7 @@ STAGES = 4
 
 
 def cnn(layers, x, *, num_classes, width, depth, dropout=0.0):
-    """4 stages of `depth` 3x3 convolutions; shrinks the image by 8."""
+    """Applies 4 stages of `depth` 3x3 convolutions; total stride 8."""
     for stage in range(STAGES):
         if stage:
             x = layers.max_pool(x)

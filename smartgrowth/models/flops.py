@@ -6,9 +6,10 @@ import math
 class ShapeCounter:
     """The vocabulary of layers, applied to shapes (height, width, channels).
 
-    After a network was applied, `flops` holds its forward FLOPs for one image
-    (convolutions and matrix products, a multiply-add as 2) and `parameters`
-    its trainable ones.
+    Attributes:
+      flops: forward FLOPs of the layers applied so far, for one image:
+        convolutions and matrix products, a multiply-add as 2.
+      parameters: their trainable parameters.
     """
 
     def __init__(self):

@@ -1,6 +1,4 @@
-"""Reads a network as Keras layers, with a batch norm that is fused where it can
-be.
-"""
+"""Reads a network as Keras layers, with fused batch norm where possible."""
 
 import functools
 
@@ -9,13 +7,13 @@ import keras
 
 @keras.saving.register_keras_serializable("smartgrowth")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization (Ioffe and Szegedy 2015) through TensorFlow's one op.
+    """Batch normalization (Ioffe and Szegedy 2015) by TensorFlow's fused op.
 
-    The stock layer makes moments, casts and a chain of elementwise operators;
-    the op is about twice as fast a training step on CPUs (226 for 125
-    images/s, 2.8 M parameters at 32 px, float32, a Xeon). Weights mean the same
-    as the stock layer's and stand
-    in the same order. Input (batch, height, width, channels).
+    The stock layer computes moments, casts and a chain of elementwise ops.
+    With the fused op a training step is about twice as fast on CPUs (226
+    instead of 125 images/s: 2.8 M parameters, 32 px, float32, a Xeon). Weights
+    have the meaning and order of the stock layer's. Input: (batch, height,
+    width, channels).
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -53,9 +51,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 class KerasLayers:
     """The vocabulary of layers, applied to Keras tensors.
 
-    dtype: a dtype policy's name. stock: no layer that needs this package.
-    synchronized: batch norm over several TensorFlow devices, of which the fused
-    op knows nothing.
+    Args:
+      dtype: a dtype policy's name.
+      stock: use no layer that needs this package.
+      synchronized: batch norm over several TensorFlow devices, which the fused
+        op cannot do.
     """
 
     def __init__(self, dtype="float32", stock=False, synchronized=False):
@@ -127,7 +127,7 @@ class KerasLayers:
         return keras.layers.AdaptiveAveragePooling2D(grid, dtype=self.dtype)(x)
 
     def global_average_pool(self, x):
-        # Means and what follows them in float32: few numbers, all of weight.
+        # Means and the layers after them in float32: few and sensitive values.
         return keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
 
     def flatten(self, x):
@@ -146,7 +146,7 @@ class KerasLayers:
         return keras.layers.Dropout(rate, dtype=self.dtype)(x)
 
     def logits(self, x):
-        """Names the outputs and brings them to float32."""
+        """Names the outputs and casts them to float32."""
         return keras.layers.Activation(
             "linear", dtype="float32", name="logits"
         )(x)

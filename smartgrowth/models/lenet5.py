@@ -4,10 +4,11 @@ GRID = 5  # the published network's last feature map
 
 
 def lenet5(layers, x, *, num_classes, width, depth, dropout=0.0):
-    """Two 5x5 convolutions and three dense layers; ignores `width`, `depth`.
+    """Applies two 5x5 convolutions and three dense layers.
 
     Feature maps are averaged to the published 5x5 before the dense layers, so
-    that a change of image size leaves the weights' shapes alone.
+    the weights' shapes do not depend on the image size. `width` and `depth`
+    are ignored.
     """
     for channels in (6, 16):
         x = layers.relu(layers.conv(x, channels, 5, bias=True))

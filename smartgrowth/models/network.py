@@ -1,8 +1,8 @@
 """The networks, by name, and what they cost.
 
 A network is one function, `network(layers, image, num_classes, width, depth)`,
-written against a small vocabulary of layers. Read with `layers.KerasLayers` it
-makes a Keras model; read with `counter.ShapeCounter` it is counted in plain
+written against a small vocabulary of layers. With `keras_layers.KerasLayers` it
+makes a Keras model; with `flops.ShapeCounter` its cost is counted in plain
 arithmetic, so that a plan's cost is known without importing Keras.
 """
 
@@ -16,7 +16,7 @@ from smartgrowth.models.flops import ShapeCounter
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A network function and the largest factor by which it shrinks an image.
+    """A network function and its total stride.
 
     Image sizes must be multiples of `stride`, or border pixels would be lost.
     """
@@ -41,10 +41,16 @@ MODELS = {
 class Network:
     """A named network with its dimensions; makes no layer until it is built.
 
-    name: a key of `MODELS`.
-    num_classes: logits of the head.
-    width: channels of the first stage (of a hidden layer for `mlp`).
-    depth: blocks a stage. The reference networks ignore both.
+    The reference networks and LeNet-5 ignore `width` and `depth`.
+
+    Attributes:
+      name: a key of `MODELS`.
+      num_classes: logits of the head.
+      width: channels of the first stage; an eighth of a hidden layer's units
+        for `mlp`.
+      depth: blocks per stage; hidden layers for `mlp`.
+      dropout: rate before the head, and after each hidden layer of `mlp`; 0
+        for none.
     """
 
     name: str
@@ -60,24 +66,24 @@ class Network:
             )
 
     def flops_per_image(self, size: int) -> int:
-        """Forward FLOPs for one image of `size` pixels a side.
+        """Returns forward FLOPs for one image of `size` pixels per side.
 
-        Counted are convolutions and matrix products, a multiply-add as 2.
-        A training step costs three times that: backward is twice forward.
+        Convolutions and matrix products are counted, a multiply-add as 2. A
+        training step costs three times as much: backward is twice forward.
         """
         return self._count(size).flops
 
     @property
     def stride(self) -> int:
-        """Image sizes must be multiples of it."""
+        """The total stride, which must divide every image size."""
         return MODELS[self.name].stride
 
     def count_parameters(self) -> int:
-        """Trainable parameters."""
+        """Returns the number of trainable parameters."""
         return self._count(self.stride * 4).parameters
 
     def check_size(self, size: int) -> None:
-        """Raises `UserError` for an image size that the stride cannot take."""
+        """Raises `UserError` if the stride does not divide the image size."""
         stride = self.stride
         if size >= stride and size % stride == 0:
             return
@@ -93,7 +99,7 @@ class Network:
     def build(
         self, mean, variance, dtype="float32", stock=False, synchronized=False
     ):
-        """Makes the Keras model: raw RGB in 0..255 to float32 logits.
+        """Makes the Keras model, from raw RGB in 0..255 to float32 logits.
 
         Args:
           mean, variance: of the training set's channels, 3 floats each, in

@@ -1,9 +1,9 @@
 """The published networks that the assignment starts from, for comparison.
 
 He et al. 2015 (1512.03385) and Xie et al. 2016 (1611.05431), with 1x1
-convolutions that widen and a dense head, which the audit refuses. As in most
-implementations since, a bottleneck's stride is in its 3x3 convolution, and each
-block's last gain starts at zero. They ignore `width` and `depth`.
+convolutions that widen and a dense head, which break the assignment's rules. As
+in most later implementations, a bottleneck's stride is in its 3x3 convolution,
+and each block's last gain starts at zero. They ignore `width` and `depth`.
 """
 
 from functools import partial
@@ -25,7 +25,10 @@ def _bottleneck(layers, x, channels, strides, inner, groups):
 
 
 def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
-    """`branch(layers, x, channels, strides, stage)` is a block's long way."""
+    """Applies a residual network.
+
+    `branch(layers, x, channels, strides, stage)` is a block's residual branch.
+    """
     entering = 64
     x = conv_norm_relu(layers, x, entering, 7, 2)
     x = layers.max_pool(x, 3, 2)
@@ -46,7 +49,7 @@ def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
 
 
 def resnet34(layers, x, *, num_classes, width, depth, dropout=0.0):
-    """ResNet-34; shrinks the image by 32."""
+    """Applies ResNet-34; total stride 32."""
     return _residual(
         layers,
         x,

@@ -1,9 +1,10 @@
 """The default network: a residual network that keeps the assignment's rules.
 
-No 1x1 convolution widens, no dense layer, no dropout. Where the width stays,
-convolutions are depthwise-separable; where it doubles, the image is pooled and
-a 3x3 convolution's new channels are concatenated to the old ones. The head is
-a 3x3 convolution to the classes before the global average.
+No 1x1 convolution widens; no dense layer; no dropout unless asked for. At equal
+width, convolutions are depthwise-separable. Where the width doubles, the
+feature map is pooled and a 3x3 convolution's new channels are concatenated to
+the old ones. The head is a 3x3 convolution to the classes, then global average
+pooling.
 """
 
 from functools import partial
@@ -14,17 +15,17 @@ STAGES = 4
 def resnet(
     layers, x, *, num_classes, width, depth, dropout=0.0, separable=True
 ):
-    """Residual network of 4 stages; shrinks the image by 8.
+    """Applies a residual network of 4 stages; total stride 8.
 
     Args:
       layers: a vocabulary of layers (`KerasLayers` or `ShapeCounter`).
       x: normalized images.
       num_classes: logits.
       width: channels of the first stage; each further stage doubles them.
-      depth: residual blocks a stage, of two convolutions each.
+      depth: residual blocks per stage, of two convolutions each.
       dropout: rate before the head, 0 for none.
-      separable: depthwise-separable convolutions in the blocks, else dense
-        3x3 ones.
+      separable: whether the blocks have depthwise-separable convolutions, or
+        else full 3x3 ones.
     """
     x = conv_norm_relu(layers, x, width)
     for stage in range(STAGES):
@@ -43,7 +44,7 @@ def resnet(
 
 
 def residual_block(layers, x, channels, separable):
-    """Two convolutions and the way around them (He et al. 2015, 1512.03385).
+    """Applies two convolutions and adds the input (He et al. 2015, 1512.03385).
 
     The last batch norm's gain starts at zero, so that a block starts as the
     identity (Goyal et al. 2017, 1706.02677).
@@ -60,7 +61,7 @@ def residual_block(layers, x, channels, separable):
 
 
 def conv_norm_relu(layers, x, channels, kernel=3, strides=1, groups=1):
-    """Convolution without bias, batch norm, ReLU."""
+    """Applies a convolution without bias, batch norm and ReLU."""
     x = layers.conv(x, channels, kernel, strides, groups)
     return layers.relu(layers.norm(x))
 

@@ -1,7 +1,7 @@
-"""What the cells of the notebooks in colab/ call, wherever they run.
+"""Functions for the cells of the notebooks in colab/, in Colab or elsewhere.
 
-The program is a process of its own: the notebook imports no Keras, which would
-hold the accelerator. Paths are relative to where the notebook runs.
+The program runs as a separate process: the notebook does not import Keras,
+which would hold the accelerator. Paths are relative to the notebook's folder.
 """
 
 import html
@@ -21,16 +21,16 @@ from smartgrowth.runtime.reporter import say
 
 SOURCE = "smartgrowth-source"  # the clone that the first cell makes
 LOCAL = "smartgrowth-data"  # on the machine's own disk: images, stores, flags
-# Colab's FAQ: a free notebook runs at most that long, less when idle.
+# Colab's FAQ: a free notebook runs at most this long, less when idle.
 SESSION_HOURS = 12
 HEIGHT = 800  # pixels of a page within a notebook
 
 
 class Stop(UserError):
-    """Ends a cell, and with it 'Run all', with one line for its user."""
+    """Ends a cell, and with it 'Run all', with a one-line message."""
 
     def _render_traceback_(self) -> list[str]:
-        # What IPython shows in place of a traceback.
+        # IPython shows this instead of a traceback.
         return [f"Stopped: {self}"]
 
 
@@ -38,17 +38,17 @@ class Stop(UserError):
 
 
 def local_folder() -> pathlib.Path:
-    """Returns the folder on the machine's own disk, made where missing."""
+    """Returns the folder on the machine's own disk, and makes it if missing."""
     folder = pathlib.Path(LOCAL).absolute()
     folder.mkdir(exist_ok=True)
     return folder
 
 
 def find_config(hypothesis: str, dataset: str) -> pathlib.Path:
-    """Returns a hypothesis' flagfile, the one for the dataset if there is one.
+    """Returns a hypothesis's flagfile, for the dataset if there is one.
 
     Raises:
-      Stop: there is none.
+      Stop: the hypothesis has no flagfile.
     """
     folder = pathlib.Path(SOURCE).absolute() / "configs"
     for path in (folder / dataset, folder):
@@ -62,14 +62,18 @@ def write_flags(
     folder: pathlib.Path,
     *parts: Sequence[str],
     further: str = "",
-    **settings,
+    **flags,
 ) -> pathlib.Path:
-    """Writes a form as a flagfile on the local disk; shows and returns it.
+    """Writes a form as a flagfile on the local disk, and prints it.
 
     Args:
       folder: of the run, on Drive.
-      parts: lines that go before. further: flags as typed, which go last.
-      settings: flags by name; those that are None or empty are left out.
+      *parts: lines that come first.
+      further: flags as typed; they come last.
+      **flags: by name; those that are None or empty are left out.
+
+    Returns:
+      The flagfile's path.
     """
     try:
         typed = shlex.split(further)
@@ -81,7 +85,7 @@ def write_flags(
         f"--cache_dir={local_folder()}",
         *(
             f"--{name}={value}"
-            for name, value in settings.items()
+            for name, value in flags.items()
             if value not in (None, "")
         ),
         *typed,
@@ -96,7 +100,7 @@ def write_flags(
 
 
 def run(*flags: str) -> None:
-    """Runs the program; shows what it prints, line by line.
+    """Runs the program, and shows its output line by line.
 
     Raises:
       Stop: with the program's own message.
@@ -111,7 +115,7 @@ def _program(flags: Sequence[str]) -> list[str]:
 
 
 def backend() -> dict[str, str]:
-    """Returns the variables that choose the Keras backend: on a TPU, JAX."""
+    """Returns environment variables for the Keras backend: JAX on a TPU."""
     try:
         importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
@@ -120,9 +124,11 @@ def backend() -> dict[str, str]:
 
 
 def forecast(*flags: str, runs: int = 1) -> None:
-    """Says how long a run will take, and whether a Colab session suffices.
+    """Prints how long a run will take, and if a Colab session is long enough.
 
-    runs: that many, one after another, each as long as this one.
+    Args:
+      *flags: of the run.
+      runs: how many such runs follow one another.
     """
     lines = _program([*flags, "--mode=plan", "--measure"])
     measured = re.search(r"on this machine \(measured: (\d+) s", lines[-1])
@@ -131,7 +137,7 @@ def forecast(*flags: str, runs: int = 1) -> None:
 
 
 def session_note(seconds: int, runs: int = 1) -> str:
-    """Returns what the duration means for a free session in Colab."""
+    """Returns a sentence comparing the duration to a free Colab session."""
     sessions = -(-seconds // (SESSION_HOURS * 3600))
     text = f"{runs} such runs: {about(seconds)}. " if runs > 1 else ""
     text += (
@@ -147,9 +153,12 @@ def session_note(seconds: int, runs: int = 1) -> str:
 
 
 def stream(command: Sequence[str], what: str, environment) -> list[str]:
-    """Runs a command; prints its lines as they come, and returns them.
+    """Runs a command; prints its lines as they appear, and returns them.
 
-    what: its name, for the message that it was killed.
+    Args:
+      command: program and arguments.
+      what: its name, for the message that it was killed.
+      environment: all variables of the process.
 
     Raises:
       Stop: it failed.
@@ -164,8 +173,8 @@ def stream(command: Sequence[str], what: str, environment) -> list[str]:
         encoding="utf-8",
         errors="replace",
         env=environment,
-        # A group of its own: a notebook's stop button may reach all of the
-        # kernel's, and the program would be asked to stop twice.
+        # A group of its own: a notebook's stop button may interrupt the
+        # kernel's whole group, and the program would be stopped twice.
         process_group=0,
     ) as process:
         try:
@@ -186,7 +195,7 @@ def _print_all(stream, lines: list[str]) -> None:
 
 
 def _reason(lines: Sequence[str], status: int, what: str) -> str:
-    """Why a command failed, in a line."""
+    """Returns why a command failed, in one line."""
     if status < 0:
         return (
             f"{what} was killed by {signal.Signals(-status).name}, for want "
@@ -204,7 +213,7 @@ def _reason(lines: Sequence[str], status: int, what: str) -> str:
 
 
 def show(page: pathlib.Path) -> None:
-    """Shows a page of the program in the notebook, in a frame of its own.
+    """Shows a page of the program in a frame in the notebook.
 
     Raises:
       Stop: there is no such page.
@@ -214,8 +223,8 @@ def show(page: pathlib.Path) -> None:
     if not page.exists():
         raise Stop(f"there is no {page}; the cells above make it")
     text = html.escape(page.read_text("utf-8"), quote=True)
-    # srcdoc: a frame keeps the page's look to itself, and what is shown is
-    # kept with the notebook.
+    # In a frame, the page's styles do not affect the notebook. With srcdoc,
+    # the page is saved in the notebook.
     display.display(
         display.HTML(
             f'<div><iframe srcdoc="{text}" style="width: 100%; height: '

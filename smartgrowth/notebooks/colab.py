@@ -1,6 +1,6 @@
-"""What Colab's machine has and lacks: packages, Drive, the user's images.
+"""Prepares Colab's machine: packages, Drive, the user's images.
 
-Outside Colab a local folder stands for Drive.
+Outside Colab a local folder replaces Drive.
 """
 
 import importlib.metadata
@@ -19,7 +19,7 @@ from smartgrowth.runtime.atomic import atomic_path
 from smartgrowth.runtime.reporter import say
 
 RUNS = "smartgrowth"  # on Drive: everything that a run writes
-# Never replaced: the image's own are built for its accelerator.
+# Never replaced: Colab's versions are built for its accelerator.
 KEPT = ("keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "libtpu")
 
 
@@ -27,7 +27,7 @@ def in_colab() -> bool:
     """Returns whether this notebook runs in Colab."""
     try:
         return importlib.util.find_spec("google.colab") is not None
-    except ModuleNotFoundError:  # there is no `google` at all
+    except ModuleNotFoundError:  # no package `google`
         return False
 
 
@@ -35,15 +35,15 @@ def in_colab() -> bool:
 
 
 def install_missing() -> None:
-    """Installs what the package requires and the image has not.
+    """Installs the package's requirements that the machine lacks.
 
     Raises:
-      Stop: pip could not.
+      Stop: pip failed.
     """
     versions = {}
     for installed in importlib.metadata.distributions():
         name = installed.metadata["Name"].lower().replace("_", "-")
-        versions.setdefault(name, installed.version)  # the first is imported
+        versions.setdefault(name, installed.version)  # first: imported
     wanted = missing(importlib.metadata.requires("smartgrowth"), versions)
     if not wanted:
         say("everything that smartgrowth requires is there")
@@ -65,10 +65,14 @@ def install_missing() -> None:
 def missing(
     requirements: Iterable[str], versions: Mapping[str, str]
 ) -> list[str]:
-    """Returns the `requirements` that `versions`, by lower-case name, lack.
+    """Returns the requirements that are not installed.
 
-    Where there is a TPU, JAX trains and TensorFlow only reads the images: its
-    package for CPUs serves, and leaves the libtpu that JAX uses alone.
+    On a TPU, JAX trains and TensorFlow only reads images: its CPU package is
+    enough, and does not change the libtpu that JAX uses.
+
+    Args:
+      requirements: of the package.
+      versions: lower-case name -> installed version.
     """
     from packaging.requirements import Requirement  # pip and Keras bring it
 
@@ -90,7 +94,7 @@ def missing(
 
 
 def mount_drive() -> pathlib.Path:
-    """Returns the folder MyDrive; outside Colab, a local one of that name."""
+    """Returns the folder MyDrive; outside Colab, a local folder."""
     root = pathlib.Path("drive").absolute()
     if in_colab():
         from google.colab import drive
@@ -104,7 +108,7 @@ def mount_drive() -> pathlib.Path:
 
 
 def unmount_drive() -> None:
-    """Waits until Drive has everything, and lets go of it."""
+    """Waits until all files are on Drive, and unmounts it."""
     if in_colab():
         from google.colab import drive
 
@@ -113,10 +117,10 @@ def unmount_drive() -> None:
 
 
 def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
-    """Returns where the run of that name lies on Drive.
+    """Returns the folder on Drive of the run with this name.
 
     Raises:
-      Stop: it is no name for a folder.
+      Stop: it cannot be a folder's name.
     """
     if pathlib.PurePath(name).name != name or name in ("", ".."):
         raise Stop(f"RUN_NAME is {name!r}; give a name without slashes")
@@ -127,7 +131,7 @@ def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
-    """Returns flags for a dataset; a zip on Drive comes to the local disk.
+    """Returns flags for a dataset; copies a zip on Drive to the local disk.
 
     Args:
       drive: the folder MyDrive.
@@ -135,7 +139,7 @@ def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
       data: a zip or a folder, within MyDrive or anywhere; may be empty.
 
     Raises:
-      Stop: it is not there, or not whole.
+      Stop: it is missing or damaged.
     """
     data = data.strip()
     own = dataset == "folder"
@@ -157,9 +161,9 @@ def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
 
 
 def _bring(path: pathlib.Path, unpacked: bool) -> pathlib.Path:
-    """A file's copy on the local disk, or the folder that a zip unpacks to."""
+    """Copies a file to the local disk, or unpacks a zip there."""
     facts = path.stat()
-    # Another file of that name gets a folder of its own.
+    # Another file of the same name gets another folder.
     stamp = zlib.crc32(f"{facts.st_size} {facts.st_mtime_ns}".encode())
     folder = local_folder() / f"{path.stem}-{stamp:08x}"
     if not folder.exists():
@@ -178,7 +182,7 @@ def _bring(path: pathlib.Path, unpacked: bool) -> pathlib.Path:
 
 
 def _inner(folder: pathlib.Path) -> pathlib.Path:
-    """Below a folder that a zip was made of: where the classes are."""
+    """Returns the folder of the classes, below the zip's single top folder."""
     inside = [
         path
         for path in folder.iterdir()

@@ -2,7 +2,7 @@
 
 Each `make_` function returns a closure that takes a step (int or int array,
 counted from 0) and returns float64 values of the same shape. They know nothing
-of optimizers or of stages; `join` puts several in a row.
+of optimizers or of stages; `join` puts several one after another.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ Schedule = Callable[[np.ndarray], np.ndarray]
 
 
 def constant(value: float) -> Schedule:
-    """`value` at every step."""
+    """Returns `value` at every step."""
     return lambda step: np.full(np.shape(step), float(value))
 
 
 def cosine(start: float, end: float, steps: int) -> Schedule:
-    """Half a cosine from `start` at step 0 to `end` at the last step.
+    """Returns half a cosine from `start` at step 0 to `end` at the last step.
 
     end + (start - end) * (1 + cos(pi * t)) / 2 with t = step / (steps - 1).
     """
@@ -34,10 +34,10 @@ def one_cycle(
     start_factor: float = 25.0,
     end_factor: float = 1e4,
 ) -> Schedule:
-    """One-cycle (Smith 2018, 1803.09820), with cosine ramps as in fastai.
+    """Returns one-cycle (Smith 2018, 1803.09820), cosine ramps as in fastai.
 
-    From peak / start_factor at step 0 to `peak` after `warmup` of the steps,
-    then to peak / end_factor at the last step.
+    From peak / start_factor at step 0 to `peak` after the share `warmup` of
+    the steps, then to peak / end_factor at the last step.
     """
     rise = min(max(round(warmup * steps), 1), max(steps - 1, 1))
     up = cosine(peak / start_factor, peak, rise + 1)
@@ -50,10 +50,11 @@ def one_cycle(
 def triangular(
     low: float, high: float, half_cycle: int, decay: Callable = None
 ) -> Schedule:
-    """Triangles of Smith 2017 (1506.01186) between `low` and `high`.
+    """Returns triangles between `low` and `high` (Smith 2017, 1506.01186).
 
-    `low` at step 0, `high` after `half_cycle` steps, `low` after two, and so
-    on. `decay(cycle, step)` scales the height: see `triangular2`, `exp_range`.
+    `low` at step 0, `high` after `half_cycle` steps, `low` after twice as
+    many, and so on. `decay(cycle, step)` scales the height: see `triangular2`
+    and `exp_range`.
     """
 
     def schedule(step):
@@ -67,26 +68,27 @@ def triangular(
 
 
 def triangular2(low: float, high: float, half_cycle: int) -> Schedule:
-    """`triangular` whose height halves after every cycle."""
+    """Returns `triangular` with a height that halves after every cycle."""
     return triangular(low, high, half_cycle, lambda cycle, step: 0.5**cycle)
 
 
 def exp_range(
     low: float, high: float, half_cycle: int, gamma: float
 ) -> Schedule:
-    """`triangular` whose height is multiplied by `gamma` at every step."""
+    """Returns `triangular` with a height times `gamma` at every step."""
     return triangular(low, high, half_cycle, lambda cycle, step: gamma**step)
 
 
 def sgdr(
     high: float, low: float, cycle_steps: int, cycle_mult: float, steps: int
 ) -> Schedule:
-    """Cosines with warm restarts (Loshchilov and Hutter 2016, 1608.03983).
+    """Returns warm restarts (Loshchilov and Hutter 2016, 1608.03983).
 
-    The first cycle takes `cycle_steps`, each next one `cycle_mult` times as
-    many (rounded, no less than 2: down needs a second step); the last is cut
-    so that it too ends at `low`, if that leaves it at least half of its length,
-    else it is joined to the one before.
+    Each cycle is half a cosine from `high` to `low`. The first takes
+    `cycle_steps`, each next one `cycle_mult` times as many (rounded, at least
+    2, or it could not reach `low`). The last cycle is shortened to end with
+    the schedule. If less than half of it is left, it is merged into the one
+    before.
     """
     lengths = []
     length = float(cycle_steps)
@@ -101,9 +103,11 @@ def sgdr(
 
 
 def join(schedules: Sequence[Schedule], lengths: Sequence[int]) -> Schedule:
-    """Schedules in a row, each counting from 0 at its own beginning.
+    """Returns the schedules one after another.
 
-    The last one goes on for any further steps.
+    Args:
+      schedules: each counts its steps from 0 at its own start.
+      lengths: steps of each; the last one continues beyond its length.
     """
     bounds = np.cumsum([0, *lengths])
 
@@ -118,7 +122,7 @@ def join(schedules: Sequence[Schedule], lengths: Sequence[int]) -> Schedule:
 
 
 def _progress(step, steps: int) -> np.ndarray:
-    """0 at step 0, 1 at the last of `steps` and after."""
+    """Returns 0 at step 0, 1 at the last of `steps` and after."""
     return np.clip(np.asarray(step, np.float64) / max(steps - 1, 1), 0, 1)
 
 
@@ -136,14 +140,11 @@ def make_schedules(
     Args:
       name: a key of `SCHEDULES`.
       rate: the highest learning rate.
-      steps: what the schedule is stretched over.
-      cycle_steps: length of the (first) cycle; a whole run's if None.
+      steps: length of the schedule.
+      cycle_steps: length of the (first) cycle; `steps` if None.
       cycle_mult: growth of the cycles, for sgdr.
-      momentum: lowest and highest. Where the rate cycles, the momentum goes
+      momentum: lowest and highest. Where the rate cycles, the momentum moves
         the other way (Smith 2018); elsewhere it is the highest.
-
-    Returns:
-      Two schedules: rate and momentum.
     """
     cycle = min(cycle_steps or steps, steps)
     rates = SCHEDULES[name](rate, steps, cycle, cycle_mult)
@@ -191,13 +192,14 @@ def make_tables(
     """Returns rate and momentum of every step of a run, float64 (steps,).
 
     Args:
+      name: as in `make_schedules`.
+      rate: as in `make_schedules`; or one per stage, which then takes its part
+        of the schedule with that peak.
       lengths: steps of each stage.
-      per_stage: the schedule begins anew in every stage.
-      cycles: `cycle_steps` of `make_schedules` in each stage; the first serves
-        a schedule that goes through all.
-      rate: of `make_schedules`; or one for each stage, which then has its part
-        of the schedule that goes up to this.
-      name, options: of `make_schedules`.
+      per_stage: whether every stage has a schedule of its own.
+      cycles: `cycle_steps` of `make_schedules` for each stage; one schedule
+        over all stages uses the first.
+      **options: as in `make_schedules`.
     """
     if not np.isscalar(rate):
         tables = [

@@ -1,7 +1,7 @@
-"""The course of a run as charts: losses, accuracies, rates.
+"""A run as charts over time: losses, accuracies, learning rates.
 
-Each is described once, against every axis of which the reader of the page has
-the choice; the page draws all, the PNG files those against the first.
+There is a chart for every x axis that the reader can choose. The page has all
+of them, the PNG files only those of the first axis.
 """
 
 import dataclasses
@@ -41,16 +41,18 @@ ACCURACIES = {
     "raw_val_accuracy": "validation without averaging",
 }
 RATES = {"lr": "learning rate", "momentum": "momentum"}
-POINTS = 1000  # of a schedule, at most
+POINTS = 1000  # most points of a schedule
 EMPTY = "no evaluation yet"
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Charts of one thing, below one another, by the axis that they have.
+    """Charts that belong together, one below another, for every x axis.
 
-    charts: key of `AXES` -> charts; "" -> charts that have an axis of their
-      own.
+    Attributes:
+      title: of them all.
+      charts: key of `AXES` -> charts; "" -> charts with an x axis of their
+        own.
     """
 
     title: str
@@ -62,7 +64,7 @@ class Part:
 
 
 def make_course(run: Run) -> dict[str, Part]:
-    """Returns all charts of a run, by the names of their files."""
+    """Returns all charts of a run, by file name."""
     return {
         "accuracy": Part(
             "Accuracy", {axis: [accuracies(run, axis)] for axis in AXES}
@@ -114,7 +116,7 @@ def rates(run: Run, axis: str) -> list[Chart]:
 
 
 def losses_by_size(run: Run) -> Chart:
-    """Returns the losses, those of each image size side by side."""
+    """Returns the losses by image size, side by side."""
     import numpy as np
     import pandas as pd
 
@@ -122,7 +124,7 @@ def losses_by_size(run: Run) -> Chart:
     for place, (size, rows) in enumerate(run.log.groupby("image_size")):
         spread = place + np.linspace(0, 1, len(rows) + 2)[1:-1]
         for _, part in rows.assign(place=spread).groupby("stage"):
-            parts += [part, part[:1] * np.nan]  # NaN lifts the pen
+            parts += [part, part[:1] * np.nan]  # NaN interrupts the line
         ticks.append((place + 0.5, f"{size:g}"))
         bands.append(Band(place, place + 1))
     rows = pd.concat(parts, ignore_index=True)
@@ -134,17 +136,18 @@ def losses_by_size(run: Run) -> Chart:
 
 
 def places(run: Run, axis: str, steps):
-    """Returns where steps of the run lie on an axis.
+    """Returns the positions of steps on an x axis.
 
-    Between the ends of stages, images and GFLOPs grow evenly; between
-    evaluations, seconds do.
+    Images and GFLOPs grow linearly within a stage; seconds grow linearly
+    between evaluations.
 
     Args:
+      run: whose steps they are.
       axis: a key of `AXES`.
       steps: numbers, (N,).
 
     Returns:
-      float64 (N,), NaN where unknown.
+      float64 (N,), NaN if unknown.
     """
     import numpy as np
 
@@ -165,17 +168,17 @@ def places(run: Run, axis: str, steps):
 
 
 def x_axis(run: Run, axis: str) -> Axis:
-    """Returns an axis of the whole run, as far as it is known."""
+    """Returns an x axis of the whole run, as far as it is known."""
     _, label = AXES[axis]
     end = places(run, axis, [run.steps])[0]
-    if not math.isfinite(end):  # seconds that have not passed
+    if not math.isfinite(end):  # the seconds of a run in progress
         end = run.log["train_seconds"].max() if len(run.log) else 1
     end = float(end) if math.isfinite(end) and end > 0 else 1.0
     return linear(0, end, label, lambda v: f"{v:,.10g}")
 
 
 def stage_bands(run: Run, axis: str) -> list[Band]:
-    """Returns the stages, by their numbers, as far as the axis knows them."""
+    """Returns the stages, with their numbers, as far as they are known."""
     ends = [0]
     for stage in run.stages:
         ends.append(ends[-1] + stage["steps"])
@@ -192,14 +195,15 @@ def stage_bands(run: Run, axis: str) -> list[Band]:
 
 
 def _lines(run: Run, rows, labels: dict[str, str], x):
-    """Returns columns of a table as lines, and what they say in words.
+    """Returns columns of a table as lines, and their alt text.
 
     A column that equals an earlier one is left out.
 
     Args:
+      run: whose table it is.
       rows: a data frame with a step in each row.
-      labels: column -> label; its place is the line's style.
-      x: where the rows lie on the x axis, (N,).
+      labels: column -> label; its position sets the line's style.
+      x: positions of the rows on the x axis, (N,).
     """
     known_before, lines, trends = [], [], []
     for style, name in enumerate(labels):
@@ -220,7 +224,7 @@ def _lines(run: Run, rows, labels: dict[str, str], x):
 
 
 def _loss_axis(lines: Sequence[Line]) -> Axis:
-    """Returns an axis from zero, or logarithmic if it spans too much."""
+    """Returns an axis from zero, or logarithmic for a wide range."""
     values = _finite(lines)
     low, high = min(values, default=0), max(values, default=1)
     if 0 < 20 * low < high:

@@ -1,4 +1,4 @@
-"""What was refused or repaired of a dataset, for reports and explore.html."""
+"""Refused and repaired images of a dataset, for reports and explore.html."""
 
 import dataclasses
 
@@ -9,9 +9,13 @@ LISTED = 5  # items of each kind
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An entry of a data report: its name, how much or many, the first items.
+    """An entry of a data report.
 
-    more: how many items are not listed.
+    Attributes:
+      name: of the entry.
+      figure: its value, or the number of its items.
+      items: the first ones.
+      more: how many items are not listed.
     """
 
     name: str
@@ -21,7 +25,7 @@ class Entry:
 
 
 def entries(report: dict) -> list[Entry]:
-    """Returns the entries of a store's `Data.report`, lists cut after five."""
+    """Returns the entries of `Data.report`, with up to five items each."""
     return [_entry(name, value) for name, value in report.items()]
 
 

@@ -1,4 +1,4 @@
-"""Plots of what a run's predictions are: confusions, classes, calibration.
+"""Plots of a run's predictions: confusions, classes, calibration.
 
 Functions of a matplotlib figure and an `Outcome`, for `figure.render`: each
 draws and returns the alt text.
@@ -13,13 +13,13 @@ from smartgrowth.rendering.text import short_name
 from smartgrowth.runs.files import CLASSES
 from smartgrowth.runs.reader import Run, read_lines, read_predictions
 
-if TYPE_CHECKING:  # imported when there is something to draw
+if TYPE_CHECKING:  # imported late, when there is something to draw
     import numpy as np
 
-CLUSTERED = 12  # classes; of more, the matrix is ordered by its clusters
-NUMBERED = 12  # classes whose cells have room for their numbers
-NAMED = 60  # classes whose names are legible beside a plot
-IN_ALT_TEXT = 5  # classes
+CLUSTERED = 12  # with more classes, the matrix is ordered by clusters
+NUMBERED = 12  # most classes for numbers in the cells
+NAMED = 60  # most classes for legible names beside a plot
+IN_ALT_TEXT = 5  # classes named there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Outcome:
 
     @functools.cached_property
     def matrix(self):
-        """A `confusion.confusion_matrix`."""
+        """The `confusion.confusion_matrix`."""
         predicted = self.probabilities.argmax(axis=1)
         return confusion.confusion_matrix(
             self.labels, predicted, len(self.names)
@@ -68,7 +68,7 @@ def read_outcome(run: Run) -> Outcome | None:
 
 
 def is_wide(outcome: Outcome) -> bool:
-    """Returns whether the confusion matrix needs the page's width for names."""
+    """Returns whether the confusion matrix needs the page's full width."""
     return NUMBERED < len(outcome.names) <= NAMED
 
 
@@ -89,7 +89,7 @@ def draw_confusion(figure, outcome: Outcome) -> str:
     axis = figure.subplots()
     curves = rcParams["axes.prop_cycle"].by_key()["color"]
     paper = rcParams["axes.facecolor"]
-    # A root, so that a few per cent are seen beside the diagonal.
+    # A root, so that a few percent are visible beside the diagonal.
     image = axis.imshow(
         shares,
         cmap=LinearSegmentedColormap.from_list("shares", [paper, curves[0]]),
@@ -129,7 +129,7 @@ def draw_confusion(figure, outcome: Outcome) -> str:
 
 
 def draw_class_accuracy(figure, outcome: Outcome) -> str:
-    """Draws the share of each class's images that were recognized."""
+    """Draws each class's accuracy."""
     from matplotlib.ticker import PercentFormatter
 
     rows = outcome.by_class
@@ -160,7 +160,7 @@ def draw_class_accuracy(figure, outcome: Outcome) -> str:
 
 
 def draw_reliability(figure, outcome: Outcome) -> str:
-    """Draws accuracy against confidence, and the images of each confidence."""
+    """Draws accuracy against confidence, and images per confidence."""
     from matplotlib import rcParams
     from matplotlib.ticker import PercentFormatter
 

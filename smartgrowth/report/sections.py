@@ -1,4 +1,4 @@
-"""What a report says besides its charts: records from the files of a run."""
+"""The sections of a report besides its charts: records from a run's files."""
 
 import dataclasses
 import math
@@ -14,10 +14,10 @@ from smartgrowth.runs import files
 from smartgrowth.runs.reader import Run, malformed, read_json, read_records
 
 CONFUSIONS = 10
-BARS = 60  # classes; of more, half as many are shown
-PICTURES = 20  # of the hardest; the page hides more until it is asked
-PICTURE = 128  # pixels a side, at most
-SHEET = 1400  # pixels of the augmentation sheet's width, at most
+BARS = 60  # most classes with a bar each; with more, the worst half as many
+PICTURES = 20  # hardest images that are visible; the rest is folded
+PICTURE = 128  # pixels per side, at most
+SHEET = 1400  # width of the augmentation sheet in pixels, at most
 HARD_COLUMNS = ("image", "class", "confidence")
 
 
@@ -53,7 +53,7 @@ def headline(run: Run, calibration_error: float | None) -> list[Tile]:
 
 
 def stage_table(run: Run) -> Table:
-    """Returns what each stage showed, cost and took, its boundary besides."""
+    """Returns each stage's images, cost and time, and its boundary's time."""
     names = "stage image_size num_classes num_images samples_per_class "
     names += "batch_size steps gflops share stage_seconds boundary_seconds"
     percentages = shares([stage["gflops"] for stage in run.stages])
@@ -62,7 +62,7 @@ def stage_table(run: Run) -> Table:
         row = stage | {"stage": str(index + 1), "share": percentages[index]}
         for name in ("stage_seconds", "boundary_seconds"):
             times = run.metrics.get(name) or []
-            # Boundaries may be counted between stages only: the first has none.
+            # Boundaries may be only those between stages: the first has none.
             place = index - len(run.stages) + len(times)
             row[name] = times[place] if place >= 0 else None
         rows.append([show(name, row.get(name)) for name in names.split()])
@@ -70,7 +70,7 @@ def stage_table(run: Run) -> Table:
 
 
 def final_figures(run: Run) -> Table | None:
-    """Returns metrics.json but for lists and versions; None before the end."""
+    """Returns metrics.json without lists and versions; None before the end."""
     rows = [
         (name_of(name), show(name, value))
         for name, value in run.metrics.items()
@@ -81,7 +81,7 @@ def final_figures(run: Run) -> Table | None:
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """A class, what it was predicted as, and how many of its images were."""
+    """A class, a class it was predicted as, and how many images were."""
 
     name: str
     predicted: str
@@ -90,7 +90,7 @@ class Confusion:
 
 
 def confusions(outcome: Outcome) -> list[Confusion]:
-    """Returns the most frequent confusions, the first the most frequent."""
+    """Returns the most frequent confusions, in descending order."""
     images = outcome.matrix.sum(axis=1)
     return [
         Confusion(
@@ -106,7 +106,7 @@ def confusions(outcome: Outcome) -> list[Confusion]:
 
 
 def class_bars(outcome: Outcome) -> list[tuple[str, str]]:
-    """Returns names and accuracies of all classes, or of the least accurate."""
+    """Returns name and accuracy of all classes, or of the least accurate."""
     rows = outcome.by_class
     rows = rows if len(rows) <= BARS else rows[: BARS // 2]
     return [(outcome.names[row.label], f"{row.accuracy:.0%}") for row in rows]
@@ -130,10 +130,13 @@ def class_table(outcome: Outcome) -> Table:
 
 @dataclasses.dataclass(frozen=True)
 class HardImages:
-    """What was got wrong of a split with the highest confidence.
+    """The errors in a split with the highest confidence.
 
-    wrong: how many images were, with a picture or without. more: the gallery
-    below those that are seen at once.
+    Attributes:
+      split: its name.
+      wrong: how many errors there are, with a picture or without.
+      gallery: the images that are visible at once.
+      more: the folded images.
     """
 
     split: str
@@ -143,7 +146,7 @@ class HardImages:
 
 
 def hard_images(run: Run) -> list[HardImages]:
-    """Returns the hardest images of each split that has a list of them."""
+    """Returns the hardest images of each split with a list of them."""
     parts = []
     for split, (listed, sheet) in reversed(files.HARD.items()):
         path = run.directory / listed
@@ -166,7 +169,7 @@ def hard_images(run: Run) -> list[HardImages]:
 
 
 def _frames(path: pathlib.Path, rows: list[dict]) -> list[Frame]:
-    """Returns the pictures of a contact sheet, captioned by its list's rows."""
+    """Returns the images of a contact sheet, with captions from its list."""
     if not path.is_file():
         return []
     frames = []
@@ -186,7 +189,7 @@ def _frames(path: pathlib.Path, rows: list[dict]) -> list[Frame]:
 
 
 def test_time(run: Run) -> Table | None:
-    """Returns what evaluation.json says of test-time augmentation."""
+    """Returns test-time augmentation's figures from evaluation.json."""
     path = run.directory / files.EVALUATION
     evaluation = read_json(path)
     if not evaluation:
@@ -233,7 +236,7 @@ def audit(run: Run) -> Table | None:
 
 
 def augmentation(run: Run) -> Picture | None:
-    """Returns the sheet of augmented images, where the run has one."""
+    """Returns the sheet of augmented images; None if the run has none."""
     path = run.directory / files.AUGMENTATION
     if not path.is_file():
         return None
@@ -250,7 +253,7 @@ def augmentation(run: Run) -> Picture | None:
 
 
 def made_with(run: Run) -> Table | None:
-    """Returns versions and machine, as far as metrics.json knows them."""
+    """Returns versions and machine, as far as metrics.json has them."""
     rows = [
         (name, show(name, value))
         for key in ("versions", "numerics")

@@ -1,7 +1,7 @@
-"""One page about one run: `report.html` and its plots, from a run directory.
+"""Writes `report.html`, one page about one run, and its plots.
 
-It reads files and nothing else (no model, no TensorFlow), so it also serves a
-run that is still going. Comparing several runs is compare/'s work.
+It only reads files (no model, no TensorFlow), so it also serves a run in
+progress. compare/ compares several runs.
 """
 
 import pathlib
@@ -23,19 +23,18 @@ TEMPLATE = "report/templates/report.html.jinja2"
 def write_report(directory: pathlib.Path | str) -> pathlib.Path:
     """Writes `report.html` and its plots into a run directory.
 
-    The page needs nothing beside it. The plots are also written as files, for
-    light screens: `files.PLOTS`, the last three once there are
-    predictions.
+    The page needs no other file. The plots are also written as files, in the
+    light theme: `files.PLOTS`, the last three once there are predictions.
 
     Args:
-        directory: the `--workdir` of a run, finished or still going.
+      directory: the `--workdir` of a run, finished or in progress.
 
     Returns:
-        The path of `report.html`.
+      The path of `report.html`.
 
     Raises:
-        UserError: it is not a run directory, a file in it is malformed, or it
-          cannot be written.
+      UserError: it is not a run directory, a file in it is malformed, or it
+        cannot be written.
     """
     directory = pathlib.Path(directory).expanduser()
     run = read_run(directory)
@@ -66,7 +65,7 @@ def _values(
     outcome: Outcome | None,
     plots: dict[str, Plot],
 ) -> dict:
-    """Returns what the template names."""
+    """Returns the template's variables."""
     reported = read_json(run.directory / files.DATA_REPORT)
     return {
         "title": "{model} on {dataset}".format_map(run.flags),
@@ -92,7 +91,7 @@ def _values(
 
 
 def _drawn(part: curves.Part) -> dict[str, list[tuple[str, Markup]]]:
-    """Returns axis -> (title, SVG) of each chart; one alone has no title."""
+    """Returns axis -> (title, SVG) of each chart; a single one has no title."""
     return {
         axis: [("", svg_chart.draw(charts[0]))]
         if len(charts) == 1
@@ -115,14 +114,14 @@ def _outcome_values(outcome: Outcome, plots: dict[str, Plot]) -> dict:
 
 
 def _draw(outcome: Outcome) -> tuple[dict[str, Plot], dict[str, bytes]]:
-    """Returns the plots of what a run predicts for the page, and as files."""
+    """Returns the plots of a run's predictions, for the page and as files."""
     plots, outputs = {}, {}
     for name, (title, note, draw) in OUTCOMES.items():
 
         def draw_into(figure, draw=draw):
             return draw(figure, outcome)
 
-        if name == "class_accuracy":  # which the page has as HTML
+        if name == "class_accuracy":  # the page has it in HTML
             outputs[f"{name}.png"], _ = render(draw_into, "light")
         else:
             plots[name] = make_plot(title, draw_into, note)

@@ -1,9 +1,9 @@
-"""Checkpoints that survive what stops a run: verified, rotated, on any disk.
+"""Checkpoints that survive an interruption: verified, rotated, on any disk.
 
-A checkpoint is an archive of arrays and a manifest beside it, written last; an
-archive without one, or one whose hash is another, does not count. It is written
-to the local disk first and copied under a name never used before, because a
-mounted drive promises neither atomic writes nor to be there tomorrow.
+A checkpoint is an archive of arrays and a manifest, which is written last. An
+archive without a manifest, or with another hash, is ignored. It is written to
+the local disk first and then copied under a new name, because writes to a
+mounted drive are not atomic and the drive can disappear.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ KEEP = 2  # newest ones, besides the best
 def collect(groups: dict[str, list]) -> dict[str, np.ndarray]:
     """Returns the values of variables, by group, position and name.
 
-    By position, so that layers that differ only in how they compute read each
-    other's; the name is there to be checked.
+    By position, so that layers that differ only in their implementation can
+    read each other's values; the name is checked.
     """
     return {
         f"{group}/{index:04d}/{_last_name(variable)}": np.asarray(variable)
@@ -38,7 +38,7 @@ def collect(groups: dict[str, list]) -> dict[str, np.ndarray]:
 
 
 def restore(groups: dict[str, list], arrays: dict[str, np.ndarray]) -> None:
-    """Assigns what `collect` collected; groups that were not saved stay.
+    """Assigns the values of `collect`; groups that were not saved stay.
 
     Raises:
       ValueError: a variable's array is missing or of another shape.
@@ -65,10 +65,10 @@ def save(
       directory: where the checkpoints are.
       arrays: any number of them, by name.
       facts: JSON values; `facts["step"]` names the checkpoint.
-      best: keep it until another is the best.
+      best: whether to keep it until another is the best.
 
     Raises:
-      OSError: the disk would not take it, several times.
+      OSError: writing failed several times.
     """
     name = f"step_{facts['step']:09d}"
     with tempfile.TemporaryDirectory() as local:
@@ -91,9 +91,9 @@ def save(
 def load(
     directory: pathlib.Path,
 ) -> tuple[dict[str, np.ndarray], dict] | None:
-    """Returns the newest whole checkpoint as (arrays, facts); None if none.
+    """Returns the newest valid checkpoint as (arrays, facts); None if none.
 
-    Says a line for each damaged one that is passed over.
+    Prints a line for each damaged one that is skipped.
     """
     for path, manifest in _manifests(directory):
         archive = directory / manifest["archive"]
@@ -103,12 +103,15 @@ def load(
             with np.load(archive, allow_pickle=False) as file:
                 return dict(file), manifest["facts"]
         except (OSError, ValueError) as error:
-            say(f"passing over the damaged checkpoint {path}: {error}")
+            say(f"skipping the damaged checkpoint {path}: {error}")
     return None
 
 
 def _last_name(variable) -> str:
-    """Without the layer's name, which counts layers made in the process."""
+    """Returns a variable's name without its layer's.
+
+    Keras numbers layers within the process, so their names differ.
+    """
     return variable.name.rpartition("_")[2]
 
 
@@ -124,7 +127,7 @@ def _publish(directory, name, archive, manifest) -> str:
         with atomic_write(directory / f"{unique}.json") as file:
             json.dump(manifest | {"archive": target.name}, file)
     except BaseException:
-        # What did not fit must not take the room of what would.
+        # A part that did not fit must not take space from the next one.
         with contextlib.suppress(OSError):
             target.unlink()
         raise
@@ -132,7 +135,7 @@ def _publish(directory, name, archive, manifest) -> str:
 
 
 def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
-    """Manifests that can be read, the newest first."""
+    """Returns the manifests that can be read, the newest first."""
     manifests = []
     for path in sorted(directory.glob("step_*.json"), reverse=True):
         try:
@@ -145,10 +148,10 @@ def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
 
 
 def _rotate(directory, step: int, published: str) -> None:
-    """Keeps the newest ones and the best, of those that led to this one.
+    """Removes old checkpoints; keeps the newest and the best up to this step.
 
-    One of a later step, or another of this step, was damaged when the run went
-    on from before it: counted, it would push the good ones out.
+    Others of this step or of a later one were damaged when the run resumed
+    before them; they are removed, not counted among the newest.
     """
     manifests = [
         manifest

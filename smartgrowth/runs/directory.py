@@ -14,12 +14,12 @@ from smartgrowth.runtime.atomic import remove_partial
 
 
 def check(config: Config, description: dict) -> pathlib.Path:
-    """Returns the directory that `claim` would make this run's.
+    """Returns the directory that `claim` would give to this run.
 
     Changes nothing.
 
     Args:
-      config: `workdir` and `restart` count.
+      config: only `workdir` and `restart` are used.
       description: of the plan, as `describe_plan` makes it.
 
     Raises:
@@ -36,10 +36,10 @@ def check(config: Config, description: dict) -> pathlib.Path:
 
 
 def claim(config: Config, description: dict) -> pathlib.Path:
-    """Makes `--workdir` this run's, unless it already is, and returns it.
+    """Returns `--workdir`, which from now on belongs to this run's plan.
 
-    To be called once nothing is left that could be wrong with the flags: it
-    deletes what --restart says, and binds the directory to the plan.
+    Call it after every check of the flags: with --restart it deletes an
+    earlier run's files.
 
     Raises:
       UserError: as `check`, or the directory cannot be written.
@@ -51,7 +51,7 @@ def claim(config: Config, description: dict) -> pathlib.Path:
         directory.mkdir(parents=True, exist_ok=True)
         if not (directory / files.PLAN).exists():
             files.write_json(directory / files.PLAN, description)
-        # --restart is done; repeated, it would delete what it began.
+        # --restart is done; repeated, it would delete this run.
         lines = dataclasses.replace(config, restart=False).flag_lines()
         files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
     except OSError as error:
@@ -60,10 +60,10 @@ def claim(config: Config, description: dict) -> pathlib.Path:
 
 
 def plan_hash(config: Config, description: dict) -> str:
-    """Returns the hash by which the run's checkpoints know its plan.
+    """Returns the hash of the plan, which the run's checkpoints hold.
 
-    That of its plan.json, which an older version may have written with fewer
-    values; to be called after `check`.
+    It is read from plan.json, since an older version may have written fewer
+    values; call it after `check`.
     """
     path = pathlib.Path(config.workdir).expanduser() / files.PLAN
     if config.restart or not path.exists():
@@ -72,7 +72,7 @@ def plan_hash(config: Config, description: dict) -> str:
 
 
 def is_finished(directory: pathlib.Path) -> bool:
-    """Returns whether the run has its final figures, written last."""
+    """Returns whether the run has its final figures, which are written last."""
     return (directory / files.METRICS).exists()
 
 
@@ -129,9 +129,9 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
 
 
 def _clear(directory: pathlib.Path) -> None:
-    """Removes what a run writes, and nothing that a user may have put there.
+    """Removes a run's files, and no file of the user's.
 
-    The plan goes last: while it stands, the rest can still be recognized.
+    The plan is removed last: it marks the directory as a run's.
     """
     for name in (files.CHECKPOINTS, files.TENSORBOARD):
         shutil.rmtree(directory / name, ignore_errors=True)

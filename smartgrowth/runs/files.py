@@ -1,6 +1,6 @@
 """The files of a run: the interface between training, reports, comparisons.
 
-Imports no TensorFlow. What each file holds stands in the README.
+Imports no TensorFlow. The README describes each file.
 """
 
 import csv
@@ -16,7 +16,7 @@ FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
-# What a run got wrong, by split: as a table and as pictures.
+# Images that a run got wrong, by split: as a table and as pictures.
 HARD = {
     "train": ("hard_train.csv", "hard_train.png"),
     "validation": ("hard_validation.csv", "hard_validation.png"),
@@ -58,24 +58,26 @@ LOG_COLUMNS = (
     "train_seconds",
     "wall_seconds",
 )
-# Of the weights themselves, where their moving average is what val_* judge.
+# Of the weights themselves, if val_* are of their moving average.
 RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
 
 
 def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
-    """Writes log.csv whole: a row an evaluation, the columns fixed.
+    """Writes log.csv as a whole: a row per evaluation, with fixed columns.
 
-    Not Keras' CSVLogger, which truncates at every `fit` and, when a run is
-    resumed, misaligns columns and doubles rows.
+    Keras' CSVLogger would truncate it at every `fit` and, in a resumed run,
+    misalign columns and repeat rows.
     """
     raw = [name for name in RAW_COLUMNS if rows and name in rows[0]]
     write_csv(directory / LOG, (*LOG_COLUMNS, *raw), rows)
 
 
 def write_schedule(directory: pathlib.Path, tables) -> None:
-    """Writes schedule.csv: rate and momentum at 1,000 steps at most.
+    """Writes schedule.csv: learning rate and momentum at up to 1,000 steps.
 
-    tables: of `optim.rates`, of the whole run.
+    Args:
+      directory: of the run.
+      tables: of `optim.rates`, for the whole run.
     """
     last, count = len(tables.rates) - 1, min(len(tables.rates), 1000)
     steps = sorted({round(last * i / max(count - 1, 1)) for i in range(count)})
@@ -84,7 +86,7 @@ def write_schedule(directory: pathlib.Path, tables) -> None:
 
 
 def write_csv(path: pathlib.Path, columns, rows) -> None:
-    """Writes the `columns` of dicts; floats to 6 digits."""
+    """Writes the `columns` of dicts to a CSV file; floats with 6 digits."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -101,9 +103,9 @@ def write_csv(path: pathlib.Path, columns, rows) -> None:
 
 
 def write_json(path: pathlib.Path, value) -> None:
-    """Writes a value indented, but a list of plain values on one line."""
+    """Writes indented JSON, with lists of plain values on one line."""
     text = json.dumps(value, indent=1)
-    # JSON has no line breaks within strings, so these brackets are lists'.
+    # JSON strings have no line breaks, so these brackets belong to lists.
     text = re.sub(
         r"\[\n *([^\[\]{}]*?)\n *\]",
         lambda match: "[" + re.sub(r"\n *", " ", match[1]) + "]",
@@ -113,8 +115,8 @@ def write_json(path: pathlib.Path, value) -> None:
 
 
 def write_npz(path: pathlib.Path, **arrays) -> None:
-    """Writes arrays by name, not compressed."""
-    import numpy as np  # what only reads texts needs none
+    """Writes arrays by name, uncompressed."""
+    import numpy as np  # not needed to read texts
 
     with atomic_write(path, "wb") as file:
         np.savez(file, **arrays)
@@ -124,7 +126,7 @@ def read_npz(path: pathlib.Path) -> dict:
     """Returns the arrays that `write_npz` wrote.
 
     Raises:
-      OSError: there is no such file, or it is not whole.
+      OSError: there is no such file, or it is damaged.
     """
     import zipfile
 
@@ -138,12 +140,12 @@ def read_npz(path: pathlib.Path) -> dict:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Replaces the file at once."""
+    """Replaces the file atomically."""
     with atomic_write(path, "wb") as file:
         file.write(content)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Replaces the file at once: a reader sees the old text or the new one."""
+    """Replaces the file atomically: readers see the old or the new text."""
     with atomic_write(path) as file:
         file.write(text)

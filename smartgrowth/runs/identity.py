@@ -12,10 +12,10 @@ from smartgrowth.flags.flag import Identity
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs.files import TRAIN_PREDICTIONS
 
-# Counts the ways in which augmentation has drawn its random numbers; named in
-# the identity of runs that augment. 1 was never named.
+# Version of the augmentation's random draws, in the identity of runs that
+# augment. Version 1 was never named.
 AUGMENTATION_DRAWS = 2
-# Key of the identity -> why an earlier version's run has another.
+# Key of the identity -> why a run of an earlier version has another value.
 REASONS = {
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
     "numbers keyed by its name; finish the run with the version that began "
@@ -28,9 +28,9 @@ def describe_plan(plan: Plan, identity: dict) -> dict:
 
     Args:
       plan: the stages.
-      identity: of `identify`, what else decides the run's result.
+      identity: of `identify`, all else that decides the run's result.
     """
-    # As the file will give it back: lists where there are tuples.
+    # As it will be read from the file: with lists instead of tuples.
     stages, identity = json.loads(
         json.dumps([[dataclasses.asdict(s) for s in plan.stages], identity])
     )
@@ -59,8 +59,8 @@ def describe_plan(plan: Plan, identity: dict) -> dict:
 def identify(config: Config, data) -> dict:
     """Returns what decides a run's result besides its stages.
 
-    Each flag says at its definition how it takes part. Not where files are,
-    nor the precision: a run goes on elsewhere.
+    Each flag's definition says how it takes part. The paths of files and the
+    precision do not, so that a run can continue on another machine.
 
     Raises:
       UserError: a file that decides an order cannot be read.
@@ -73,8 +73,8 @@ def identify(config: Config, data) -> dict:
     if config.augments:
         values["augmentation_draws"] = AUGMENTATION_DRAWS
     if config.dataset.startswith("folder:"):
-        values["dataset"] = "folder"  # wherever it is
-    # Files that decide the orders: by what is in them, wherever they are.
+        values["dataset"] = "folder"  # at any path
+    # Files that decide the orders: by content, at any path.
     inputs = {}
     for name, path in _input_files(config).items():
         values[name] = values.get(name, "file").partition(":")[0]
@@ -102,7 +102,7 @@ def hash_identity(config: Config, data) -> str:
 
 
 def _is_named(config: Config, field: dataclasses.Field) -> bool:
-    """Whether the identity has an entry for a flag."""
+    """Returns whether the identity has an entry for a flag."""
     rule = field.metadata["identity"]
     if rule is Identity.IF_SET:
         return getattr(config, field.name) != field.default
@@ -112,7 +112,7 @@ def _is_named(config: Config, field: dataclasses.Field) -> bool:
 
 
 def _input_files(config: Config) -> dict[str, pathlib.Path]:
-    """Returns the files that flags name and a run's result depends on."""
+    """Returns the files named by flags on which a run's result depends."""
     files = {"taxonomy": config.taxonomy}
     for name in ("class_order", "sample_order"):
         kind, _, rest = getattr(config, name).partition(":")
@@ -130,10 +130,10 @@ def _input_files(config: Config) -> dict[str, pathlib.Path]:
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """Returns what changed between two plan.json, a line for each value.
+    """Returns the differences of two plan.json, a line for each value.
 
-    A flag or a stage's value that one of them lacks counts as at its default:
-    its version did not write it.
+    A missing value counts as its default: the version that wrote the file did
+    not have it.
     """
     old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
     lines = []
@@ -149,7 +149,7 @@ def differences(old: dict, new: dict) -> list[str]:
 
 
 def _complete(description: dict) -> dict:
-    """Adds the defaults of what an older version did not write."""
+    """Adds defaults for values that an older version did not write."""
     flags = {
         field.name: field.default
         for field in dataclasses.fields(Config)

@@ -1,7 +1,7 @@
 """A run directory as tables and figures, for reports and comparisons.
 
-It reads files and nothing else (no model, no TensorFlow), so it also serves a
-run that is still going. Every file but plan.json may still be missing.
+It only reads files (no model, no TensorFlow), so it also serves a run in
+progress. Every file except plan.json may still be missing.
 """
 
 import csv
@@ -15,21 +15,23 @@ from typing import TYPE_CHECKING
 from smartgrowth import UserError
 from smartgrowth.runs import files
 
-if TYPE_CHECKING:  # imported when there is a table to read
+if TYPE_CHECKING:  # imported late, when there is a table to read
     import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the files of a run say.
+    """The contents of a run's files.
 
-    stages: plan.json's, with `steps`, `image_size` and `gflops` in each.
-    flags: name -> text, of flags.txt; "model" and "dataset" are always there.
-    log: log.csv, a row an evaluation, by step; floats, NaN where unknown.
-    schedule: step, lr and momentum: schedule.csv, or the log without it.
-    metrics: of metrics.json, empty until the run is finished.
-    figures: the metrics; until then what the last evaluation said.
-    size: image size of the validation, in pixels.
+    Attributes:
+      directory: of the run.
+      stages: of plan.json, each with `steps`, `image_size` and `gflops`.
+      flags: name -> text, of flags.txt; always with "model" and "dataset".
+      log: log.csv, a row per evaluation, by step; floats, NaN if unknown.
+      schedule: step, lr and momentum, of schedule.csv or else of the log.
+      metrics: of metrics.json; empty until the run is finished.
+      figures: the metrics; until then those of the last evaluation.
+      size: image size of the validation, in pixels.
     """
 
     directory: pathlib.Path
@@ -43,12 +45,12 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Of the whole plan."""
+        """Steps of the whole plan."""
         return sum(stage["steps"] for stage in self.stages)
 
 
 def read_run(directory: pathlib.Path) -> Run:
-    """Reads a run directory, of a run that is finished or still going.
+    """Reads the directory of a run, finished or in progress.
 
     Raises:
       UserError: it is not a run directory, or a file in it is malformed.
@@ -98,9 +100,9 @@ def read_run(directory: pathlib.Path) -> Run:
 
 
 def read_predictions(directory: pathlib.Path):
-    """Labels int64 (N,) and probabilities (N, C) of the validation images.
+    """Returns labels int64 (N,) and probabilities (N, C) of validation images.
 
-    None while there are none.
+    None if there are no predictions yet.
     """
     import numpy as np
 
@@ -125,7 +127,7 @@ def read_predictions(directory: pathlib.Path):
 
 
 def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
-    """The rows of a CSV file as texts by column; none if it is not there."""
+    """Returns the rows of a CSV file as text by column; [] if it is missing."""
     rows = list(csv.DictReader(read_lines(path)))
     if rows and (missing := set(columns) - set(rows[0])):
         raise malformed(path, f"it has no column {', '.join(sorted(missing))}")
@@ -133,7 +135,7 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
 
 
 def read_lines(path: pathlib.Path) -> list[str]:
-    """The lines of a text file; none if it is not there."""
+    """Returns the lines of a text file; [] if it is missing."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -143,7 +145,7 @@ def read_lines(path: pathlib.Path) -> list[str]:
 
 
 def read_json(path: pathlib.Path) -> dict:
-    """The object in a JSON file; an empty one if it is not there."""
+    """Returns the object in a JSON file; {} if it is missing."""
     try:
         value = json.loads("\n".join(read_lines(path)) or "{}")
     except json.JSONDecodeError as error:
@@ -156,11 +158,15 @@ def read_json(path: pathlib.Path) -> dict:
 def read_table(
     path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> "pd.DataFrame":
-    """Those columns of a CSV file as floats, by step; an empty field is NaN.
+    """Returns columns of a CSV file as floats, by step; empty fields are NaN.
 
-    Of rows of the same step the last one counts, as a resumed run may have
-    written it twice. optional: columns that are NaN throughout in a file that
-    has none.
+    If rows have the same step, the last one counts: a resumed run may have
+    written it twice.
+
+    Args:
+      path: of the file.
+      columns: to read.
+      optional: columns that are NaN if the file lacks them.
     """
     import pandas as pd
 
@@ -170,7 +176,7 @@ def read_table(
         raise malformed(path, f"it has no column {', '.join(missing)}")
     columns = (*columns, *optional)
     if rows and len(rows[-1]) < len(header):
-        rows.pop()  # the run is writing it just now
+        rows.pop()  # the run is still writing it
     values = []
     for row in rows:
         try:
@@ -188,7 +194,7 @@ def read_table(
 
 
 def malformed(path: pathlib.Path, problem) -> UserError:
-    """The error to raise about a file that training did not write so."""
+    """Returns the error for a file that differs from what training writes."""
     return UserError(
         f"{path} is malformed: {problem}. Put back what training wrote, or "
         "train again with `--restart`."

@@ -1,8 +1,8 @@
 """Geometric variants, composed into one warp of every image.
 
 A point is (x, y, 1), x to the right and y down, in pixels from the image's
-center. Every variant is a 3x3 matrix from a point of the result to the point
-of the original that is shown there; their product is what is applied.
+center. Every variant is a 3x3 matrix from a point of the result to its point in
+the original; their product is applied.
 """
 
 import math
@@ -99,13 +99,13 @@ EXACT = {"flip", "shift"}
 
 
 def warp(images, parameters: dict):
-    """Applies the geometric ones of sampled parameters, all in one warp.
+    """Applies the geometric variants among the parameters, all in one warp.
 
     Beyond the edge the image is reflected, its outermost pixels repeated.
 
     Args:
       images: uint8 (batch, size, size, 3).
-      parameters: name -> float32 (batch, n); other names are passed over.
+      parameters: name -> float32 (batch, n); other names are ignored.
 
     Returns:
       The same shape; uint8 if nothing is interpolated, else float32.
@@ -130,7 +130,7 @@ def warp(images, parameters: dict):
 
 
 def _transforms(parameters: dict, size: int):
-    """The op's eight numbers for every image, float32 (batch, 8)."""
+    """Returns the op's eight numbers for every image, float32 (batch, 8)."""
     center = (size - 1) / 2
     matrix = _moved(center, center)
     # From the original outwards: cropped first, moved last.
@@ -156,7 +156,7 @@ def _moved(x, y):
 
 
 def _matrix(first, second, third=(0.0, 0.0, 1.0)):
-    """(batch, 3, 3) from three rows of numbers or (batch,) tensors."""
+    """Returns (batch, 3, 3) from three rows of numbers or (batch,) tensors."""
     entries = [tf.convert_to_tensor(v) for v in (*first, *second, *third)]
     shape = max((entry.shape for entry in entries), key=len)
     entries = [tf.broadcast_to(entry, shape) for entry in entries]

@@ -1,7 +1,7 @@
-"""Augmentation layers of Keras and keras-cv as links of the chain.
+"""Augmentation layers of Keras and keras-cv.
 
-Tried one by one in a tf.data map, on batches of equal and of different images,
-with Keras 3.15 and keras-cv 0.9. `REFUSED` says what was seen.
+Each was tried in a tf.data map, on batches of equal and of different images,
+with Keras 3.15 and keras-cv 0.9. `REFUSED` names the failures.
 """
 
 import contextlib
@@ -115,12 +115,12 @@ REFUSED = {
         "Resizing": _NOTHING,
     },
 }
-# They get the labels too; to the others they are none of their business.
+# Layers that also need the labels.
 MIXING = {"CutMix", "FourierMix", "MixUp", "Mosaic"}
 
 
 def check(library: str, name: str) -> None:
-    """Raises `UserError` unless the layer is there and fit for use."""
+    """Raises `UserError` unless the layer exists and can be used."""
     entry = f"{library}:{name}"
     if name in REFUSED[library]:
         raise UserError(
@@ -146,7 +146,7 @@ def check(library: str, name: str) -> None:
 
 @functools.cache
 def make_layer(library: str, name: str, size: int, seed: int = 0):
-    """The Keras layer, made once for every image size."""
+    """Returns the Keras layer, made once for every image size."""
     make = getattr(importlib.import_module(library).layers, name)
     known = inspect.signature(make).parameters
     arguments = {
@@ -156,23 +156,23 @@ def make_layer(library: str, name: str, size: int, seed: int = 0):
     if "value_range" in known:
         arguments["value_range"] = (0, 255)
     if "seed" in known:
-        # keras-cv has no other way to be deterministic; each its own draws.
+        # keras-cv is deterministic no other way; every layer draws its own.
         arguments["seed"] = 1 + zlib.crc32(f"{name} {seed}".encode()) % 2**30
-    # Not within the map that is being traced, and never in half precision,
-    # in which labels and levels do not survive.
+    # Outside the map that is being traced, and never in half precision, which
+    # rounds labels and pixel values.
     with tf.init_scope(), _float32_policy():
         layer = make(**arguments, dtype="float32")
         if hasattr(layer, "generator"):
             layer.generator = _make_seeds()
         if hasattr(layer, "auto_vectorize"):
-            layer.auto_vectorize = False  # which warns of what it cannot do
+            layer.auto_vectorize = False  # it warns of ops it cannot vectorize
     return layer
 
 
 def draws_from_the_seed(library: str, name: str) -> bool:
-    """Whether what it draws is a function of the batch's seed alone.
+    """Returns whether the layer's draws depend on the batch's seed alone.
 
-    keras-cv draws from stateful operators that nothing can set back.
+    keras-cv draws from stateful ops, whose state cannot be restored.
     """
     import keras
 
@@ -195,12 +195,16 @@ def apply(
     seed,
     run: int = 0,
 ):
-    """One layer's work on float32 images, 0..255, and targets.
+    """Applies a layer to images and targets, and returns both.
 
-    Its ranges are fixed; the strength is the share of the images that it gets.
-
-    seed: int (2,), the batch's. run: the run's, for layers that cannot draw
-      from a batch's.
+    Args:
+      images: float32 (batch, size, size, 3), 0..255.
+      targets: float32 (batch, classes).
+      library, name: of the layer.
+      strength: share of the images that it is applied to; the layer's own
+        ranges are fixed.
+      seed: int (2,), the batch's.
+      run: the run's seed, for layers that cannot draw from a batch's.
     """
     layer = make_layer(library, name, images.shape[1], run)
     seeds = tf.random.split(seed, 2)
@@ -222,9 +226,9 @@ def apply(
 
 
 def _make_seeds():
-    """A seed generator whose seeds follow from the batch's own.
+    """Returns a seed generator that derives its seeds from the batch's.
 
-    Keras' counts in a variable, which a resumed run would begin anew.
+    Keras' own counts in a variable, which a resumed run would start again.
     """
     import keras
 
@@ -241,7 +245,7 @@ def _make_seeds():
 
 @contextlib.contextmanager
 def _float32_policy():
-    """keras-cv's layers make others, which take the policy of the moment."""
+    """Makes float32 the global policy, which keras-cv's inner layers take."""
     import keras
 
     policy = keras.config.dtype_policy()

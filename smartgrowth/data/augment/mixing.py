@@ -1,4 +1,4 @@
-"""Mixup and cutmix: two images of a batch in one, and their labels with them.
+"""Mixup and cutmix: mixes pairs of a batch's images, and their labels.
 
 Per image, not per batch, so that one batch holds mixed and unmixed images.
 """
@@ -14,16 +14,18 @@ CUTMIX_ALPHA = 1.0
 
 
 def sample_mixing(mixup: float, cutmix: float, batch: int, seed) -> dict:
-    """Draws with what each image of a batch is mixed, and how.
+    """Draws which image each image of a batch is mixed with, and how.
 
     Args:
-      mixup, cutmix: the shares of the images; a share of 0 has no entries.
+      mixup, cutmix: shares of the images; a share of 0 has no entry.
+      batch: images in the batch.
+      seed: int (2,), the batch's.
 
     Returns:
-      "partner" int32 (batch,), a permutation; "mixup" float32 (batch,), the
-      weight that an image keeps, 1 where it is not blended; "cutmix" float32
-      (batch, 4): height, width, and the middle's y and x, of the patch as
-      fractions of the side, height 0 where there is none.
+      "partner" int32 (batch,), a permutation. "mixup" float32 (batch,), the
+      weight of the image itself, 1 without blending. "cutmix" float32
+      (batch, 4): height and width of the patch, and its center's y and x, as
+      fractions of the side; height 0 without a patch.
     """
 
     def draw(shape, name):
@@ -51,7 +53,11 @@ def mix(images, targets, mixing: dict):
     Args:
       images: uint8 (batch, size, size, 3).
       targets: float32 (batch, classes), a distribution over the active
-        classes, -1 for the others; the same in what is returned.
+        classes, -1 for the others.
+      mixing: of `sample_mixing`.
+
+    Returns:
+      Images and targets, of the same shapes; absent classes keep -1.
     """
     partner = mixing["partner"]
     others = tf.gather(images, partner)
@@ -71,7 +77,7 @@ def mix(images, targets, mixing: dict):
             tf.reshape(images, inside.shape),
         )
         images = tf.reshape(patched, images.shape)
-        # What is seen, at the image's edges too, is what is paid.
+        # The label has the weight of the patch that lies within the image.
         kept *= 1.0 - _share(rows) * _share(columns)
     weight = kept[:, tf.newaxis]
     mixed = weight * targets + (1.0 - weight) * tf.gather(targets, partner)
@@ -79,7 +85,7 @@ def mix(images, targets, mixing: dict):
 
 
 def _beta(seed, batch: int, alpha: float):
-    """Float32 (batch,) of Beta(alpha, alpha)."""
+    """Draws float32 (batch,) from Beta(alpha, alpha)."""
     first, second = (
         tf.random.stateless_gamma((batch,), part, alpha)
         for part in tf.unstack(tf.random.split(seed, 2))
@@ -88,7 +94,7 @@ def _beta(seed, batch: int, alpha: float):
 
 
 def _patch(boxes, size: int):
-    """Whose rows and columns are the other image's, bool (batch, size)."""
+    """Returns the patch's rows and columns, bool (batch, size) each."""
     height, width, y, x = tf.split(boxes, 4, axis=1)
     middles = (tf.range(size, dtype=tf.float32) + 0.5) / size
     rows = tf.abs(middles - y) < height / 2

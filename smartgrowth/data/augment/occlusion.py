@@ -19,10 +19,10 @@ def _draw_grid(seed, batch, size, strength):
     return uniform(seed, batch, [1 / 4, low, 0.0, 0.0], [1 / 2, high, 1.0, 1.0])
 
 
-# Parameters, in order: cutout: height, width, and the middle's y and x, as
+# Parameters, in order: cutout: height, width, and the center's y and x, as
 # fractions of the side. grid_mask: the spacing of the squares as a fraction of
 # the side; their side, and the first one's y and x, as fractions of the
-# spacing. A pixel is hidden if its middle is.
+# spacing. A pixel is hidden if its center is.
 VARIANTS = {
     # DeVries and Taylor 2017, arXiv 1708.04552
     "cutout": Variant(
@@ -45,11 +45,11 @@ VARIANTS = {
 
 
 def hide(images, parameters: dict):
-    """Applies cutout and grid mask, where sampled.
+    """Applies cutout and grid mask if sampled.
 
     Args:
       images: uint8 (batch, size, size, 3).
-      parameters: name -> float32 (batch, n); other names are passed over.
+      parameters: name -> float32 (batch, n); other names are ignored.
     """
     batch, size = images.shape[:2]
     middles = (tf.range(size, dtype=tf.float32) + 0.5) / size

@@ -1,6 +1,6 @@
-"""Variants that fit into no matrix of colors: of neighbors and of levels.
+"""Variants that are no color matrix: filters of neighbors, and of levels.
 
-Each costs a pass over the pixels of its own; blur and sharpness share one.
+Each needs its own pass over the pixels; blur and sharpness share one.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def _draw_threshold(seed, batch, size, strength):
     return tf.round(uniform(seed, batch, [lowest], [256.0]))
 
 
-# Parameters: sharpness: the share of fine detail that is added, or taken away.
+# Parameters: sharpness: the share of fine detail that is added or removed.
 # blur: standard deviation in pixels. noise: the same in levels. posterize: low
 # bits dropped. solarize: the lowest level that is inverted.
 VARIANTS = {
@@ -70,11 +70,11 @@ VARIANTS = {
 
 
 def filter_pixels(images, parameters: dict, noise_seed):
-    """Applies sharpness, blur and noise, where sampled.
+    """Applies sharpness, blur and noise if sampled.
 
     Args:
       images: (batch, size, size, 3), levels 0..255, uint8 or float32.
-      parameters: name -> float32 (batch, n); other names are passed over.
+      parameters: name -> float32 (batch, n); other names are ignored.
       noise_seed: int (2,), of `make_noise`.
 
     Returns:
@@ -94,12 +94,12 @@ def filter_pixels(images, parameters: dict, noise_seed):
 
 
 def make_noise(shape, seed):
-    """Float32, normal, of mean 0 and standard deviation 1."""
+    """Returns float32 noise from a standard normal distribution."""
     return tf.random.stateless_normal(shape, seed)
 
 
 def quantize(images, parameters: dict):
-    """Applies posterize and solarize, where sampled, to uint8 images."""
+    """Applies posterize and solarize, if sampled, to uint8 images."""
     if "posterize" in parameters:
         bits = tf.cast(_for_each(parameters["posterize"]), tf.uint8)
         kept = tf.bitwise.left_shift(tf.constant(255, tf.uint8), bits)
@@ -115,19 +115,22 @@ def quantize(images, parameters: dict):
 
 
 def _for_each(values):
-    """(batch, 1) as it broadcasts over images."""
+    """Returns (batch, 1) values in a shape that broadcasts over images."""
     return values[:, :, tf.newaxis, tf.newaxis]
 
 
 def _along_columns(images, matrix):
-    """Every column of pixels times its image's (size, size) matrix."""
+    """Multiplies every column of pixels by its image's (size, size) matrix."""
     batch, size = images.shape[:2]
     rows = tf.reshape(images, (batch, size, size * 3))
     return tf.reshape(tf.matmul(matrix, rows), images.shape)
 
 
 def _neighbors(parameters: dict, size: int):
-    """(batch, size, size): a column's blur and sharpness, edges reflected."""
+    """Returns blur and sharpness of a column, (batch, size, size).
+
+    Edges are reflected.
+    """
     near = np.arange(size)
     # A pixel, and its mirror images beyond both edges.
     distance = np.abs(

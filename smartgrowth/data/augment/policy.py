@@ -1,7 +1,7 @@
 """Augmentation in place: sample the parameters of a batch, then apply them.
 
-Every number of our own variants is drawn from stateless generators, so that a
-batch is a pure function of its seed. The number of images never grows.
+The program's own variants draw from stateless generators, so that a batch is a
+pure function of its seed. The number of images stays the same.
 """
 
 import dataclasses
@@ -26,8 +26,9 @@ VARIANTS = (
 PRESETS = {
     "none": (),
     "basic": ("flip", "shift"),
-    # For small networks at 32 to 64 px. All that composes but zoom and aspect,
-    # which crop implies; blur, sharpness and noise cost as much again.
+    # For small networks at 32 to 64 px: all variants that compose, except zoom
+    # and aspect, which crop includes. Blur, sharpness and noise would double
+    # the cost.
     "strong": (
         "flip",
         "shift",
@@ -53,7 +54,7 @@ NOT_REPRODUCIBLE = (
     "state that no checkpoint holds; if this run is resumed, its images will "
     "be augmented by other draws"
 )
-# What randaugment does not choose from: mirror images may vote in tests.
+# Randaugment does not choose these: mirror images may vote in evaluation.
 NOT_CHOSEN = {"flip"}
 
 
@@ -61,12 +62,13 @@ NOT_CHOSEN = {"flip"}
 class Augmentation:
     """What `--augment`, `--mixup` and `--cutmix` do to a batch.
 
-    variants: names of `VARIANTS`, applied to every image.
-    chosen, magnitude: of the other variants that many, chosen for each image,
-      at that strength; none if 0.
-    stock: (library, layer) pairs, in their order.
-    mixup, cutmix: shares of the images.
-    seed: of layers that cannot draw from a batch's.
+    Attributes:
+      variants: names of `VARIANTS`, applied to every image.
+      chosen: how many of the other variants randaugment chooses per image.
+      magnitude: the strength of those.
+      stock: (library, layer) pairs, in their order.
+      mixup, cutmix: shares of the images.
+      seed: for layers that cannot draw from a batch's seed.
     """
 
     variants: tuple[str, ...] = ()
@@ -87,7 +89,7 @@ class Augmentation:
 
     @property
     def mirrors(self) -> bool:
-        """Whether images are shown mirrored left to right."""
+        """Whether images are mirrored left to right."""
         flips = {(library, "RandomFlip") for library in keras_layers.LAYERS}
         return "flip" in self.variants or bool(flips.intersection(self.stock))
 
@@ -95,8 +97,8 @@ class Augmentation:
     def is_reproducible(self) -> bool:
         """Whether a batch is a function of its seed alone.
 
-        If not, a run that is resumed does not see the very batches that it
-        would have seen.
+        If not, a resumed run does not see the batches that it would have seen
+        without the interruption.
         """
         return all(
             keras_layers.draws_from_the_seed(*layer) for layer in self.stock
@@ -104,10 +106,10 @@ class Augmentation:
 
 
 def choose(config: Config) -> Augmentation:
-    """Returns what the flags ask for.
+    """Returns the augmentation that the flags choose.
 
     Entries of `--augment` are presets, variants, randaugment:N:MAGNITUDE, and
-    keras:NAME or keras_cv:NAME; a NAME after one of those is of the same
+    keras:NAME or keras_cv:NAME; a NAME after one of those is from the same
     library.
 
     Raises:
@@ -166,17 +168,18 @@ def _parse_randaugment(entry: str, rest: str) -> tuple[int, float]:
 
 
 def augment(images, targets, augmentation: Augmentation, strength: float, seed):
-    """A batch as the network is to see it.
+    """Returns an augmented batch, as the network sees it.
 
     Args:
       images: uint8 (batch, size, size, 3).
       targets: float32 (batch, classes), a distribution over the active
         classes, -1 for the others.
-      strength: 0 (nothing happens) to 1; the stage's.
+      augmentation: as `choose` returns it.
+      strength: of the stage, 0 (no change) to 1.
       seed: int (2,) tensor.
 
     Returns:
-      The same shapes and dtypes, as many images as there were.
+      Images and targets of the same shapes and dtypes.
     """
     if not strength:
         return images, targets
@@ -186,7 +189,7 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
     if augmentation.stock:
         images = tf.cast(images, tf.float32)
         for index, (library, name) in enumerate(augmentation.stock):
-            # A layer that is given twice draws twice.
+            # A layer that is named twice draws twice.
             number = augmentation.stock[:index].count((library, name))
             images, targets = keras_layers.apply(
                 images,
@@ -213,9 +216,9 @@ def sample_parameters(
     """Draws what happens to each image of a batch.
 
     Returns:
-      Variant name -> float32 (batch, n); what the numbers are stands beside
-      the variant. One that is off has no entry, one that is on draws the same
-      whatever is on beside it.
+      Variant name -> float32 (batch, n); comments at the variants define the
+      numbers. A variant that is off has no entry. The draws of one do not
+      depend on which others are on.
     """
     parameters = {
         name: VARIANTS[name].sample(
@@ -249,11 +252,16 @@ def sample_parameters(
 def apply(images, parameters: dict, noise_seed):
     """Applies sampled parameters to uint8 (batch, size, size, 3) images.
 
-    One warp, one product with a matrix, then what composes with neither, and
-    one mask; levels are rounded and cut to 0..255 once. Returns the same shape
-    and dtype.
+    One warp, one matrix product, then the variants that compose with neither,
+    and one mask. Values are rounded and clipped to 0..255 once.
 
-    noise_seed: int (2,), of the variant noise.
+    Args:
+      images: uint8 (batch, size, size, 3).
+      parameters: of `sample_parameters`.
+      noise_seed: int (2,), for the variant noise.
+
+    Returns:
+      uint8 (batch, size, size, 3).
     """
     images = geometry.warp(images, parameters)
     images = color.recolor(images, parameters)

@@ -1,4 +1,4 @@
-"""What augmentation looks like, as arrays: for pages, and for a person's eyes.
+"""Examples of every augmentation variant, as arrays for pages and sheets.
 
 Nothing here trains or draws a figure.
 """
@@ -23,9 +23,9 @@ def variant_sheet(
 ) -> list[tuple[str, list[np.ndarray]]]:
     """Returns an image under each variant alone, at several strengths.
 
-    Of `DRAWS` draws the one that changes the image most, which is about the
-    strongest that a network gets to see. A variant that is applied to a share
-    of the images is applied to all.
+    Of `DRAWS` draws, the one that changes the image most is shown: about the
+    strongest in training. A variant that training applies to a share of the
+    images is always applied here.
 
     Args:
       image: uint8 (size, size, 3).
@@ -34,7 +34,8 @@ def variant_sheet(
       seed: of the draws.
 
     Returns:
-      (name, images), an image uint8 (size, size, 3) for each strength.
+      (name, images) of each variant; an image uint8 (size, size, 3) for each
+      strength.
     """
     size = len(image)
     batch = tf.tile(tf.constant(image)[tf.newaxis], (DRAWS, 1, 1, 1))

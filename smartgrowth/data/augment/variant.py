@@ -1,6 +1,6 @@
 """What a variant of augmentation is, and how its numbers are drawn.
 
-The variants themselves stand in geometry, color, pixels and occlusion.
+The variants themselves are in geometry, color, pixels and occlusion.
 """
 
 import dataclasses
@@ -14,12 +14,14 @@ import tensorflow as tf
 class Variant:
     """One kind of augmentation, drawn for every image of a batch.
 
-    about: what it does at full strength, with its range.
-    identity: the parameters that change nothing, one number each.
-    draw: (seed, batch, size, strength) -> float32 (batch, len(identity)), the
-      identity at strength 0; seed int (2,), size the image side in pixels.
-    share: how many of the images it is applied to at full strength; times the
-      strength. None: to all.
+    Attributes:
+      about: what it does at full strength, with its range.
+      identity: the parameters that change nothing, one number each.
+      draw: (seed, batch, size, strength) -> float32 (batch, len(identity)),
+        the identity at strength 0; seed is int (2,), size the image side in
+        pixels.
+      share: share of the images that it is applied to, at full strength; it
+        is multiplied by the strength. None for all images.
     """
 
     about: str
@@ -28,9 +30,14 @@ class Variant:
     share: float | None = None
 
     def sample(self, seed, batch: int, size: int, strength: float, chosen=None):
-        """Parameters of a batch, float32 (batch, len(identity)).
+        """Draws parameters of a batch, float32 (batch, len(identity)).
 
-        chosen: bool (batch,), the images to apply it to, instead of its share.
+        Args:
+          seed: int (2,), the batch's.
+          batch: images in the batch.
+          size: of the images, in pixels.
+          strength: 0 to 1.
+          chosen: bool (batch,), images to apply it to, instead of its share.
         """
         hit_seed, draw_seed = seed, seed
         if self.share is not None:
@@ -38,7 +45,7 @@ class Variant:
         drawn = self.draw(draw_seed, batch, size, strength)
         share = self.share
         if chosen is not None and share is not None:
-            share = 1.0  # already chosen; its strength is how often
+            share = 1.0  # already chosen; strength scales the share
         if share is not None:
             chance = tf.random.stateless_uniform((batch,), hit_seed)
             hit = chance < share * strength
@@ -49,24 +56,24 @@ class Variant:
 
 
 def named_seed(seed, name: str):
-    """Returns the seed of one named use of a batch's seed, int (2,).
+    """Derives the seed of one named use from a batch's seed, int (2,).
 
-    By the name and not by a place in a list, so that what is added draws
-    nothing anew for what was there. Whoever changes what is drawn for a seed
-    raises `AUGMENTATION_DRAWS` in runs/identity.py.
+    It depends on the name, not on a position in a list, so that new variants
+    do not change the draws of old ones. A change to the draws of a seed must
+    raise `AUGMENTATION_DRAWS` in runs/identity.py.
     """
     return tf.random.fold_in(seed, zlib.crc32(name.encode()) % 2**31)
 
 
 def uniform(seed, batch: int, low, high):
-    """Float32 (batch, len(low)), column i from low[i] up to high[i]."""
+    """Draws float32 (batch, len(low)), column i from low[i] to high[i]."""
     low, high = tf.constant(low, tf.float32), tf.constant(high, tf.float32)
     unit = tf.random.stateless_uniform((batch, len(low)), seed)
     return low + (high - low) * unit
 
 
 def around_zero(*reaches: float) -> Callable:
-    """A `Variant.draw`: column i up to reaches[i] both ways."""
+    """Returns a `Variant.draw`: column i between -reaches[i] and reaches[i]."""
 
     def draw(seed, batch, size, strength):
         high = [strength * reach for reach in reaches]
@@ -76,5 +83,8 @@ def around_zero(*reaches: float) -> Callable:
 
 
 def switch(seed, batch, size, strength):
-    """A `Variant.draw` of what is on or off: always on; a share decides."""
+    """Returns ones: a `Variant.draw` for variants that are on or off.
+
+    The share decides which images get it.
+    """
     return tf.ones((batch, 1))

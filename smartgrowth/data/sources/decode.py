@@ -1,7 +1,7 @@
-"""Encoded image -> uint8 RGB, and what had to be repaired on the way.
+"""Encoded image -> uint8 RGB, and what had to be repaired.
 
-Every dataset's images pass through here, so that a grayscale JPEG or a broken
-file means the same wherever it came from. Sizes are left as they are.
+Every dataset's images are decoded here, so that a grayscale JPEG or a broken
+file is treated alike in all of them. Sizes do not change.
 """
 
 import collections
@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from smartgrowth.data.store import Example, Refusal
 
-# What `decode` reads; the ending only chooses files, the content decides.
+# What `decode` reads. The suffix selects files; the content sets the format.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -37,19 +37,19 @@ def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
       spaces, such as "CMYK". An ordinary image has the note "".
 
     Raises:
-      Exception: of nearly any kind, as Pillow does on a broken image.
+      Exception: of many kinds, as Pillow does on a broken image.
     """
     if isinstance(encoded, bytes):
         encoded = io.BytesIO(encoded)
     with Image.open(encoded) as image:
         notes = []
         orientation = _orientation(image)
-        # An MPO is a photo with previews beside it, as some cameras write.
+        # An MPO is a photo with previews, as some cameras write.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             notes.append("animation")
         if image.mode in ("P", "PA"):
             notes.append("palette")
-        # Pillow reads a 16-bit color PNG as 8-bit; only the tile tells.
+        # Pillow reads a 16-bit color PNG as 8-bit; only the tile shows it.
         tile = str(image.tile[0]) if image.tile else ""
         if image.mode.startswith("I") or ";16" in tile:
             notes.append("16-bit")
@@ -67,10 +67,10 @@ def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
-    """The transposition that turns the image upright, None if it is."""
+    """Returns the transposition that turns the image upright, None if it is."""
     try:
         tag = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - broken EXIF is no broken picture
+    except Exception:  # noqa: BLE001 - the image may be good, the EXIF not
         return None
     return {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -102,14 +102,13 @@ def decode_example(
     encoded: bytes | pathlib.Path,
     expected: tuple[str, ...] = (),
 ) -> Example | Refusal:
-    """Decodes one image into an `Example`, or says why it cannot be used.
+    """Decodes one image into an `Example`, or a `Refusal` with the reason.
 
     Args:
       id, split, label: as in `Example`.
-      encoded: as in `decode`; empty bytes stand for an image that its archive
-        could not give.
-      expected: notes that are no repair, as "grayscale" in a dataset that is
-        grayscale throughout.
+      encoded: as in `decode`; empty bytes if its archive could not be read.
+      expected: notes to leave out, as "grayscale" in a dataset that is
+        entirely grayscale.
     """
     if encoded == b"":
         return Refusal(id, "empty, or damaged in its archive")
@@ -129,12 +128,12 @@ def decode_in_order(
 ) -> Iterator[Example | Refusal]:
     """Calls `decode_example(*job)` for each job, in threads, in order.
 
-    At most `workers + 1` chunks are under way or waiting to be taken, so the
+    At most `workers + 1` chunks are in progress or waiting to be consumed, so
     memory does not grow with the number of jobs.
 
     Args:
       jobs: arguments of `decode_example`.
-      chunk: jobs handed to a thread at once: many small images, or one large.
+      chunk: jobs per task of a thread: many small images, or one large.
       workers: the number of threads.
     """
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -163,6 +162,6 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns what an exception says, in a line of at most 200 characters."""
+    """Returns an exception's message in a line of at most 200 characters."""
     text = " ".join(str(error).split())[:200]
     return text or type(error).__name__

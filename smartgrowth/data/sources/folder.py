@@ -23,14 +23,14 @@ LAYOUT = (
     "images ending in " + " ".join(suffix[1:] for suffix in SUFFIXES)
 )
 
-# Images in formats that are not read: worth a line in the data report, where
-# any other file is passed over.
+# Images in formats that are not read. They are named in the data report; any
+# other file is ignored.
 _UNREAD = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg")
-_HEADERS = 100  # images whose size is looked at for `native_size`
+_HEADERS = 100  # images whose size is read for `native_size`
 
 
 def fingerprint(path: str) -> str:
-    """Returns a name for the images under `path`: paths, sizes and times."""
+    """Returns a hash of the images under `path`: paths, sizes and times."""
     return _fingerprint(list_files(_root(path)))
 
 
@@ -40,15 +40,15 @@ def _fingerprint(files: Mapping[str, tuple]) -> str:
 
 
 def load_folder(path: str, name: str) -> Source:
-    """Makes a `Source` of the images under `path`.
+    """Returns a `Source` of the images under `path`.
 
-    Without a validation folder, about a fifth of each class and at least one
-    image becomes validation: those whose relative path hashes low. So an
-    image's side depends on its own path alone and stays when others come,
-    except in a class so small that one side would be empty.
+    Without a validation folder, about a fifth of each class, and at least one
+    image, becomes validation: those whose relative path has a low hash. So an
+    image's split hardly depends on other images and mostly stays when images
+    are added.
 
     Args:
-      path: the folder; the module's docstring says what lies in it.
+      path: the folder; the module's docstring describes its layout.
       name: the source's name, "folder:PATH".
 
     Raises:
@@ -84,7 +84,7 @@ def load_folder(path: str, name: str) -> Source:
             if file.lower().endswith(_UNREAD):
                 suffix = pathlib.PurePath(file).suffix
                 yield Refusal(file, f"{suffix} is not read; make it a jpg")
-        # One at a time: a photo takes some 40 MB when decoded.
+        # One at a time: a decoded photo takes about 40 MB.
         yield from decode_in_order(jobs(), chunk=1)
 
     return Source(
@@ -99,9 +99,9 @@ def load_folder(path: str, name: str) -> Source:
 def list_files(
     root: pathlib.Path, skip: Iterable[str] = ()
 ) -> dict[str, tuple]:
-    """Lists the files under `root`: relative path -> (size, time).
+    """Returns the files under `root`: relative path -> (size, time).
 
-    Hidden ones are passed over.
+    Hidden files and folders are ignored.
 
     Args:
       root: a folder.
@@ -122,7 +122,7 @@ def list_files(
             if not name.startswith("."):
                 try:
                     stat = pathlib.Path(folder, name).stat()
-                except OSError:  # a link to nowhere; reading it will say so
+                except OSError:  # a broken link; reading it reports the error
                     listed[inside + name] = (0, 0)
                 else:
                     listed[inside + name] = (stat.st_size, stat.st_mtime_ns)
@@ -130,13 +130,13 @@ def list_files(
 
 
 def _leads_back(folder: str, name: str) -> bool:
-    """Whether a folder within `folder` is a link to it or to one above."""
+    """Returns whether `name` in `folder` links to it or to a parent."""
     target = pathlib.Path(folder, name)
     return pathlib.Path(folder).resolve().is_relative_to(target.resolve())
 
 
 def hash_entries(entries: Mapping[str, tuple]) -> str:
-    """Returns 16 hexadecimal digits that change with any name or value."""
+    """Returns a hash of names and values, 16 hexadecimal digits."""
     lines = (f"{name}\0{entries[name]}\n" for name in sorted(entries))
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
@@ -155,18 +155,18 @@ def _root(path: str) -> pathlib.Path:
 def _find_splits(
     name: str, files: Iterable[str]
 ) -> dict[str, dict[str, list[str]]]:
-    """Split -> class -> relative paths; only `TRAIN` where all are together."""
+    """Returns split -> class -> relative paths; one split if not separated."""
     images = [file for file in files if file.lower().endswith(SUFFIXES)]
     top = {}
     for image in images:
         top.setdefault(image.split("/")[0].lower(), []).append(image)
-    # A folder named "train" that holds images directly is a class of trains.
+    # A folder "train" with images directly inside is a class: trains.
     has_train = any(image.count("/") > 1 for image in top.get("train", ()))
     splits = {
         TRAIN: _by_class(top["train"], 1) if has_train else _by_class(images, 0)
     }
     for folder in VALIDATION_FOLDERS if has_train else ():
-        # Images straight in test/ have no labels.
+        # Images directly in test/ have no labels.
         classes = _by_class(top.get(folder, ()), 1)
         if classes and VALIDATION not in splits:
             splits[VALIDATION] = classes
@@ -176,7 +176,7 @@ def _find_splits(
 
 
 def _by_class(images: Iterable[str], depth: int) -> dict[str, list[str]]:
-    """Class -> paths, sorted; the class is the folder `depth` levels down."""
+    """Returns class -> sorted paths; the class is the folder at `depth`."""
     classes = {}
     for image in sorted(images):
         parts = image.split("/")
@@ -204,18 +204,18 @@ def _split(
 
 
 def _draw(image: str) -> float:
-    """A number in [0, 1) drawn from the relative path alone."""
+    """Returns a number in [0, 1) that depends on the relative path alone."""
     digest = hashlib.sha256(image.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _median_side(paths: list[pathlib.Path]) -> int | None:
-    """The median shorter side of evenly chosen images, from their headers."""
+    """Returns the median shorter side of some images, from their headers."""
     sides = []
     for path in paths[:: max(1, len(paths) // _HEADERS)]:
         try:
             with Image.open(path) as image:
                 sides.append(min(image.size))
-        except Exception:  # noqa: BLE001, S112 - `examples` will refuse it
+        except Exception:  # noqa: BLE001, S112 - `examples` refuses it
             continue
     return int(np.median(sides)) if sides else None

@@ -1,7 +1,7 @@
 """The embedded dataset: 60 symbols in 12 families, drawn from fonts.
 
-matplotlib ships the fonts, so nothing is downloaded. Every image is drawn from
-its id and the seed alone, in any order. Nothing here knows about training.
+matplotlib ships the fonts, so nothing is downloaded. Every image is a function
+of its id and the seed alone.
 """
 
 import functools
@@ -14,8 +14,8 @@ import numpy as np
 
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 
-# Raise it with any change to the drawing code that changes an image; changed
-# constants and fonts count by themselves.
+# Raise it when a change to the drawing code changes an image. Constants and
+# fonts are part of the fingerprint anyway.
 VERSION = 1
 
 SIZE = 64  # pixels, the side of an image
@@ -32,12 +32,11 @@ CONTRAST = (0.17, 0.63)  # symbol against background, of the luminance range
 SATURATION = 0.35  # how far a color channel strays from gray, about
 TEXTURE = 0.75  # gradient, blobs and stripes behind it, of the contrast
 CLUTTER = (4, 11)  # strokes behind it, fewest and most
-CLUTTER_STRENGTH = 0.95  # a stroke's luminance, at most, of the contrast
+CLUTTER_STRENGTH = 0.95  # a stroke's largest luminance, of the contrast
 NOISE = (0.03, 0.16)  # standard deviation per pixel, of the luminance range
 
-# Family -> class -> symbol. Within a family, symbols are alike but never equal,
-# and none turns into another within the rotation; across scripts there are no
-# lookalikes.
+# Family -> class -> symbol. Symbols of a family are similar but never equal,
+# and none becomes another within the rotation. No two scripts share a shape.
 # fmt: off
 SYMBOLS = {
     "chess": {
@@ -99,7 +98,7 @@ FONTS = (
 # fmt: on
 
 _CHARACTERS = dict(pair for names in SYMBOLS.values() for pair in names.items())
-# Shapes are warped at twice the size and then averaged, against jagged edges.
+# Shapes are warped at twice the size and then averaged, for smooth edges.
 _OVERSAMPLE = 2
 _CANVAS = SIZE * _OVERSAMPLE
 # A mask is as large as the middle scale needs: much larger ones would alias.
@@ -108,9 +107,9 @@ _LUMINANCE = np.array([0.30, 0.59, 0.11], np.float32)
 
 
 def make_source(seed: int = 0) -> Source:
-    """Makes the `glyphs` dataset: 60 classes in 12 groups, 64 x 64 pixels.
+    """Returns the `glyphs` dataset: 60 classes in 12 groups, 64 x 64 pixels.
 
-    seed: another seed draws other images of the same classes.
+    Another seed draws other images of the same classes.
     """
     groups = {
         name: family for family, names in SYMBOLS.items() for name in names
@@ -126,10 +125,10 @@ def make_source(seed: int = 0) -> Source:
 
 
 def draw(seed: int, split: str, name: str, index: int) -> np.ndarray:
-    """Draws one image: uint8 (64, 64, 3).
+    """Returns one image: uint8 (64, 64, 3).
 
     Every number comes from a generator keyed by the arguments, so an image does
-    not depend on what was drawn before it, and no two splits share a drawing.
+    not depend on images drawn before it, and no two splits share an image.
     """
     key = f"glyphs/{seed}/{_id(split, name, index)}"
     digest = hashlib.sha256(key.encode()).digest()
@@ -149,7 +148,7 @@ def draw(seed: int, split: str, name: str, index: int) -> np.ndarray:
 
 
 def font_paths(character: str) -> list[pathlib.Path]:
-    """Lists those of `FONTS` that have the character, in that order."""
+    """Returns those of `FONTS` that have the character, in that order."""
     from matplotlib import ft2font
 
     return [
@@ -173,13 +172,13 @@ def _id(split: str, name: str, index: int) -> str:
 
 
 def _fingerprint(seed: int) -> str:
-    """Covers what the images depend on; fonts differ among matplotlibs."""
-    settings = (
+    """Returns a hash of all that images depend on, also matplotlib's fonts."""
+    constants = (
         *(VERSION, seed, SIZE, TRAIN_PER_CLASS, VALIDATION_PER_CLASS),
         *(SCALE, ROTATION, STRETCH, SHEAR, CONTRAST, SATURATION, TEXTURE),
         *(CLUTTER, CLUTTER_STRENGTH, NOISE, SYMBOLS, FONTS),
     )
-    digest = hashlib.sha256(repr(settings).encode())
+    digest = hashlib.sha256(repr(constants).encode())
     for path in _font_files():
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -194,9 +193,9 @@ def _font_files() -> list[pathlib.Path]:
 
 @functools.cache
 def _masks(character: str) -> list:
-    """The symbol in each font that has it: PIL images, white on black.
+    """Returns the symbol in each font that has it: PIL images, white on black.
 
-    Each is `_MASK` pixels long, lest its size give the family away.
+    The longer side is `_MASK`, so that the size does not reveal the family.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -218,7 +217,7 @@ def _masks(character: str) -> list:
 def _two_colors(
     rng: np.random.Generator, contrast: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of background and symbol, float32 (3,): luminances `contrast` apart."""
+    """Returns colors of background and symbol, float32 (3,) each."""
     dark = rng.uniform(0.05, 0.95 - contrast)
     luminances = rng.permuted([dark, dark + contrast])
     chroma = rng.uniform(-SATURATION, SATURATION, (2, 3)).astype(np.float32)
@@ -228,15 +227,15 @@ def _two_colors(
 
 @functools.cache
 def _spread(cells: int) -> np.ndarray:
-    """Interpolates `cells` values along a side: float32 (SIZE, cells)."""
+    """Returns weights from `cells` values to pixels, float32 (SIZE, cells)."""
     where = np.linspace(0, cells - 1, SIZE)
     distance = np.abs(where[:, None] - np.arange(cells))
-    # A cosine bump a cell wide: smooth, and the weights of a pixel sum to one.
+    # A smooth cosine bump per cell; the weights of a pixel sum to one.
     return np.float32(0.5 + 0.5 * np.cos(np.pi * np.minimum(distance, 1)))
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
-    """A gradient, blobs and stripes: float32 (3, SIZE, SIZE), about -1 to 1."""
+    """Draws gradient, blobs, stripes: float32 (3, SIZE, SIZE), around -1..1."""
     texture = np.zeros((3, SIZE, SIZE), np.float32)
     for cells in 2, int(rng.integers(4, 10)):
         values = rng.uniform(-0.5, 0.5, (3, cells, cells))
@@ -245,14 +244,14 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0, np.pi)
     waves = 2 * np.pi * rng.uniform(2, 10) * np.linspace(0, 1, SIZE)
     x, y = np.cos(angle) * waves, np.sin(angle) * waves + rng.uniform(0, 7)
-    # sin(x + y) as outer products: 64 sines an axis, not one a pixel.
+    # sin(x + y) as outer products: 64 sines per axis, not one per pixel.
     stripes = np.outer(np.sin(y), np.cos(x)) + np.outer(np.cos(y), np.sin(x))
     strengths = rng.uniform(0, 0.5) * rng.uniform(0.3, 1, (3, 1, 1))
     return texture + np.float32(strengths) * np.float32(stripes)
 
 
 def _clutter(rng: np.random.Generator) -> np.ndarray:
-    """Lines and arcs, dark and light: float32 (SIZE, SIZE), -1 to 1."""
+    """Draws lines and arcs, dark and light: float32 (SIZE, SIZE), -1 to 1."""
     from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (_CANVAS, _CANVAS), 127)
@@ -274,7 +273,7 @@ def _clutter(rng: np.random.Generator) -> np.ndarray:
 
 
 def _place(rng: np.random.Generator, mask) -> np.ndarray:
-    """Warps a mask into the frame, whole: float32 (SIZE, SIZE), 0 to 1."""
+    """Warps a whole mask into the frame: float32 (SIZE, SIZE), 0 to 1."""
     from PIL import Image
 
     angle = math.radians(rng.uniform(-ROTATION, ROTATION))
@@ -283,11 +282,11 @@ def _place(rng: np.random.Generator, mask) -> np.ndarray:
     cos, sin = math.cos(angle), math.sin(angle)
     skew = np.array([[stretch, shear], [0, 1 / stretch]])
     warp = np.array([[cos, -sin], [sin, cos]]) @ skew
-    # The scale is that of the warped box, so that none leaves its range.
+    # The warped box has the scale, so that no symbol leaves its range.
     warp *= rng.uniform(*SCALE) * _CANVAS / max(np.abs(warp) @ mask.size)
     half = np.abs(warp) @ mask.size / 2
     center = half + rng.random(2) * (_CANVAS - 2 * half)
-    # PIL asks for the way back, from the canvas to the mask.
+    # PIL takes the inverse, from the canvas to the mask.
     back = np.linalg.inv(warp)
     shift = np.array(mask.size) / 2 - back @ center
     canvas = mask.transform(

@@ -17,12 +17,12 @@ from smartgrowth import UserError
 from smartgrowth.data.sources.decode import decode_in_order, one_line
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 
-# TFDS 4.9.10 uses this package without requiring it, and fails in every
-# download where it is missing. Python's own has all that it takes from it.
+# TFDS 4.9.10 uses this package without requiring it, and every download fails
+# without it. Python's own module has all that TFDS uses of it.
 if importlib.util.find_spec("importlib_resources") is None:
     sys.modules["importlib_resources"] = importlib.resources
 
-# TFDS tells of every file that it opens, and absl.app shows that.
+# TFDS logs every file that it opens, and absl.app shows that.
 logging.set_verbosity(logging.WARNING)
 
 _BATCH = 32  # encoded images read, and decoded by one thread, at a time
@@ -37,10 +37,10 @@ def load_tfds(
     native_size: int | None = None,
     group_key: str | None = None,
 ) -> Source:
-    """Makes a `Source` of a dataset that TFDS knows, downloading it at need.
+    """Returns a `Source` of a TFDS dataset, and downloads it if needed.
 
     Args:
-      tfds_name: as `tfds.builder` takes it, "imagenette/320px-v2".
+      tfds_name: for `tfds.builder`, as "imagenette/320px-v2".
       name: the `--dataset` value.
       fingerprint: of the source.
       data_dir: a TFDS data directory in which it is prepared; None downloads.
@@ -84,8 +84,8 @@ def stream(
 ) -> Iterator[Example | Refusal]:
     """Yields the training and the validation images of a prepared dataset.
 
-    TFDS hands over the encoded bytes: decoding them here lets one broken
-    image be refused, where a `tf.data` map would end the stream.
+    They are decoded here, not by TFDS: so a broken image is refused, while an
+    error in `tf.data` would end the stream.
     """
     channels = builder.info.features[image_key].shape[-1]
     expected = ("grayscale",) if channels == 1 else ()
@@ -136,7 +136,7 @@ def download_and_prepare(
     """
     if pathlib.Path(builder.data_dir).is_dir():
         return
-    # One folder a dataset: what lies in it says whether to ask the network.
+    # One folder per dataset: if it has files, no network may be needed.
     downloads = pathlib.Path(cache_dir, "downloads", builder.name)
     if not any(downloads.glob("*")):
         _assert_reachable(next(iter(builder.url_infos or ()), None), name)
@@ -149,7 +149,7 @@ def download_and_prepare(
         )
     except UserError:
         raise
-    except Exception as error:  # whatever that dataset's own code raises
+    except Exception as error:  # the dataset's code may raise any kind
         raise UserError(
             f"--dataset={name}: download failed ({one_line(error)}); "
             f"{_way_out(name)}"
@@ -157,7 +157,7 @@ def download_and_prepare(
 
 
 def _assert_reachable(url: str | None, name: str) -> None:
-    """Fails at once where there is no internet.
+    """Raises `UserError` at once if there is no internet.
 
     TFDS would try ten times, for more than three minutes.
     """
@@ -167,7 +167,7 @@ def _assert_reachable(url: str | None, name: str) -> None:
         request = urllib.request.Request(url, method="HEAD")
         urllib.request.urlopen(request, timeout=20).close()
     except urllib.error.HTTPError:
-        pass  # somebody answered: let TFDS ask in its own way
+        pass  # the server answered: let TFDS send its own request
     except OSError as error:
         reason = one_line(getattr(error, "reason", error))
         raise UserError(
@@ -246,7 +246,7 @@ def _read_groups(
     fine: str,
     coarse: str,
 ) -> dict[str, str]:
-    """The coarse label of each class, as its images have it."""
+    """Returns class -> coarse label, read from the images' labels."""
     groups = {}
     for batch in batches:
         for label, group in zip(batch[fine], batch[coarse], strict=True):
@@ -261,7 +261,7 @@ def _read(
     keys: set[str],
     image_key: str,
 ) -> Iterator[dict]:
-    """Batches of the named features, in a fixed order; images stay encoded."""
+    """Returns batches of features in a fixed order; images stay encoded."""
     options = tf.data.Options()
     options.deterministic = True
     options.threading.private_threadpool_size = 2
@@ -278,6 +278,6 @@ def _read(
         read_config=config,
         decoders={image_key: tfds.decode.SkipDecoding()},
     )
-    # Other features may be ragged, which a batch could not be.
+    # Other features may be ragged and could not be batched.
     dataset = dataset.map(lambda example: {key: example[key] for key in keys})
     return dataset.batch(_BATCH).as_numpy_iterator()

@@ -1,7 +1,7 @@
-"""Tiny ImageNet as a TFDS dataset, which TFDS itself does not have.
+"""A TFDS builder of Tiny ImageNet, which TFDS itself does not have.
 
 The builder keeps the JPEG bytes as they are, in order, with their paths.
-`tiny_imagenet_files` knows what the zip looks like.
+`tiny_imagenet_files` reads the zip.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     "image" and "label". Test images have no labels and are left out.
 
     Args:
-      files: a Tiny ImageNet that is already there; None downloads it.
-      **kwargs: as of every TFDS builder; data sets of other content need
-        another `data_dir`.
+      files: a Tiny ImageNet on disk; None downloads it.
+      **kwargs: as for every TFDS builder; other content needs another
+        `data_dir`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -59,7 +59,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
                 {
                     "id": tfds.features.Text(),
                     "image": tfds.features.Image(encoding_format="jpeg"),
-                    # The names are the archive's: known once it is open.
+                    # The names are read once the archive is open.
                     "label": tfds.features.ClassLabel(),
                 }
             ),
@@ -85,13 +85,13 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
 def prepare(
     files: Files | None, fingerprint: str, cache_dir: str | pathlib.Path
 ) -> TinyImagenet:
-    """Makes the dataset under `cache_dir`, unless it is there already.
+    """Prepares the dataset under `cache_dir`, unless it is there already.
 
     Args:
       files: as in `TinyImagenet`.
       fingerprint: of the content; part of the path, so that two archives
         never share a prepared dataset.
-      cache_dir: a folder that outlives the run.
+      cache_dir: a permanent folder.
 
     Raises:
       UserError: it cannot be downloaded or written.
@@ -102,8 +102,8 @@ def prepare(
         download_and_prepare(builder, "tiny_imagenet", cache_dir)
         return builder
     try:
-        # TFDS would tell of a download that does not take place; 100 classes
-        # take 2 s (two cores), so there is no progress to show either.
+        # TFDS would report a download that does not take place. 100 classes
+        # take 2 s (two cores), so there is no progress to show.
         tfds.display_progress_bar(False)
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(

@@ -1,8 +1,8 @@
-"""Tiny ImageNet as its authors ship it: a zip, or the folder it unpacks to.
+"""Tiny ImageNet as its authors ship it: a zip, or its unpacked folder.
 
-Finds it, lists it and checks that its parts fit together; no image is decoded
+Finds it, lists it and checks that its parts fit together. No image is decoded
 and no TensorFlow imported here. The files under test/ have no labels and are
-never looked at.
+never read.
 """
 
 import collections
@@ -22,7 +22,7 @@ URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SIZE = 248_100_043  # bytes
 SHA256 = "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821"
 
-# The fingerprint of what `URL` gives.
+# The fingerprint of the file at `URL`.
 DOWNLOAD = f"tiny_imagenet-{SHA256[:16]}"
 
 _WNIDS, _WORDS = "wnids.txt", "words.txt"
@@ -31,13 +31,15 @@ _ANNOTATIONS = "val/val_annotations.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """A Tiny ImageNet that was found whole.
+    """A complete Tiny ImageNet on disk.
 
-    path: the zip, or the folder that holds wnids.txt.
-    root: where wnids.txt lies within the zip, "tiny-imagenet-200/" as a rule.
-    class_names: "n02123045 tabby", in the order of wnids.txt.
-    members: for `TRAIN` and `VALIDATION`, the image paths relative to
-      wnids.txt, each with its label.
+    Attributes:
+      path: the zip, or the folder that holds wnids.txt.
+      root: the folder of wnids.txt within the zip, usually
+        "tiny-imagenet-200/".
+      class_names: "n02123045 tabby", in the order of wnids.txt.
+      members: for `TRAIN` and `VALIDATION`, the image paths relative to
+        wnids.txt, each with its label.
     """
 
     path: pathlib.Path
@@ -48,7 +50,7 @@ class Files:
     def read(self, split: str) -> Iterator[tuple[str, int, bytes]]:
         """Yields path, label and content of every image of a split.
 
-        The content is b"" where the archive does not give it.
+        The content is b"" if the archive is damaged there.
         """
         with _open(self.path, self.root) as read:
             for name, label in self.members[split]:
@@ -59,10 +61,10 @@ class Files:
 
 
 def fingerprint(data_dir: str | None) -> str:
-    """Returns a name for the content of `data_dir`, in under a second.
+    """Returns a hash of the content of `data_dir`, in under a second.
 
-    A zip goes by the checksums in its directory, so a copy of it has the same
-    fingerprint; a folder by the sizes and times of its files.
+    Of a zip, it covers the checksums in its directory, so a copy has the same
+    fingerprint; of a folder, the sizes and times of its files.
     """
     if data_dir is None:
         return DOWNLOAD
@@ -73,7 +75,7 @@ def fingerprint(data_dir: str | None) -> str:
 def open_files(data_dir: str) -> Files:
     """Finds and checks the Tiny ImageNet in `data_dir`.
 
-    The classes are those of its own wnids.txt, so a part of them is enough.
+    The classes are those of its own wnids.txt, so a subset is complete too.
 
     Args:
       data_dir: the zip, the unpacked folder, or the folder that holds either.
@@ -104,7 +106,7 @@ def open_files(data_dir: str) -> Files:
 
 
 def find(data_dir: str) -> pathlib.Path:
-    """Returns the zip, or the folder with a wnids.txt, that is meant."""
+    """Returns the path of the zip or of the folder with a wnids.txt."""
     given = pathlib.Path(data_dir).expanduser().absolute()
     if given.is_file():
         return given
@@ -135,9 +137,9 @@ def find(data_dir: str) -> pathlib.Path:
 
 
 def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
-    """Where wnids.txt lies, and relative path -> what identifies the content.
+    """Returns the root, and relative path -> what identifies the content.
 
-    Of a folder that is size and time, of a zip checksum and size.
+    That is size and time in a folder, checksum and size in a zip.
     """
     if path.is_dir():
         return "", list_files(path, skip=("test",))
@@ -170,7 +172,7 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
 
 @contextlib.contextmanager
 def _open(path: pathlib.Path, root: str) -> Iterator[Callable[[str], bytes]]:
-    """A function from a path relative to wnids.txt to the file's content."""
+    """Yields a function: path relative to wnids.txt -> the file's content."""
     if path.is_dir():
         yield lambda name: (path / name).read_bytes()
     else:
@@ -227,7 +229,7 @@ def _train_members(
             f"--data_dir={path}: no training images of {_some(wnids)}, named "
             f"in {_WNIDS}; add train/CLASS/images or leave the class out there"
         )
-    # x_2 before x_10, as a person counts.
+    # In natural order: x_2 before x_10.
     return sorted(members, key=lambda m: (m[1], len(m[0]), m[0]))
 
 
@@ -252,7 +254,7 @@ def _validation_members(
             f"--data_dir={path}: {_ANNOTATIONS} has no line for "
             f"{_some(unlabeled)}; pass --data_dir=PATH of a whole one"
         )
-    # Annotations of classes outside wnids.txt are no business of this part.
+    # Annotations of classes outside wnids.txt are ignored.
     members = [(n, labels[w]) for n, w in wnids.items() if w in labels]
     missing = [name for name, _ in members if name not in entries]
     if missing:
@@ -274,6 +276,6 @@ def _is_image(name: str) -> bool:
 
 
 def _some(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Returns the first names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
