@@ -107,10 +107,13 @@ def test_a_run_from_before_augmentation_drew_by_name_is_refused_in_words(
     assert str(caught.value) == (
         f"--workdir={directory} holds a run of another plan "
         "(augmentation_draws: absent -> 2 (since version 0.2.0 every "
-        "augmentation draws random numbers keyed by its name; finish the run "
-        "with the version that began it, or give --restart)); name another "
-        "folder, or give --restart to delete that run"
+        "augmentation draws random numbers keyed by its name; the version "
+        "that began the run can finish it)); name another folder, or give "
+        "--restart to delete that run"
     )
+    # A finished one is what it is.
+    (directory / files.METRICS).write_text("{}")
+    assert run_directory.check(config, new) == directory
 
 
 def test_a_run_that_does_not_augment_goes_on(tiny_config, tiny_data):

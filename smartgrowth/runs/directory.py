@@ -112,7 +112,8 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
     try:
         old = json.loads((directory / files.PLAN).read_text("utf-8"))
         same = old["hash"] == description["hash"]
-        changed = [] if same else differences(old, description)
+        finished = is_finished(directory)
+        changed = [] if same else differences(old, description, finished)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(
             f"{directory / files.PLAN} cannot be read as a plan; give "

@@ -15,11 +15,11 @@ from smartgrowth.runs.files import TRAIN_PREDICTIONS
 # Version of the augmentation's random draws, in the identity of runs that
 # augment. Version 1 was never named.
 AUGMENTATION_DRAWS = 2
-# Key of the identity -> why a run of an earlier version has another value.
-REASONS = {
+# How random numbers are drawn: key of the identity -> since when it is another
+# way. A run goes on as it began; to a finished one it makes no difference.
+DRAWS = {
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
-    "numbers keyed by its name; finish the run with the version that began "
-    "it, or give --restart",
+    "numbers keyed by its name; the version that began the run can finish it",
 }
 
 
@@ -129,11 +129,16 @@ def _input_files(config: Config) -> dict[str, pathlib.Path]:
     }
 
 
-def differences(old: dict, new: dict) -> list[str]:
+def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
     """Returns the differences of two plan.json, a line for each value.
 
     A missing value counts as its default: the version that wrote the file did
     not have it.
+
+    Args:
+      old, new: in plan.json's form.
+      finished: the old one's run; how it drew random numbers then counts for
+        nothing.
     """
     old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
     lines = []
@@ -143,7 +148,9 @@ def differences(old: dict, new: dict) -> list[str]:
         )
         if before != after:
             name = name.removeprefix("identity.")
-            reason = f" ({REASONS[name]})" if name in REASONS else ""
+            if name in DRAWS and finished:
+                continue
+            reason = f" ({DRAWS[name]})" if name in DRAWS else ""
             lines.append(f"{name}: {before} -> {after}{reason}")
     return lines
 
