@@ -6,7 +6,7 @@ Each flag stands at its definition in flags/, in the groups that --help shows;
 
 import dataclasses
 
-from smartgrowth import UserError
+from smartgrowth import UserError, growth
 from smartgrowth.flags.augmentation import Augmentation
 from smartgrowth.flags.curriculum import Curriculum, parse_replay
 from smartgrowth.flags.essentials import Essentials
@@ -17,10 +17,16 @@ from smartgrowth.flags.machine import Machine
 from smartgrowth.flags.model import Model
 from smartgrowth.flags.training import Training
 
+
+@dataclasses.dataclass(frozen=True)
+class Growth(Growing, growth.make_flags()):
+    """The group Growth: the axes' flags, then those of the stages."""
+
+
 # Heading in --help -> the flags below it.
 GROUPS = {
     "Essentials": Essentials,
-    "Growth": Growing,
+    "Growth": Growth,
     "Curriculum": Curriculum,
     "Model": Model,
     "Training": Training,

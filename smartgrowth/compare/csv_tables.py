@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from smartgrowth.runs import files
 
 if TYPE_CHECKING:
-    from smartgrowth.compare.summary import Figures
+    import pandas as pd
 
 # Suffix of a cost's column -> the column of log.csv with the accuracy.
 CURVES = {"": "val_accuracy", "_at_size": "val_accuracy_at_size"}
@@ -56,16 +56,21 @@ ARM_COLUMNS = (
 )
 
 
-def write_tables(directory: pathlib.Path, figures: "Figures") -> None:
+def write_tables(
+    directory: pathlib.Path, table: "pd.DataFrame", summary: "pd.DataFrame"
+) -> None:
     """Writes comparison.csv and comparison_arms.csv.
 
-    The first has a row per trial, with the columns `COLUMNS`; the second a row
-    per arm and budget, with the columns `ARM_COLUMNS`. Run directories within
-    `directory` are written relative to it. NaN is an empty cell.
+    Run directories within `directory` are written relative to it. NaN is an
+    empty cell.
+
+    Args:
+      table: a row per trial, with the columns `COLUMNS`.
+      summary: a row per arm and budget, with the columns `ARM_COLUMNS`.
     """
-    for name, table, columns in (
-        ("comparison.csv", figures.table, COLUMNS),
-        ("comparison_arms.csv", figures.summary, ARM_COLUMNS),
+    for name, frame, columns in (
+        ("comparison.csv", table, COLUMNS),
+        ("comparison_arms.csv", summary, ARM_COLUMNS),
     ):
         rows = [
             {
@@ -74,7 +79,7 @@ def write_tables(directory: pathlib.Path, figures: "Figures") -> None:
                 else value
                 for key, value in row.items()
             }
-            for row in table.to_dict("records")
+            for row in frame.to_dict("records")
         ]
         for row in rows:
             if "directory" in row:

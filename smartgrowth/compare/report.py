@@ -43,7 +43,7 @@ def write_report(
     page = html.render(TEMPLATE, name=directory.resolve().name, **values)
     files[PAGE] = page.encode()
     try:
-        write_tables(directory, figures)
+        write_tables(directory, figures.table, figures.summary)
         for name, content in files.items():
             (directory / name).write_bytes(content)
     except OSError as error:

@@ -1,15 +1,14 @@
-"""The flags of the stages: what grows in them, and how long they are."""
+"""The flags of the stages besides the axes of growth: how long they are."""
 
 import dataclasses
 
-from smartgrowth import growth
 from smartgrowth.flags.checks import ABOVE_ZERO, EPOCHS
 from smartgrowth.flags.flag import Identity, flag
 
 
 @dataclasses.dataclass(frozen=True)
-class Growing(growth.make_flags()):
-    """The group Growth; the flags of the axes come with `growth.AXES`."""
+class Growing:
+    """The group Growth, without the flags of `growth.AXES`."""
 
     stage_steps: tuple[int, ...] = flag(
         (),
