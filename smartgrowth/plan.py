@@ -58,11 +58,14 @@ class Plan:
     stages: in their order.
     flops_per_image: of training on one image, in each stage.
     evals: evaluations besides those at the ends of the stages.
+    pass_images: images of a pass over each stage; with `--balance=oversample`
+      as many of every class as of the largest.
     """
 
     stages: tuple[Stage, ...]
     flops_per_image: tuple[int, ...]
     evals: int = 1
+    pass_images: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -160,20 +163,15 @@ def make_plan(
         stages = _set(
             stages, axis.field, [axis.resolve(each, total) for each in values]
         )
-    stages = _set(
-        stages, "num_images", [_count(s, class_counts) for s in stages]
+    counts = [_counts(stage, class_counts) for stage in stages]
+    passes = tuple(
+        len(each) * max(each) if config.balance == "oversample" else sum(each)
+        for each in counts
     )
+    stages = _set(stages, "num_images", map(sum, counts))
     # A stage with fewer images than a batch gets a smaller batch.
-    stages = _set(
-        stages,
-        "batch_size",
-        [
-            min(batch, stage.num_images)
-            for batch, stage in zip(
-                config.per_stage("batch_size"), stages, strict=True
-            )
-        ],
-    )
+    sizes = config.per_stage("batch_size")
+    stages = _set(stages, "batch_size", map(min, sizes, map(sum, counts)))
     check_sizes(config)
     stages = _set(
         stages,
@@ -193,14 +191,14 @@ def make_plan(
         statistics.mean(3 * network.flops_per_image(size) for size in s.sizes)
         for s in stages
     )
-    steps = _steps(config, stages)
+    steps = _steps(config, stages, passes)
     if config.budget_gflops:
         prices = [s.batch_size * f for s, f in zip(stages, flops, strict=True)]
         steps = _scale(steps, prices, config.budget_gflops * 1e9)
     stages = _set(stages, "steps", steps)
     first_steps = [sum(steps[:index]) for index in range(len(steps))]
     stages = _set(stages, "first_step", first_steps)
-    return Plan(tuple(stages), flops, config.evals)
+    return Plan(tuple(stages), flops, config.evals, passes)
 
 
 def make_network(config: Config, num_classes: int) -> Network:
@@ -243,22 +241,25 @@ def _jitter(config: Config, size: int, network: Network) -> tuple[int, ...]:
     return sizes if set(sizes) != {size} else ()
 
 
-def _count(stage: Stage, class_counts: Sequence[int]) -> int:
-    """Returns the distinct images of a stage; no class has more than all."""
+def _counts(stage: Stage, class_counts: Sequence[int]) -> list[int]:
+    """Returns a stage's distinct images of each active class."""
     active = class_counts[: stage.num_classes]
     if stage.samples_per_class is ALL:
-        return sum(active)
-    return sum(min(stage.samples_per_class, count) for count in active)
+        return list(active)
+    return [min(stage.samples_per_class, count) for count in active]
 
 
-def _steps(config: Config, stages: Sequence[Stage]) -> list[int]:
-    """Returns the steps of each stage, before any budget."""
+def _steps(config: Config, stages, passes: Sequence[int]) -> list[int]:
+    """Returns the steps of each stage, before any budget.
+
+    passes: images of a pass over each stage.
+    """
     if config.stage_steps:
         return list(config.per_stage("stage_steps"))
     epochs = config.per_stage("stage_epochs")
     return [
-        max(round(n * stage.num_images / stage.batch_size), 1)
-        for n, stage in zip(epochs, stages, strict=True)
+        max(round(n * images / stage.batch_size), 1)
+        for n, images, stage in zip(epochs, passes, stages, strict=True)
     ]
 
 

@@ -193,8 +193,8 @@ def test_orders_are_kept_for_the_same_settings_alone(
         assert choose.read_orders(config, tiny_data) is None
 
 
-def tables(**settings):
-    """Rate and momentum of two stages of 100 and 200 images, 40 steps each."""
+def tables(counts=(100, 100), **settings):
+    """The rates of two stages of 100 and 200 images, 40 steps each."""
     config = Config(
         grow_size=(16, 16),
         grow_samples=(50, 100),
@@ -205,7 +205,7 @@ def tables(**settings):
         **settings,
     )
     network = plan.make_network(config, 2)
-    run = plan.make_plan(config, [100, 100], network)
+    run = plan.make_plan(config, counts, network)
     return rates.make_rate_tables(config, run, 0.5).rates
 
 
@@ -215,6 +215,18 @@ def test_cycles_are_counted_in_passes_over_a_stage_s_images():
     begins = np.flatnonzero(rates == 0.5)
     assert begins.tolist() == [0, 10, 20, 30, 40, 60]
     np.testing.assert_allclose(rates[[9, 19, 39, 59, 79]], 0.0, atol=1e-12)
+
+
+def test_cycles_are_counted_in_the_passes_that_oversampling_shows():
+    rates = tables(
+        (100, 30),
+        balance="oversample",
+        cycle_epochs=1.0,
+        schedule_scope="stage",
+    )
+    # 50 and 100 images of both classes.
+    begins = np.flatnonzero(rates == 0.5)
+    assert begins.tolist() == [0, 10, 20, 30, 40, 60]
 
 
 def test_a_schedule_through_stages_of_other_lengths_has_no_pass():

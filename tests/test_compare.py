@@ -581,6 +581,7 @@ def test_a_row_says_what_the_run_ended_with(done):
         assert float(row["accuracy_gap"]) == pytest.approx(0.1)
         assert float(row["loss_gap"]) == pytest.approx(0.2)
         assert float(row["seconds"]) == 10
+        assert row["top5"] == ""  # always 100% of two classes
 
 
 def test_the_target_is_what_the_baseline_of_the_seed_ended_with(done):

@@ -1,6 +1,7 @@
 """The average follows every weight, and changes nothing of the training."""
 
 import json
+import types
 
 import keras
 import numpy as np
@@ -14,9 +15,11 @@ from smartgrowth.optim.rates import RateTables
 from smartgrowth.runs import checkpoint
 from smartgrowth.runs.files import RAW_COLUMNS
 from smartgrowth.runs.reader import read_run
+from smartgrowth.runtime import devices
 from smartgrowth.training import train
+from smartgrowth.training.compile_model import compile_model
 
-DECAY = 0.8
+DECAY, RESET = 0.8, 6
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def model():
     )
     optimizer.install_tables(RateTables(np.full(9, 0.1), np.full(9, 0.9)))
     model.compile(optimizer=optimizer, loss=losses.masked_crossentropy)
-    ema.WeightEMA(model, optimizer, DECAY)
+    ema.WeightEMA(model, optimizer, DECAY, resets=(RESET,))
     return model
 
 
@@ -63,6 +66,57 @@ def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
             np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
     names = [variable.path for variable in model.ema.weights]
     assert any("moving_variance" in name for name in names)
+
+
+def test_after_a_reset_the_average_follows_as_quickly_as_at_first(model):
+    list(learn(model, RESET))
+    model.ema.reset()
+    expected = values(model.variables)
+    for count, _ in enumerate(learn(model, 3), start=1):
+        decay = min(DECAY, (1 + count) / (10 + count))
+        expected = [
+            decay * average + (1 - decay) * weight
+            for average, weight in zip(
+                expected, values(model.variables), strict=True
+            )
+        ]
+        found = values(model.ema.averages)
+        for average, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_soon_after_a_late_reset_little_is_left_of_it():
+    """At a decay of 0.999, 300 steps after it."""
+    weight = keras.Variable(1.0)
+    optimizer = optimizers.make_optimizer(
+        "sgd", 0.0, [weight], loss_scale=False
+    )
+    model = types.SimpleNamespace(variables=[weight])
+    average = ema.WeightEMA(model, optimizer, 0.999, resets=(5000,))
+    weight.assign(0.0)
+    for step in range(300):
+        optimizer.iterations.assign(5001 + step)
+        average.update()
+    [left] = values(average.averages)
+    # The product of (1 + n) / (10 + n) over n = 1 to 300.
+    assert left < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("how", "resets"),
+    [("shrink_perturb", (4,)), ("momentum", ()), ("none", ())],
+)
+def test_the_average_begins_anew_where_the_weights_do(
+    tiny_config, tiny_data, how, resets
+):
+    config = tiny_config(model="mlp", ema=DECAY, stage_restart=how)
+    compiled = compile_model(
+        make_experiment(config, tiny_data),
+        devices.find_machine(),
+        "float32",
+        synchronized=False,
+    )
+    assert compiled.ema.resets == resets
 
 
 def test_the_average_is_in_place_only_while_it_is_asked_for(model):

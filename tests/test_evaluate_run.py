@@ -135,6 +135,17 @@ def test_the_table_has_a_line_for_every_variant(evaluated):
         assert f"{row['cost']:.1f}x" in line
 
 
+def test_the_table_shows_top5_only_of_more_than_five_classes(evaluated):
+    _, found = evaluated
+    assert len(found["classes"]) == 4
+    first, *_ = evaluate_run.table(found).splitlines()
+    accuracy = f"accuracy {found['accuracy']:.2%}, "
+    assert f"{accuracy}loss " in first
+    six = found | {"classes": list("abcdef"), "top5": 0.875}
+    first, *_ = evaluate_run.table(six).splitlines()
+    assert f"{accuracy}top-5 87.50%, loss " in first
+
+
 def test_the_report_shows_the_variants(evaluated):
     run, _ = evaluated
     page = (run / "report.html").read_text()

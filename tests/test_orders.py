@@ -15,7 +15,6 @@ from smartgrowth.curriculum.orders import (
     listed_images,
     medoids,
     near_first,
-    oversample,
     random_classes,
     random_images,
     representative_images,
@@ -284,25 +283,3 @@ def test_listed_images_come_first_as_listed():
     np.testing.assert_array_equal(order[:3], listed)
     rest = [i for i in random_images(LABELS, 3)[2] if i not in listed]
     np.testing.assert_array_equal(order[3:], rest)
-
-
-# Balance
-
-
-def test_an_oversampled_pass_shows_every_class_as_often():
-    images = np.flatnonzero(LABELS != 4)
-    drawn = oversample(images, LABELS)
-    counts = np.bincount(LABELS[drawn], minlength=5)
-    assert counts.tolist() == [9, 9, 9, 9, 0]
-    assert set(drawn) == set(images)
-    # Copies of an image: all but equally many, within its class.
-    copies = np.bincount(drawn, minlength=len(LABELS))
-    for label, spread in enumerate([(2, 3), (9, 9), (1, 1), (1, 2)]):
-        found = copies[label == LABELS]
-        assert (found.min(), found.max()) == spread
-
-
-def test_balanced_classes_are_left_as_they_are():
-    labels = np.array([0, 1, 0, 1])
-    drawn = oversample(np.arange(4), labels)
-    assert sorted(drawn) == [0, 1, 2, 3]

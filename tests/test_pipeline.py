@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from smartgrowth.curriculum import orders
 from smartgrowth.data import pipeline, store
 from smartgrowth.data.augment.policy import PRESETS, Augmentation
 from smartgrowth.data.store import TRAIN, VALIDATION
@@ -337,17 +336,69 @@ def test_replay_goes_on_where_it_was(tiny_data, few):
     np.testing.assert_array_equal(tail, whole[9 * BATCH :])
 
 
-def test_an_image_named_twice_is_shown_twice_as_often(tiny_data):
+@pytest.fixture(scope="module")
+def unequal(tiny_data):
+    """The images of four classes: 13, 5, 1 and 6 of them."""
+    return [
+        np.flatnonzero(tiny_data.train.labels == label)[:count]
+        for label, count in enumerate([13, 5, 1, 6])
+    ]
+
+
+def show_balanced(data, unequal, passes):
+    """The images of some passes over unequal classes, (passes, 52)."""
+    stage = Stage(1, 10, passes * 4, 13, 25, image_size=24, num_classes=4)
+    images = np.concatenate(unequal)
+    shown, _ = show(data, stage, images=images, balanced=True)
+    return np.reshape(identify(data, shown), (-1, 52))
+
+
+def test_a_balanced_pass_shows_every_class_as_often(tiny_data, unequal):
+    for shown in show_balanced(tiny_data, unequal, 4):
+        counts = np.bincount(tiny_data.train.labels[shown])
+        assert counts.tolist() == [13, 13, 13, 13]
+        assert set(shown) == set(np.concatenate(unequal))
+        for group in unequal:
+            copies = np.bincount(shown, minlength=46)[group]
+            assert copies.max() - copies.min() <= 1
+
+
+def test_other_images_are_repeated_in_the_next_balanced_pass(
+    tiny_data, unequal
+):
+    """Over any number of passes all of a class are shown as often."""
+    shown = show_balanced(tiny_data, unequal, 7)
+    for passes in range(1, 8):
+        copies = np.bincount(shown[:passes].ravel(), minlength=46)
+        for group in unequal:
+            spread = copies[group].max() - copies[group].min()
+            assert spread == bool(passes * 13 % len(group))
+    # Five images: thrice three and twice two of them, and others each time.
+    repeated = [
+        {i for i in unequal[1] if (order == i).sum() == 3} for order in shown
+    ]
+    assert [len(each) for each in repeated[:5]] == [3] * 5
+    assert len({frozenset(each) for each in repeated[:5]}) == 5
+
+
+@pytest.mark.parametrize("start", [1, 7])
+def test_balanced_passes_go_on_where_they_were(tiny_data, unequal, start):
+    stage = Stage(1, 10, 16, 13, 25, image_size=24, num_classes=4)
+    settings = {"images": np.concatenate(unequal), "balanced": True}
+    whole, _ = show(tiny_data, stage, **settings)
+    tail, _ = show(tiny_data, stage, first=10 + start, **settings)
+    np.testing.assert_array_equal(tail, whole[start * 13 :])
+
+
+def test_balanced_classes_are_shown_as_if_nothing_was_asked_for(tiny_data):
     labels = tiny_data.train.labels
-    images = np.flatnonzero(labels < 2)[2:]
-    drawn = orders.oversample(images, labels)
-    stage = Stage(
-        0, 0, 3 * len(drawn), 5, len(images), image_size=24, num_classes=2
+    images = np.concatenate(
+        [np.flatnonzero(labels == label)[[4, 0, 7]] for label in range(3)]
     )
-    shown, targets = show(tiny_data, stage, images=drawn, classes=[0, 1])
-    counts = np.bincount(targets.argmax(axis=1)[: 3 * len(drawn)])
-    assert counts[0] == counts[1]
-    assert set(identify(tiny_data, shown)) == set(images)
+    stage = Stage(0, 0, 9, 3, 9, image_size=24, num_classes=3)
+    plain, _ = show(tiny_data, stage, images=images)
+    balanced, _ = show(tiny_data, stage, images=images, balanced=True)
+    np.testing.assert_array_equal(balanced, plain)
 
 
 # Targets

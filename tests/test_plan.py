@@ -116,6 +116,27 @@ def test_epochs_are_steps_enough_to_show_every_image():
     assert make(stage_epochs=(2,), batch_size=(1,)).steps == 290
 
 
+def test_epochs_of_oversampled_stages_are_of_the_passes_that_are_shown():
+    """As many images of every active class as of the largest."""
+    counts = [10, 30, 20]
+    plain, balanced = (
+        make(
+            counts,
+            balance=balance,
+            grow_classes=(2, 3, 3),
+            grow_samples=(15, 15, None),
+            stage_epochs=(1, 2, 1),
+            batch_size=(5,),
+        )
+        for balance in ("none", "oversample")
+    )
+    assert column(plain, "num_images") == column(balanced, "num_images")
+    assert plain.pass_images == (25, 40, 60)
+    assert column(plain, "steps") == [5, 16, 12]
+    assert balanced.pass_images == (30, 45, 90)
+    assert column(balanced, "steps") == [6, 18, 18]
+
+
 def test_epochs_of_a_plan_are_over_the_training_set():
     run = make(stage_steps=(10, 20), batch_size=(4, 8))
     assert run.epochs(145) == pytest.approx((10 * 4 + 20 * 8) / 145)

@@ -140,6 +140,18 @@ def test_the_headline_shows_the_final_figures(page):
     assert "Parameters 903,217" in page.text
 
 
+@pytest.mark.parametrize("count", [5, 6])
+def test_top5_is_shown_only_of_more_than_five_classes(tmp_path, count):
+    directory = write_finished(tmp_path)
+    plan = json.loads((directory / "plan.json").read_text())
+    plan["identity"] = {"num_classes": count}
+    (directory / "plan.json").write_text(json.dumps(plan))
+    page = Page(directory)
+    # Among the headline's figures and the final ones.
+    assert page.text.count("Top-5 accuracy") == (2 if count > 5 else 0)
+    assert "val_top5" in (directory / "log.csv").read_text()
+
+
 def test_the_headline_names_model_dataset_size_and_what_grew(page):
     assert "<h1>resnet on glyphs</h1>" in page.source
     assert "all classes, 32 px" in page.text

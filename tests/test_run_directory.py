@@ -93,33 +93,58 @@ def test_another_plan_is_refused_and_the_changed_values_are_shown(config):
     assert contents(directory) == before
 
 
-def test_a_run_from_before_augmentation_drew_by_name_is_refused_in_words(
-    tiny_config, tiny_data
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        (
+            "augmentation_draws",
+            "since version 0.2.0 every augmentation draws random numbers "
+            "keyed by its name",
+        ),
+        (
+            "sampling_draws",
+            "since version 0.2.0 passes over the images are drawn "
+            "independently of one another",
+        ),
+    ],
+)
+def test_a_run_that_drew_in_another_way_is_refused_in_words(
+    tiny_config, tiny_data, missing, reason
 ):
     config = tiny_config()
     new = described(config, tiny_data)
-    assert new["identity"]["augmentation_draws"] == 2
+    assert new["identity"][missing] == 2
     old = json.loads(json.dumps(new)) | {"hash": "that of 0.1.0"}
-    del old["identity"]["augmentation_draws"]
+    del old["identity"][missing]
     directory = run_directory.claim(config, old)
     with pytest.raises(UserError) as caught:
         run_directory.check(config, new)
     assert str(caught.value) == (
         f"--workdir={directory} holds a run of another plan "
-        "(augmentation_draws: absent -> 2 (since version 0.2.0 every "
-        "augmentation draws random numbers keyed by its name; the version "
-        "that began the run can finish it)); name another folder, or give "
-        "--restart to delete that run"
+        f"({missing}: absent -> 2 ({reason}; the version that began the run "
+        "can finish it)); name another folder, or give --restart to delete "
+        "that run"
     )
     # A finished one is what it is.
     (directory / files.METRICS).write_text("{}")
     assert run_directory.check(config, new) == directory
 
 
-def test_a_run_that_does_not_augment_goes_on(tiny_config, tiny_data):
-    for plain in ({"augment": ("none",)}, {"grow_augment": (0.0,)}):
-        new = described(tiny_config(**plain), tiny_data)
-        assert "augmentation_draws" not in new["identity"]
+@pytest.mark.parametrize(
+    "plain", [{"augment": ("none",)}, {"grow_augment": (0.0,)}]
+)
+def test_a_run_that_does_not_augment_names_no_augmentation_draws(
+    tiny_config, tiny_data, plain
+):
+    """It is refused for one reason, the order of its passes."""
+    config = tiny_config(**plain)
+    new = described(config, tiny_data)
+    assert "augmentation_draws" not in new["identity"]
+    old = json.loads(json.dumps(new)) | {"hash": "that of 0.1.0"}
+    del old["identity"]["sampling_draws"]
+    run_directory.claim(config, old)
+    with pytest.raises(UserError, match=r"plan \(sampling_draws: absent -> 2"):
+        run_directory.check(config, new)
 
 
 def test_a_plan_of_a_version_that_wrote_less_is_the_same(

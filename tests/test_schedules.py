@@ -56,7 +56,7 @@ def test_one_cycle_stays_at_its_end():
 
 
 def test_triangular_is_low_at_the_corners_and_high_between():
-    schedule = schedules.triangular(0.1, 1.1, 10)
+    schedule = schedules.triangular(0.1, 1.1, 20)
     steps = [0, 5, 10, 15, 20, 25, 30, 40, 50]
     assert values(schedule, *steps) == pytest.approx(
         [0.1, 0.6, 1.1, 0.6, 0.1, 0.6, 1.1, 0.1, 1.1]
@@ -64,17 +64,49 @@ def test_triangular_is_low_at_the_corners_and_high_between():
 
 
 def test_triangular2_halves_its_height_with_every_cycle():
-    schedule = schedules.triangular2(0.1, 1.1, 10)
+    schedule = schedules.triangular2(0.1, 1.1, 20)
     assert values(schedule, 0, 10, 20, 30, 40, 45, 50) == pytest.approx(
         [0.1, 1.1, 0.1, 0.6, 0.1, 0.225, 0.35]
     )
 
 
 def test_exp_range_shrinks_its_height_at_every_step():
-    schedule = schedules.exp_range(0.1, 1.1, 10, 0.9)
+    schedule = schedules.exp_range(0.1, 1.1, 20, 0.9)
     assert values(schedule, 0, 5, 10, 20, 30) == pytest.approx(
         [0.1, 0.1 + 0.5 * 0.9**5, 0.1 + 0.9**10, 0.1, 0.1 + 0.9**30]
     )
+
+
+@pytest.mark.parametrize("length", range(2, 10))
+def test_a_triangle_of_any_length_has_that_period_and_reaches_its_peak(length):
+    peak = length // 2
+    fall = length - peak
+    for name, first, second in (
+        ("triangular", 1.0, 1.0),
+        ("triangular2", 1.0, 0.5),
+        ("exp_range", 0.1 ** (peak / 30), 0.1 ** ((peak + length) / 30)),
+    ):
+        schedule, _ = schedules.make_schedules(
+            name, 2.0, 30, cycle_steps=length
+        )
+        knots = [0, peak, length, length + peak, 2 * length]
+        expected = [0.2, 0.2 + 1.8 * first, 0.2, 0.2 + 1.8 * second, 0.2]
+        assert values(schedule, *knots) == pytest.approx(expected), name
+    # Straight between the knots.
+    schedule = schedules.triangular(0.0, 1.0, length)
+    cycle = [step / peak for step in range(peak)]
+    cycle += [1 - step / fall for step in range(fall)]
+    assert values(schedule, *range(3 * length)) == pytest.approx(3 * cycle)
+
+
+def test_a_triangle_of_one_step_is_all_peak():
+    for make, expected in (
+        (schedules.triangular, [1.1, 1.1, 1.1]),
+        (schedules.triangular2, [1.1, 0.6, 0.35]),
+    ):
+        assert values(make(0.1, 1.1, 1), 0, 1, 2) == pytest.approx(expected)
+    decayed = schedules.exp_range(0.1, 1.1, 1, 0.9)
+    assert values(decayed, 0, 1, 2) == pytest.approx([1.1, 1.0, 0.91])
 
 
 def restarts(schedule, steps: int) -> list[int]:

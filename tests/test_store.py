@@ -183,6 +183,22 @@ def test_a_file_that_a_cleaner_took_is_made_again(tmp_path, lost):
     assert contents(directory) == before
 
 
+@pytest.mark.parametrize("version", [None, 1])
+def test_a_store_whose_sums_mean_something_else_is_made_again(
+    tmp_path, version
+):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source, (8, 16))
+    before = contents(directory)
+    facts = json.loads(before[store.STORE_FILE])
+    assert facts.pop("version") == build.VERSION
+    facts |= {"version": version} if version else {}
+    facts["channel_sums"] = (400 * np.array(facts["channel_sums"])).tolist()
+    (directory / store.STORE_FILE).write_text(json.dumps(facts))
+    build_store(tmp_path, source, (8, 16))
+    assert contents(directory) == before
+
+
 def test_a_later_size_of_changed_images_is_refused(tmp_path):
     directory = build_store(tmp_path, make_source(one_of_each()), (8,))
     before = contents(directory)
@@ -348,17 +364,35 @@ def test_mean_and_variance_are_numpys_over_the_chosen_classes(
     np.testing.assert_allclose(data.variance, pixels.var(axis=0), rtol=1e-10)
 
 
-def test_the_statistics_are_of_all_pixels_of_images_of_any_size(tmp_path):
-    dark = np.zeros((10, 30, 3), np.uint8)
-    bright = np.full((10, 10, 3), 200, np.uint8)
+def test_the_statistics_weigh_a_large_photo_like_a_small_image(tmp_path):
+    photo = np.full((1500, 1500, 3), 250, np.uint8)
+    small = [picture(seed, 32, 32) for seed in range(9)]
     examples = [
-        Example("dark", TRAIN, 0, dark),
-        Example("bright", TRAIN, 0, bright),
-        Example("unseen", VALIDATION, 0, bright),
+        Example("photo", TRAIN, 0, photo),
+        *(Example(f"{i}", TRAIN, 0, image) for i, image in enumerate(small)),
+        Example("unseen", VALIDATION, 0, photo),
+    ]
+    data = open_store(tmp_path, make_source(examples, ("a",)), (32,))
+    stored = data.train.images(32).astype(np.float64)
+    np.testing.assert_allclose(data.mean, stored.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(data.variance, stored.var(axis=(0, 1, 2)))
+    # Not the -8 that the photo's 2,250,000 pixels would make of it.
+    normalized = (stored - data.mean) / np.sqrt(data.variance)
+    assert abs(normalized.mean()) < 1e-9
+
+
+def test_the_statistics_leave_out_what_is_cut_off(tmp_path):
+    gray = np.full((10, 10, 3), 100, np.uint8)
+    wide = np.pad(gray, ((0, 0), (7, 7), (0, 0)), constant_values=255)
+    tall = np.pad(gray // 2, ((9, 9), (0, 0), (0, 0)), constant_values=255)
+    examples = [
+        Example("wide", TRAIN, 0, wide),
+        Example("tall", TRAIN, 0, tall),
+        Example("unseen", VALIDATION, 0, wide),
     ]
     data = open_store(tmp_path, make_source(examples, ("a",)))
-    assert data.mean == (50.0, 50.0, 50.0)
-    assert data.variance == (7500.0, 7500.0, 7500.0)
+    assert data.mean == (75.0, 75.0, 75.0)
+    assert data.variance == (625.0, 625.0, 625.0)
 
 
 def test_content_is_of_names_ids_and_labels(tmp_path):

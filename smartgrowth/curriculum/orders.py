@@ -224,23 +224,6 @@ def stage_images(
     )
 
 
-def oversample(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns one pass over `images` with as many of every class.
-
-    A class with fewer images than the largest repeats them; counts of two of
-    its images differ by at most one.
-
-    Args:
-      images: indices, (K,).
-      labels: of all images.
-    """
-    parts = [
-        images[labels[images] == label] for label in np.unique(labels[images])
-    ]
-    most = max(len(part) for part in parts)
-    return np.concatenate([np.resize(part, most) for part in parts])
-
-
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns Euclidean distances: (N, D), (M, D) -> float64 (N, M)."""
     a, b = a.astype(np.float64), b.astype(np.float64)

@@ -24,6 +24,7 @@ from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 CHUNK = 256  # images held in memory, per split and size
+VERSION = 2  # of stores; since 2, all images weigh alike in `channel_sums`
 
 
 def ensure_store(
@@ -75,13 +76,13 @@ def _load_facts(directory: pathlib.Path) -> dict:
     try:
         facts = json.loads((directory / store.STORE_FILE).read_text())
     except (OSError, ValueError):
-        return {"sizes": []}
+        facts = {}
     paths = [directory / store.REPORT_FILE]
     for split in (TRAIN, VALIDATION):
         paths.append(store.labels_path(directory, split))
         paths.append(store.ids_path(directory, split))
         paths.append(store.sizes_path(directory, split))
-    if not all(path.exists() for path in paths):
+    if facts.get("version") != VERSION or not all(p.exists() for p in paths):
         return {"sizes": []}
     facts["sizes"] = [
         size
@@ -133,6 +134,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
     files.write_json(
         directory / store.STORE_FILE,
         {
+            "version": VERSION,
             "name": source.name,
             "class_names": source.class_names,
             "groups": dict(source.groups) if source.groups else None,
@@ -200,7 +202,7 @@ class _Census:
     def __init__(self, source: Source):
         self.source = source
         self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
-        # Per class: pixels of training images, their sum and sum of squares.
+        # Per class: training images, their means and mean squares summed.
         self.channel_sums = np.zeros((len(source.class_names), 3, 3))
         self.refused: dict[str, str] = {}
         self.repaired: dict[str, str] = {}
@@ -224,13 +226,12 @@ class _Census:
             self.repaired[example.id] = example.note
         self._doubt(example)
         if example.split == TRAIN:
-            pixels = example.image.reshape(-1, 3)
+            # Means: a photo counts no more than a thumbnail.
+            pixels = store.central_square(example.image).reshape(-1, 3)
             exact = pixels.astype(np.float32)
-            self.channel_sums[example.label] += (
-                np.full(3, len(pixels)),
-                pixels.sum(axis=0, dtype=np.int64),
-                np.einsum("nc,nc->c", exact, exact, dtype=np.float64),
-            )
+            squares = np.einsum("nc,nc->c", exact, exact, dtype=np.float64)
+            means = pixels.mean(axis=0), squares / len(pixels)
+            self.channel_sums[example.label] += (np.ones(3), *means)
 
     def _doubt(self, example: store.Example) -> None:
         """Notes an image with the pixels of one in another split or class."""

@@ -111,8 +111,8 @@ class Data:
 
     Attributes:
       groups: class name -> coarse group, or None.
-      mean, variance: of the training images' channels, 3 floats each, in
-        units of 0..255.
+      mean, variance: of the channels, 3 floats each, in units of 0..255; every
+        training image's central square has the same weight.
       native_size: as in `Source`.
       content: a digest of class names, ids and labels; equal on every machine.
     """
@@ -205,6 +205,13 @@ def open_data(
     )
 
 
+def central_square(image: np.ndarray) -> np.ndarray:
+    """Returns the largest square around the middle: (H, W, 3) -> (S, S, 3)."""
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
 def fit_square(image: np.ndarray, size: int) -> np.ndarray:
     """Returns the central square at `size` pixels a side, antialiased.
 
@@ -215,12 +222,9 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
     Returns:
       uint8 (size, size, 3).
     """
-    height, width = image.shape[:2]
-    if height == width == size:
-        return image
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = np.ascontiguousarray(image[top : top + side, left : left + side])
+    square = np.ascontiguousarray(central_square(image))
+    if len(square) == size:
+        return square
     # Pillow widens the filter when it shrinks an image, so nothing aliases.
     resized = Image.fromarray(square).resize(
         (size, size), Image.Resampling.LANCZOS

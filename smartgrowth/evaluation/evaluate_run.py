@@ -13,7 +13,7 @@ from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.evaluation import hard_examples, results, saved_model, tta
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.metrics import calibration, confusion
-from smartgrowth.metrics.scores import score
+from smartgrowth.metrics.scores import TOP, score
 from smartgrowth.models.network import Network
 from smartgrowth.plan import make_network
 from smartgrowth.report.write import write_report
@@ -169,11 +169,14 @@ def cost(
 
 def table(summary: dict) -> str:
     """Returns the figures of evaluation.json as text for a terminal."""
+    top5 = ""
+    if len(summary["classes"]) > TOP:
+        top5 = f"top-5 {summary['top5']:.2%}, "
     width = max(len("TTA"), *map(len, summary["variants"]))
     lines = [
         f"{summary['images']:,} validation images at "
         f"{summary['image_size']} px: accuracy {summary['accuracy']:.2%}, "
-        f"top-5 {summary['top5']:.2%}, loss "
+        f"{top5}loss "
         f"{_show(summary['loss'], '.4f')}, calibration error "
         f"{_show(summary['calibration_error'], '.2%')}",
         "",

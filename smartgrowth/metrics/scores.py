@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+TOP = 5  # of as many classes or fewer, the label always is one
+
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
@@ -54,5 +56,5 @@ def score(
     return Scores(
         loss=float(-np.log(np.maximum(of_label, 1e-12)).mean()),
         accuracy=float((better == 0).mean()),
-        top5=float((better < 5).mean()),
+        top5=float((better < TOP).mean()),
     )

@@ -5,7 +5,7 @@ into the weights at each end of `fit`: of every segment here.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -42,19 +42,29 @@ class EMAModel(keras.Model):
 class WeightEMA:
     """An exponential moving average of every weight and statistic of a model.
 
-    a <- a + (w - a) (1 - min(decay, (1 + n) / (10 + n))) after the n-th step:
-    at first it follows quickly, as TensorFlow's ExponentialMovingAverage does
-    when it is given the number of updates. Kept among its own variables,
-    so that checkpoints and range tests treat it as they treat those.
+    a <- a + (w - a) (1 - min(decay, (1 + n) / (10 + n))) after the n-th step
+    since the last reset: at first it follows quickly, as TensorFlow's
+    ExponentialMovingAverage does when it is given the number of updates. Kept
+    among the optimizer's variables, so that checkpoints and range tests treat
+    it as they treat those.
 
     Args:
       model: built; its present weights are the first average.
       optimizer: built, with `iterations` as the run's clock.
       decay: from 0 to 1, what stays in a step.
+      resets: steps before which `reset` is called. Known beforehand, so that
+        the steps since then follow from `iterations` and need no variable.
     """
 
-    def __init__(self, model: EMAModel, optimizer, decay: float):
+    def __init__(
+        self,
+        model: EMAModel,
+        optimizer,
+        decay: float,
+        resets: Sequence[int] = (),
+    ):
         self.optimizer, self.decay = optimizer, decay
+        self.resets = tuple(resets)
         self.weights = [
             weight
             for weight in model.variables
@@ -75,7 +85,7 @@ class WeightEMA:
         model.ema = self
 
     def reset(self) -> None:
-        """Makes the present weights the average."""
+        """Makes the present weights the average, at one of `resets`."""
         for average, weight in zip(self.averages, self.weights, strict=True):
             # A copy, for JAX: what runs a step takes over the memory of weights
             # and averages, which must not be one and the same.
@@ -83,7 +93,10 @@ class WeightEMA:
 
     def update(self) -> None:
         """Moves the average towards the weights, once after every update."""
-        count = ops.cast(self.optimizer.iterations, "float32")
+        step = ops.cast(self.optimizer.iterations, "float32")
+        begins = np.array([0, *self.resets], np.float32)
+        # Steps since the latest of the beginnings that are over.
+        count = ops.min(ops.where(begins < step, step - begins, step))
         decay = ops.minimum(self.decay, (1.0 + count) / (10.0 + count))
         for average, weight in zip(self.averages, self.weights, strict=True):
             move = (weight - average) * ops.cast(1.0 - decay, average.dtype)

@@ -69,8 +69,8 @@ def _cycles(config: Config, plan: Plan) -> list[int | None]:
     if config.cycle_epochs is None:
         return [config.cycle_len] * len(plan.stages)
     cycles = [
-        max(round(config.cycle_epochs * s.num_images / s.batch_size), 1)
-        for s in plan.stages
+        max(round(config.cycle_epochs * images / stage.batch_size), 1)
+        for images, stage in zip(plan.pass_images, plan.stages, strict=True)
     ]
     if config.schedule_scope == "run" and len(set(cycles)) > 1:
         steps = ", ".join(map(str, cycles))

@@ -48,35 +48,41 @@ def one_cycle(
 
 
 def triangular(
-    low: float, high: float, half_cycle: int, decay: Callable = None
+    low: float, high: float, cycle: int, decay: Callable = None
 ) -> Schedule:
     """Returns triangles between `low` and `high` (Smith 2017, 1506.01186).
 
-    `low` at step 0, `high` after `half_cycle` steps, `low` after twice as
-    many, and so on. `decay(cycle, step)` scales the height: see `triangular2`
-    and `exp_range`.
+    `low` at step 0, `high` after half of `cycle`, `low` again after `cycle`
+    steps, and so on. An odd cycle is a step longer on its way down, so that it
+    has its length and its peak is at a step; one of a single step is all peak.
+
+    Args:
+      low, high: ends of the slopes.
+      cycle: steps up and down, at least 1.
+      decay: (number of the cycle, step) -> factor of the height; see
+        `triangular2` and `exp_range`.
     """
+    rise = cycle // 2
 
     def schedule(step):
         step = np.asarray(step, np.float64)
-        cycle = np.floor(step / (2 * half_cycle))
-        height = 1 - np.abs(step / half_cycle - 2 * cycle - 1)
-        scale = decay(cycle, step) if decay else 1.0
+        number, place = np.divmod(step, cycle)
+        up, down = place / max(rise, 1), (cycle - place) / (cycle - rise)
+        height = np.where(place < rise, up, down)
+        scale = decay(number, step) if decay else 1.0
         return low + (high - low) * height * scale
 
     return schedule
 
 
-def triangular2(low: float, high: float, half_cycle: int) -> Schedule:
+def triangular2(low: float, high: float, cycle: int) -> Schedule:
     """Returns `triangular` with a height that halves after every cycle."""
-    return triangular(low, high, half_cycle, lambda cycle, step: 0.5**cycle)
+    return triangular(low, high, cycle, lambda number, step: 0.5**number)
 
 
-def exp_range(
-    low: float, high: float, half_cycle: int, gamma: float
-) -> Schedule:
+def exp_range(low: float, high: float, cycle: int, gamma: float) -> Schedule:
     """Returns `triangular` with a height times `gamma` at every step."""
-    return triangular(low, high, half_cycle, lambda cycle, step: gamma**step)
+    return triangular(low, high, cycle, lambda number, step: gamma**step)
 
 
 def sgdr(
@@ -162,22 +168,18 @@ SCHEDULES = {
     "cosine": lambda rate, steps, cycle, mult: cosine(rate, 0.0, steps),
     "one_cycle": lambda rate, steps, cycle, mult: one_cycle(rate, steps),
     "triangular": lambda rate, steps, cycle, mult: triangular(
-        rate / 10, rate, _half(cycle)
+        rate / 10, rate, cycle
     ),
     "triangular2": lambda rate, steps, cycle, mult: triangular2(
-        rate / 10, rate, _half(cycle)
+        rate / 10, rate, cycle
     ),
     "exp_range": lambda rate, steps, cycle, mult: exp_range(
-        rate / 10, rate, _half(cycle), 0.1 ** (1 / steps)
+        rate / 10, rate, cycle, 0.1 ** (1 / steps)
     ),
     "sgdr": lambda rate, steps, cycle, mult: sgdr(
         rate, 0.0, cycle, mult, steps
     ),
 }
-
-
-def _half(cycle: int) -> int:
-    return max(cycle // 2, 1)
 
 
 def make_tables(

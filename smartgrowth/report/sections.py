@@ -38,6 +38,8 @@ def headline(run: Run, calibration_error: float | None) -> list[Tile]:
         "train_seconds": "without validation",
         "parameters": "",
     }
+    if not run.has_top5:
+        del notes["val_top5"]
     known = run.figures | {"calibration_error": calibration_error}
     raw = run.metrics.get("raw_val_accuracy")
     if raw is not None:

@@ -12,12 +12,16 @@ from smartgrowth.flags.flag import Identity
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs.files import TRAIN_PREDICTIONS
 
-# Version of the augmentation's random draws, in the identity of runs that
-# augment. Version 1 was never named.
+# Versions of the random draws: of the images of a pass, in every identity, and
+# of the augmentation, in those of runs that augment. Version 1 was never named.
+SAMPLING_DRAWS = 2
 AUGMENTATION_DRAWS = 2
 # How random numbers are drawn: key of the identity -> since when it is another
 # way. A run goes on as it began; to a finished one it makes no difference.
 DRAWS = {
+    "sampling_draws": "since version 0.2.0 passes over the images are drawn "
+    "independently of one another; the version that began the run can finish "
+    "it",
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
     "numbers keyed by its name; the version that began the run can finish it",
 }
@@ -70,6 +74,7 @@ def identify(config: Config, data) -> dict:
         for field in dataclasses.fields(config)
         if _is_named(config, field)
     }
+    values["sampling_draws"] = SAMPLING_DRAWS
     if config.augments:
         values["augmentation_draws"] = AUGMENTATION_DRAWS
     if config.dataset.startswith("folder:"):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smartgrowth import UserError
+from smartgrowth.metrics.scores import TOP
 from smartgrowth.runs import files
 
 if TYPE_CHECKING:  # imported late, when there is a table to read
@@ -29,9 +30,12 @@ class Run:
       flags: name -> text, of flags.txt; always with "model" and "dataset".
       log: log.csv, a row per evaluation, by step; floats, NaN if unknown.
       schedule: step, lr and momentum, of schedule.csv or else of the log.
-      metrics: of metrics.json; empty until the run is finished.
+      metrics: of metrics.json; empty until the run is finished. Without top-5
+        accuracy where that says nothing.
       figures: the metrics; until then those of the last evaluation.
       size: image size of the validation, in pixels.
+      has_top5: whether there are so many classes that top-5 accuracy says
+        anything; else it is always 100%.
     """
 
     directory: pathlib.Path
@@ -42,6 +46,7 @@ class Run:
     metrics: dict
     figures: dict
     size: int
+    has_top5: bool
 
     @property
     def steps(self) -> int:
@@ -62,7 +67,8 @@ def read_run(directory: pathlib.Path) -> Run:
             f"{files.PLAN}. Give the `--workdir` of a run that "
             "`--mode=train` has started."
         )
-    stages = read_json(plan_path).get("stages")
+    plan = read_json(plan_path)
+    stages = plan.get("stages")
     try:
         for stage in stages:
             stage["steps"] = int(stage["steps"])
@@ -87,6 +93,11 @@ def read_run(directory: pathlib.Path) -> Run:
         flags[name] = value
     if flags.get("test_size", "0").isdigit():
         final_size = int(flags.get("test_size", "0")) or final_size
+    figures = dict(log.iloc[-1] if len(log) else {}) | metrics
+    num_classes = (plan.get("identity") or {}).get("num_classes", TOP + 1)
+    if num_classes <= TOP:
+        for values in (metrics, figures):
+            values.pop("val_top5", None)
     return Run(
         directory=directory,
         stages=stages,
@@ -94,8 +105,9 @@ def read_run(directory: pathlib.Path) -> Run:
         log=log,
         schedule=schedule if len(schedule) else log,
         metrics=metrics,
-        figures=dict(log.iloc[-1] if len(log) else {}) | metrics,
+        figures=figures,
         size=metrics.get("image_size") or final_size,
+        has_top5=num_classes > TOP,
     )
 
 

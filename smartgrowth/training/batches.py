@@ -26,8 +26,6 @@ class StageBatches:
             stage, experiment.class_order, experiment.image_order
         )
         self.hard = np.intersect1d(experiment.hard_images, images)
-        if experiment.config.balance == "oversample":
-            images = orders.oversample(images, experiment.data.train.labels)
         self.images = images
 
     def dataset(self, first_step: int, last_step: int) -> tf.data.Dataset:
@@ -47,4 +45,5 @@ class StageBatches:
             augmentation=self.augmentation,
             label_smoothing=config.label_smoothing,
             hard=self.hard,
+            balanced=config.balance == "oversample",
         )

@@ -106,5 +106,8 @@ def compile_model(
     optimizer = unscaled_optimizer(model)
     average = None
     if config.ema:
-        average = ema.WeightEMA(model, optimizer, config.ema)
+        resets = ()  # where `restart` begins the average anew
+        if config.stage_restart == "shrink_perturb":
+            resets = [s.first_step for s in experiment.plan.stages[1:]]
+        average = ema.WeightEMA(model, optimizer, config.ema, resets)
     return CompiledModel(model, optimizer, accuracy, average, machine)
