@@ -513,6 +513,20 @@ def test_the_same_pixels_in_both_splits_or_two_classes_are_doubted(tmp_path):
     assert len(data.train.ids) == 8  # doubted, not left out
 
 
+def test_what_is_refused_or_doubted_is_told_with_the_first(tmp_path, capsys):
+    examples = [
+        *one_of_each(),
+        *(Refusal(f"{i}.png", "torn") for i in range(5)),
+        Example("twin", VALIDATION, 0, picture(0)),
+    ]
+    build_store(tmp_path, make_source(examples))
+    *_, refused, doubted = capsys.readouterr().out.splitlines()
+    assert refused == (
+        "  5 refused: 0.png (torn), 1.png (torn), 2.png (torn) and 2 more"
+    )
+    assert doubted == ("  1 doubted: twin (same pixels as train/0 in train)")
+
+
 # Memory
 
 

@@ -62,6 +62,7 @@ class Source:
       examples: makes the stream of both splits, in a fixed order. It may
         contain `Refusal`s.
       groups: the coarse group of each class (a taxonomy), or None.
+      notes: lines for a person who makes a store of it: what is not used.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Source:
     native_size: int | None
     examples: Callable[[], Iterator[Example | Refusal]]
     groups: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
