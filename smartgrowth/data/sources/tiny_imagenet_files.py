@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from smartgrowth import UserError
+from smartgrowth.data.sources import archive
 from smartgrowth.data.sources.decode import SUFFIXES, one_line
 from smartgrowth.data.sources.listing import (
     hash_entries,
@@ -150,8 +151,8 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
         # Reading these reports what is wrong with them.
         return "", listing.files | dict.fromkeys(listing.skipped, (0, 0))
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
+        with zipfile.ZipFile(path) as opened:
+            infos = opened.infolist()
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(
             f"--data_dir={path}: not a whole zip ({one_line(error)}); get it "
@@ -169,10 +170,21 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
             "ImageNet; pass --data_dir=PATH of one"
         )
     root = min(roots, key=len)
+    read = [
+        info
+        for info in infos
+        if info.filename.startswith(root)
+        and not info.filename.startswith(f"{root}test/")
+    ]
+    problem = next(filter(None, map(archive.find_problem, read)), None)
+    if problem:
+        raise UserError(
+            f"--data_dir={path}: {problem}, so this is no Tiny ImageNet that "
+            f"can be read; get it from {URL} and pass --data_dir=PATH of it"
+        )
     return root, {
-        name.removeprefix(root): (info.CRC, info.file_size)
-        for name, info in zip(names, infos, strict=True)
-        if name.startswith(root) and not name.startswith(f"{root}test/")
+        info.filename.removeprefix(root): (info.CRC, info.file_size)
+        for info in read
     }
 
 
@@ -182,8 +194,8 @@ def _open(path: pathlib.Path, root: str) -> Iterator[Callable[[str], bytes]]:
     if path.is_dir():
         yield lambda name: _read_file(path / name)
     else:
-        with zipfile.ZipFile(path) as archive:
-            yield lambda name: archive.read(root + name)
+        with zipfile.ZipFile(path) as opened:
+            yield lambda name: archive.read_member(opened, root + name)
 
 
 def _read_file(path: pathlib.Path) -> bytes:
