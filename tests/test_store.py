@@ -183,6 +183,102 @@ def test_a_file_that_a_cleaner_took_is_made_again(tmp_path, lost):
     assert contents(directory) == before
 
 
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def garble(path):
+    path.write_bytes(b"\xff\x00no such thing" * 9)
+
+
+def nest(path):
+    path.write_text("[[1]]")
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty, garble, nest])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images_train_8.npy",
+        "images_validation_8.npy",
+        "labels_train.npy",
+        "ids_validation.txt",
+        "sizes_train.npy",
+        store.REPORT_FILE,
+        store.STORE_FILE,
+    ],
+)
+def test_a_damaged_file_is_made_again(tmp_path, name, damage):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    damage(directory / name)
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("images_train_8.npy", np.zeros((3, 8, 8, 3), np.uint8)),
+        ("images_train_8.npy", np.zeros((4, 8, 8, 3), np.int8)),
+        ("images_train_8.npy", np.asfortranarray(np.ones((4, 8, 8, 3), "u1"))),
+        ("labels_train.npy", np.array([0, 1, 2, 9])),
+        ("labels_train.npy", np.array([[0, 1, 2, 3]])),
+        ("sizes_train.npy", np.zeros((4, 3), np.int32)),
+    ],
+)
+def test_an_array_of_another_shape_or_content_is_made_again(
+    tmp_path, name, array
+):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    np.save(directory / name, array)
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_names": ["a"]},
+        {"class_names": 3},
+        {"sizes": "8"},
+        {"sizes": [[8]]},
+        {"sizes": None},
+        {"content": "0"},
+        {"native_size": "large"},
+        {"groups": ["sky"]},
+        {"channel_sums": [1, 2, 3]},
+    ],
+)
+def test_facts_of_another_shape_are_made_again(tmp_path, change):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    facts = json.loads(before[store.STORE_FILE])
+    (directory / store.STORE_FILE).write_text(json.dumps(facts | change))
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize("key", ["sizes", "content", "groups", "class_names"])
+def test_facts_that_lack_something_are_made_again(tmp_path, key):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    facts = json.loads(before[store.STORE_FILE])
+    del facts[key]
+    (directory / store.STORE_FILE).write_text(json.dumps(facts))
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
 def test_a_later_size_of_changed_images_is_refused(tmp_path):
     directory = build_store(tmp_path, make_source(one_of_each()), (8,))
     before = contents(directory)

@@ -7,7 +7,6 @@ at a time.
 import contextlib
 import dataclasses
 import hashlib
-import json
 import pathlib
 import re
 import time
@@ -17,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from smartgrowth import UserError
-from smartgrowth.data import store
+from smartgrowth.data import integrity, store
 from smartgrowth.data.census import Census
 from smartgrowth.data.sources.listing import name_some
 from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
@@ -50,7 +49,7 @@ def ensure_store(
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", fingerprint)[:60].strip("_")
     tail = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
     directory = cache_dir / "stores" / f"{slug}-{tail}"
-    facts = _load_facts(directory)
+    facts = integrity.load_facts(directory)
     missing = _missing(sizes, facts)
     if missing:
         source = load()
@@ -69,33 +68,6 @@ def ensure_store(
                 "folder"
             ) from error
     return directory
-
-
-def _load_facts(directory: pathlib.Path) -> dict:
-    """Returns store.json, without sizes whose files are missing.
-
-    Cleaners of caches may have deleted single files.
-    """
-    try:
-        facts = json.loads((directory / store.STORE_FILE).read_text())
-    except (OSError, ValueError):
-        return {"sizes": []}
-    paths = [directory / store.REPORT_FILE]
-    for split in (TRAIN, VALIDATION):
-        paths.append(store.labels_path(directory, split))
-        paths.append(store.ids_path(directory, split))
-        paths.append(store.sizes_path(directory, split))
-    if not all(path.exists() for path in paths):
-        return {"sizes": []}
-    facts["sizes"] = [
-        size
-        for size in facts["sizes"]
-        if all(
-            store.images_path(directory, split, size).exists()
-            for split in (TRAIN, VALIDATION)
-        )
-    ]
-    return facts
 
 
 def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
