@@ -86,6 +86,12 @@ def test_a_folder_beside_both_splits_is_said_not_to_be_used():
     assert found.unused == ("extra (1 image)",)
 
 
+def test_folders_without_images_beside_the_one_that_holds_splits_are_none():
+    images = [*classes_of("images/train"), *classes_of("images/val")]
+    found = find(*images, folders=["labels", "labels/train"])
+    assert set(found.splits[TRAIN]) == set(found.splits[VALIDATION]) == {*"abc"}
+
+
 def test_images_outside_class_folders_are_said_not_to_be_used():
     assert find("a/0.png", "b/0.png", "loose.png").unused == (
         "1 outside class folders (loose.png)",
@@ -121,6 +127,12 @@ def test_a_class_without_images_is_a_class_nonetheless():
         (["train/0.png", "val/0.png"], ["(train, val)", "no training image"]),
         (["test/0.png", "cat/0.png"], ["(test)", "rename what is a class"]),
         (["test/a/0.png", "test/b/0.png"], ["(test)", "no training image"]),
+        (
+            ["cat/train/0.png", "cat/val/0.png", "dog/train/0.png"],
+            ["train, val in cat look like splits within a class"],
+        ),
+        # As detectors want it, boxes in labels/.
+        (["images/train/0.png", "images/val/0.png"], ["(images/train, images"]),
         (["train/a/0.png", "Train/a/1.png"], ["Train, train all look like"]),
     ],
 )

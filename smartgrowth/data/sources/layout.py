@@ -68,13 +68,15 @@ def find_layout(name: str, listing: Listing) -> Layout:
     root = ""
     tops = tree.inside[root]
     # images/train and images/val: what holds them means nothing.
-    if len(tops) == 1 and role_of(tops[0]) is None:
-        inner = tree.inside[tops[0]]
+    holders = [folder for folder in tops if tree.has_images(folder)]
+    if len(holders) == 1 and role_of(holders[0]) is None:
+        inner = tree.inside[holders[0]]
         if any(role_of(_base(folder)) for folder in inner):
-            root, tops = tops[0], inner
+            root, tops = holders[0], inner
     roles = {folder: role_of(_base(folder)) for folder in tops}
     others = [f for f in tops if roles[f] is None and tree.has_images(f)]
     if _are_classes(tree, roles, others):
+        _refuse_splits_in_classes(name, tree, tops)
         return _finish(tree, {TRAIN: tree.classes(root)}, [])
     trains = [f for f in tops if roles[f] == TRAIN and tree.has_classes(f)]
     validations = [f for f in tops if roles[f] == VALIDATION]
@@ -108,6 +110,17 @@ def _are_classes(tree, roles, others) -> bool:
     [first, *more] = splits
     is_class = roles[first] == TRAIN and tree.has_flat_images(first)
     return bool(is_class and not more and others)
+
+
+def _refuse_splits_in_classes(name, tree, classes) -> None:
+    for folder in classes:
+        inner = {_base(f): role_of(_base(f)) for f in tree.inside[folder]}
+        splits = [f for f, role in inner.items() if role]
+        if TRAIN in inner.values() and len(set(inner.values()) - {None}) > 1:
+            raise UserError(
+                f"--dataset={name}: {name_some(splits)} in {folder} look like "
+                f"splits within a class; {LAYOUT}"
+            )
 
 
 def _refuse_doubtful(name, roles, trains, flat, judges, others) -> None:
@@ -178,20 +191,22 @@ class _Tree:
         self.flat = collections.Counter(
             image.rpartition("/")[0] for image in self.images
         )
+        self.deep = set()  # folders with images in folders inside
+        for folder in self.flat:
+            while folder:
+                folder = folder.rpartition("/")[0]
+                self.deep.add(folder)
 
     def has_flat_images(self, folder: str) -> bool:
         """Returns whether there are images directly inside, and only there."""
-        return self.flat[folder] > 0 and not self._has_deep_images(folder)
+        return self.flat[folder] > 0 and folder not in self.deep
 
     def has_images(self, folder: str) -> bool:
-        return self.flat[folder] > 0 or self._has_deep_images(folder)
+        return self.flat[folder] > 0 or folder in self.deep
 
     def has_classes(self, folder: str) -> bool:
         """Returns whether there are folders inside, empty or not."""
         return bool(self.inside[folder]) and not self.has_flat_images(folder)
-
-    def _has_deep_images(self, folder: str) -> bool:
-        return any(f.startswith(f"{folder}/") for f in self.flat)
 
     def enter(self, folder: str) -> str:
         """Returns the split's own folder: seg_train/seg_train, not the first.
