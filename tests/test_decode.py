@@ -2,10 +2,12 @@
 
 import io
 import struct
+import sys
+import types
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, PngImagePlugin
+from PIL import AvifImagePlugin, EpsImagePlugin, Image, PngImagePlugin
 
 from smartgrowth.data.sources import decode as module
 from smartgrowth.data.sources.decode import (
@@ -152,6 +154,31 @@ def test_a_photo_that_needs_a_plug_in_says_which(
     )
     refusal = decode_example("a.jpg", TRAIN, 0, photo)
     assert refusal.reason == "not an image that can be read"
+
+
+@pytest.mark.parametrize("package", ["pillow_heif", "pi_heif"])
+def test_heic_is_read_where_a_plug_in_is_installed(monkeypatch, package):
+    def register_heif_opener():
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+
+    for name in ("pillow_heif", "pi_heif"):
+        monkeypatch.setitem(sys.modules, name, None)  # not installed
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    list_formats = module.list_formats.__wrapped__  # it is asked once
+    assert "HEIF" not in list_formats()
+    plug_in = types.SimpleNamespace(register_heif_opener=register_heif_opener)
+    monkeypatch.setitem(sys.modules, package, plug_in)
+    assert "HEIF" in list_formats()
+
+
+def test_a_format_that_pillow_was_built_without_is_not_tried(monkeypatch):
+    """Pillow would warn of it at every image."""
+    monkeypatch.setattr(AvifImagePlugin, "SUPPORTED", False)
+    monkeypatch.setitem(sys.modules, "pillow_avif", None)
+    assert "AVIF" not in module.list_formats.__wrapped__()
+    plug_in = types.ModuleType("pillow_avif")
+    monkeypatch.setitem(sys.modules, "pillow_avif", plug_in)
+    assert "AVIF" in module.list_formats.__wrapped__()
 
 
 def test_megabytes_of_text_in_a_png_are_passed_over():
