@@ -626,6 +626,16 @@ def test_what_is_refused_or_doubted_is_told_with_the_first(tmp_path, capsys):
 # Memory
 
 
+def test_a_large_photo_is_not_copied_to_be_summed(tmp_path):
+    image = np.full((3000, 4000, 3), 7, np.uint8)
+    examples = [*one_of_each(), Example("large", TRAIN, 0, image)]
+    tracemalloc.start()
+    build_store(tmp_path, make_source(examples))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * image.nbytes
+
+
 def test_building_holds_a_few_hundred_images_at_most(tmp_path):
     image, count = picture(0, 64, 64), 4000
 

@@ -9,6 +9,8 @@ from smartgrowth import UserError
 from smartgrowth.data import store
 from smartgrowth.data.store import TRAIN, VALIDATION, Source
 
+PART = 2**20  # pixels whose sums are taken at once, for 12 MB of memory
+
 
 @dataclasses.dataclass
 class _Members:
@@ -56,12 +58,14 @@ class Census:
         self._doubt(example)
         if example.split == TRAIN:
             pixels = example.image.reshape(-1, 3)
-            exact = pixels.astype(np.float32)
-            self.channel_sums[example.label] += (
-                np.full(3, len(pixels)),
-                pixels.sum(axis=0, dtype=np.int64),
-                np.einsum("nc,nc->c", exact, exact, dtype=np.float64),
-            )
+            for start in range(0, len(pixels), PART):
+                part = pixels[start : start + PART]
+                exact = part.astype(np.float32)
+                self.channel_sums[example.label] += (
+                    np.full(3, len(part)),
+                    part.sum(axis=0, dtype=np.int64),
+                    np.einsum("nc,nc->c", exact, exact, dtype=np.float64),
+                )
 
     def _doubt(self, example: store.Example) -> None:
         """Notes an image with the pixels of one in another split or class."""
