@@ -1,11 +1,15 @@
 """Encoded images become RGB, and what was repaired is said."""
 
 import io
+import struct
+import sys
+import types
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import AvifImagePlugin, EpsImagePlugin, Image, PngImagePlugin
 
+from smartgrowth.data.sources import decode as module
 from smartgrowth.data.sources.decode import (
     decode,
     decode_example,
@@ -111,12 +115,114 @@ def test_of_an_animation_the_first_frame_is_used():
     assert pixels[0, 0].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "GIF", "WEBP"])
+@pytest.mark.parametrize(
+    "format", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"]
+)
 def test_each_format_is_read(format):
     image = Image.new("RGB", (16, 8), RED)
     pixels, _ = decode(encode(image, format))
     assert pixels.shape == (8, 16, 3)
     assert np.abs(pixels.astype(int) - RED).max() < 8
+
+
+@pytest.mark.skipif("AVIF" not in module.list_formats(), reason="no AVIF here")
+def test_avif_is_read_where_pillow_reads_it():
+    pixels, _ = decode(encode(Image.new("RGB", (16, 8), RED), "AVIF"))
+    assert np.abs(pixels.astype(int) - RED).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("brand", "format", "package"),
+    [
+        (b"heic", "HEIF", "pillow-heif"),
+        (b"mif1", "HEIF", "pillow-heif"),
+        (b"avif", "AVIF", "pillow-avif-plugin"),
+    ],
+)
+def test_a_photo_that_needs_a_plug_in_says_which(
+    tmp_path, monkeypatch, brand, format, package
+):
+    photo = b"\0\0\0\x18ftyp" + brand + bytes(40)
+    (tmp_path / "a.jpg").write_bytes(photo)
+    monkeypatch.setattr(module, "list_formats", lambda: ("JPEG", "PNG"))
+    for encoded in (photo, tmp_path / "a.jpg"):
+        refusal = decode_example("a.jpg", TRAIN, 0, encoded)
+        assert f"pip install {package}" in refusal.reason
+    monkeypatch.setattr(module, "list_formats", lambda: ("JPEG", format))
+    monkeypatch.setattr(
+        module, "open_image", lambda _: Image.open(io.BytesIO())
+    )
+    refusal = decode_example("a.jpg", TRAIN, 0, photo)
+    assert refusal.reason == "not an image that can be read"
+
+
+@pytest.mark.parametrize("package", ["pillow_heif", "pi_heif"])
+def test_heic_is_read_where_a_plug_in_is_installed(monkeypatch, package):
+    def register_heif_opener():
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+
+    for name in ("pillow_heif", "pi_heif"):
+        monkeypatch.setitem(sys.modules, name, None)  # not installed
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    list_formats = module.list_formats.__wrapped__  # it is asked once
+    assert "HEIF" not in list_formats()
+    plug_in = types.SimpleNamespace(register_heif_opener=register_heif_opener)
+    monkeypatch.setitem(sys.modules, package, plug_in)
+    assert "HEIF" in list_formats()
+
+
+def test_a_format_that_pillow_was_built_without_is_not_tried(monkeypatch):
+    """Pillow would warn of it at every image."""
+    monkeypatch.setattr(AvifImagePlugin, "SUPPORTED", False)
+    monkeypatch.setitem(sys.modules, "pillow_avif", None)
+    assert "AVIF" not in module.list_formats.__wrapped__()
+    plug_in = types.ModuleType("pillow_avif")
+    monkeypatch.setitem(sys.modules, "pillow_avif", plug_in)
+    assert "AVIF" in module.list_formats.__wrapped__()
+
+
+def test_megabytes_of_text_in_a_png_are_passed_over():
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "x" * 1_200_000, zip=True)
+    pixels, note = decode(encode(halves(), pnginfo=text))
+    np.testing.assert_array_equal(pixels, np.asarray(halves()))
+    assert note == ""
+
+
+def header(width: int, height: int) -> bytes:
+    """A bitmap without its pixels."""
+    return b"BM" + struct.pack(
+        "<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, *[0] * 6
+    )
+
+
+def test_a_large_photo_is_opened_without_a_warning():
+    """Warnings are errors here."""
+    with module.open_image(io.BytesIO(header(12_000, 9000))) as image:
+        assert image.size == (12_000, 9000)
+
+
+def test_a_photo_beyond_the_limit_is_refused_with_its_size():
+    refusal = decode_example("a.bmp", TRAIN, 0, header(16_320, 12_240))
+    assert refusal.reason.startswith("16320 x 12240 px are 200 megapixels")
+    assert "more than the 179" in refusal.reason
+
+
+def test_postscript_is_never_handed_to_a_program(monkeypatch):
+    monkeypatch.setattr(
+        EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("started")
+    )
+    postscript = encode(halves(), "EPS")
+    assert decode_example("a.jpg", TRAIN, 0, postscript) == Refusal(
+        "a.jpg", "not an image that can be read"
+    )
+
+
+def test_fractions_are_refused_since_their_range_is_unknown():
+    values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    tiff = encode(Image.fromarray(values), "TIFF")
+    refusal = decode_example("a.tif", TRAIN, 0, tiff)
+    assert refusal.reason == "its pixels are fractions; make it 8-bit"
 
 
 def test_what_cannot_be_decoded_is_refused_with_a_reason():

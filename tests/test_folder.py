@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from smartgrowth import UserError
+from smartgrowth.data import build, store
 from smartgrowth.data.sources import folder
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
@@ -35,51 +36,36 @@ def pets(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["val", "validation", "valid", "test", "Val"])
-def test_the_validation_folder_goes_by_several_names(tmp_path, name):
+def test_the_validation_folder_is_the_validation(tmp_path):
     for label, class_name in enumerate(("cat", "dog")):
-        write(tmp_path, f"train/{class_name}/a.png", 10 + label)
-        write(tmp_path, f"{name}/{class_name}/b.png", 20 + label)
+        write(tmp_path, f"Training/{class_name}/a.png", 10 + label)
+        write(tmp_path, f"Testing/{class_name}/b.png", 20 + label)
     source = load(tmp_path)
     found = {e.id: (e.split, e.label, e.image) for e in source.examples()}
     assert source.class_names == ("cat", "dog")
     assert set(found) == {
-        f"{folder}/{c}"
-        for folder, c in [
-            ("train", "cat/a.png"),
-            ("train", "dog/a.png"),
-            (name, "cat/b.png"),
-            (name, "dog/b.png"),
-        ]
+        "Training/cat/a.png",
+        "Training/dog/a.png",
+        "Testing/cat/b.png",
+        "Testing/dog/b.png",
     }
-    split, label, image = found[f"{name}/dog/b.png"]
+    split, label, image = found["Testing/dog/b.png"]
     assert (split, label) == (VALIDATION, 1)
     np.testing.assert_array_equal(image, np.full((6, 8, 3), 21))
 
 
-def test_val_is_preferred_to_test(tmp_path):
-    for split in ("train", "test", "val"):
-        write(tmp_path, f"{split}/cat/a.png")
-        write(tmp_path, f"{split}/dog/a.png")
-    assert ids(load(tmp_path), VALIDATION) == ["val/cat/a.png", "val/dog/a.png"]
-
-
-def test_test_images_without_classes_are_not_validation(tmp_path):
-    for i in range(5):
-        write(tmp_path, f"train/cat/{i}.png")
-        write(tmp_path, f"train/dog/{i}.png")
-    write(tmp_path, "test/unlabeled.png")
+def test_what_a_store_leaves_out_is_told(tmp_path, capsys):
+    for split in ("train", "val", "test"):
+        for class_name in ("cat", "dog"):
+            write(tmp_path, f"{split}/{class_name}/a.png")
+    (tmp_path / "train/cat/a.txt").write_text("no image")
     source = load(tmp_path)
-    found = ids(source, TRAIN) + ids(source, VALIDATION)
-    assert len(found) == 10
-    assert all(name.startswith("train/") for name in found)
-
-
-def test_a_class_may_be_called_train(tmp_path):
-    for i in range(4):
-        write(tmp_path, f"train/{i}.png")
-        write(tmp_path, f"plane/{i}.png")
-    assert load(tmp_path).class_names == ("plane", "train")
+    build.ensure_store("x", lambda: source, (8,), tmp_path / ".cache")
+    _, unused, unread, *_ = capsys.readouterr().out.splitlines()
+    assert unused == "  not used: test (2 images)"
+    assert unread == (
+        "  1 file not read, for its ending (.txt): train/cat/a.txt"
+    )
 
 
 def test_a_fifth_of_each_class_is_held_out(pets):
@@ -164,12 +150,12 @@ def test_hidden_and_other_files_are_passed_over(pets):
 
 def test_broken_and_unread_files_are_refused_and_the_rest_goes_on(pets):
     (pets / "cat/broken.jpg").write_bytes(b"\xff\xd8 no more")
-    (pets / "dog/phone.heic").write_bytes(b"x")
+    (pets / "dog/screen.svg").write_bytes(b"x")
     (pets / "dog/gone.jpg").symlink_to(pets / "nowhere.jpg")
     found = list(load(pets).examples())
     refused = {r.id: r.reason for r in found if isinstance(r, Refusal)}
-    assert set(refused) == {"cat/broken.jpg", "dog/phone.heic", "dog/gone.jpg"}
-    assert ".heic is not read" in refused["dog/phone.heic"]
+    assert set(refused) == {"cat/broken.jpg", "dog/screen.svg", "dog/gone.jpg"}
+    assert ".svg is not read" in refused["dog/screen.svg"]
     assert "No such file" in refused["dog/gone.jpg"]
     assert sum(isinstance(e, Example) for e in found) == 80
 
@@ -183,7 +169,109 @@ def test_images_in_deeper_folders_belong_to_the_class_above(pets):
 
 def test_a_link_to_a_folder_above_is_not_followed_forever(pets):
     (pets / "cat/all").symlink_to(pets)
-    assert len(list(load(pets).examples())) == 80
+    refusal, *found = load(pets).examples()
+    assert refusal == Refusal("cat/all", "a link to a folder above it")
+    assert len(found) == 80 and not {Refusal} & {type(e) for e in found}
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JPE", "tif", "tiff", "heic"])
+def test_a_photo_is_read_by_its_content_under_any_of_these_endings(
+    pets, ending
+):
+    for i in range(4):
+        write(pets, f"cow/{i}.png", 200 + i)
+        (pets / f"cow/{i}.png").rename(pets / f"cow/{i}.{ending}")
+    source = load(pets)
+    assert source.class_names == ("cat", "cow", "dog")
+    cows = [e for e in source.examples() if e.id.startswith("cow/")]
+    assert [e.label for e in cows] == [1] * 4
+
+
+def make_empty(pets):
+    (pets / "cow").mkdir()
+
+
+def link_to_nothing(pets):
+    (pets / "cow").symlink_to(pets / "nowhere")
+
+
+def write_unread(pets):
+    write(pets, "cow/a.png")
+    write(pets, "cow/b.png")
+    (pets / "cow/a.png").rename(pets / "cow/a.ppm")
+    (pets / "cow/b.png").rename(pets / "cow/b")
+
+
+def write_broken(pets):
+    (pets / "cow").mkdir()
+    for name in "abcd":
+        (pets / f"cow/{name}.jpg").write_bytes(b"no")
+
+
+@pytest.mark.parametrize(
+    "spoil", [make_empty, link_to_nothing, write_unread, write_broken]
+)
+def test_a_class_without_a_usable_image_is_named(pets, tmp_path, spoil):
+    spoil(pets)
+    source = load(pets)
+    directory = build.ensure_store(
+        source.fingerprint, lambda: source, (8,), tmp_path / ".cache"
+    )
+    with pytest.raises(UserError, match="image of class 'cow' could be used"):
+        store.open_data(directory)
+    without = store.open_data(directory, ("cat", "dog"))
+    assert len(without.train.ids + without.validation.ids) == 80
+
+
+def test_a_folder_that_may_not_be_opened_is_a_class_and_named(
+    pets, monkeypatch
+):
+    write(pets, "cow/a.png")
+    scandir = os.scandir
+
+    def deny(path):
+        if str(path).endswith("cow"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    source = load(pets)
+    assert source.class_names == ("cat", "cow", "dog")
+    assert Refusal("cow", "Permission denied") in list(source.examples())
+
+
+def test_a_pipe_is_passed_over_by_name_and_never_waited_for(pets):
+    os.mkfifo(pets / "cat/x.jpg")
+    refusal, *found = load(pets).examples()
+    assert refusal == Refusal("cat/x.jpg", "not a regular file")
+    assert len(found) == 80
+
+
+def test_files_that_are_not_read_are_counted_and_named(pets):
+    for name in ("cat/a.txt", "cat/b.txt", "dog/c", "dog/d.txt"):
+        (pets / name).write_text("no image")
+    (pets / "dog/Thumbs.db").write_text("left by a system")
+    assert load(pets).notes == (
+        "4 files not read, for their endings (.txt, none): cat/a.txt, "
+        "cat/b.txt, dog/c and 1 more",
+    )
+
+
+def test_a_new_class_without_images_makes_another_fingerprint(pets):
+    before = folder.fingerprint(str(pets))
+    (pets / "cow").mkdir()
+    assert folder.fingerprint(str(pets)) != before
+
+
+def test_a_plug_in_for_heic_makes_another_fingerprint(pets, monkeypatch):
+    before = folder.fingerprint(str(pets))
+    monkeypatch.setattr(folder.decode, "list_formats", lambda: ("HEIF",))
+    assert folder.fingerprint(str(pets)) == before
+    write(pets, "cat/new.png")
+    (pets / "cat/new.png").rename(pets / "cat/new.heic")
+    one = folder.fingerprint(str(pets))
+    monkeypatch.setattr(folder.decode, "list_formats", lambda: ("PNG",))
+    assert folder.fingerprint(str(pets)) != one
 
 
 def test_the_stream_is_the_same_each_time(pets):

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import threading
 import time
+import types
 import venv
 import zipfile
 
@@ -459,6 +460,7 @@ def test_a_zip_of_a_dataset_comes_to_the_local_disk(monkeypatch, tmp_path):
         ("folder", "", "DATA is empty"),
         ("glyphs", "MyDrive/no.zip", "DATA is 'MyDrive/no.zip', but there is"),
         ("folder", "broken.zip", "broken.zip cannot be read"),
+        ("folder", "large.zip", r"large.zip cannot be read \(it unpacks to"),
     ],
 )
 def test_data_that_cannot_be_used_is_named(
@@ -466,6 +468,9 @@ def test_data_that_cannot_be_used_is_named(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.zip").write_text("404")
+    write_zip(tmp_path / "large.zip")
+    full = types.SimpleNamespace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(cells.Stop, match=message):
         colab.find_data(tmp_path, dataset, data)
 
@@ -534,6 +539,7 @@ from smartgrowth.notebooks import cells
 
 child = '''
 import time
+import types
 try:
     print("training", flush=True)
     time.sleep(60)

@@ -1,6 +1,7 @@
 """A finished run labels new images."""
 
 import csv
+import os
 import shutil
 import zipfile
 
@@ -124,15 +125,54 @@ def test_a_broken_file_is_named_and_passed_over(
     broken = [folder / "a" / f"1{letter}.png" for letter in "abc"]
     broken[0].write_bytes(b"no image")
     broken[1].write_bytes((folder / "a" / "0.png").read_bytes()[:90])
-    broken[2].mkdir()
+    broken[2].symlink_to(folder / "nowhere.png")
     (folder / "notes.txt").write_text("no image, and not taken for one")
     predict.label_images(config(images=str(folder)))
     assert len(read_labels(run)) == 7
     lines = capsys.readouterr().out.splitlines()
     for path in broken:
         [line] = [line for line in lines if line.startswith(f"{path}: ")]
-        assert "skipped, not a readable image" in line
-    assert not any("notes.txt" in line for line in lines)
+        assert ": skipped, " in line
+    assert lines[0] == "1 file not read, for its ending (.txt): notes.txt"
+    assert lines[-1] == f"7 images labeled, 4 files skipped: {run}/labels.csv"
+
+
+@pytest.mark.parametrize("ending", ["heic", "tif", "jfif", "avif", "JPG"])
+def test_a_photo_is_labeled_under_any_of_these_endings(
+    config, run, folder, ending
+):
+    photo = folder / "a" / "0.png"
+    renamed = photo.rename(folder / "a" / f"0.{ending}")
+    predict.label_images(config(images=str(folder)))
+    assert read_labels(run)[0]["image"] == str(renamed)
+
+
+def test_links_are_followed_as_in_training(config, run, folder, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "holiday").symlink_to(folder)
+    predict.label_images(config(images=str(tmp_path / "linked")))
+    names = [row["image"] for row in read_labels(run)]
+    assert len(names) == 7
+    assert names[0] == str(tmp_path / "linked" / "holiday" / "a" / "0.png")
+
+
+def test_a_pipe_is_named_and_never_waited_for(config, run, folder, capsys):
+    os.mkfifo(folder / "x.jpg")
+    predict.label_images(config(images=str(folder)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{folder / 'x.jpg'}: skipped, not a regular file"
+    assert len(read_labels(run)) == 7
+    with pytest.raises(UserError, match="there is no image file"):
+        predict.label_images(config(images=str(folder / "x.jpg")))
+
+
+def test_what_systems_leave_beside_photos_is_passed_over(
+    config, run, folder, capsys
+):
+    (folder / "._0.png").write_bytes(b"a Mac's")
+    (folder / "Thumbs.db").write_bytes(b"a PC's")
+    predict.label_images(config(images=str(folder)))
+    assert len(capsys.readouterr().out.splitlines()) == 8
 
 
 def test_only_broken_files_are_an_error(config, run, tmp_path):

@@ -191,11 +191,107 @@ def test_a_store_whose_sums_mean_something_else_is_made_again(
     directory = build_store(tmp_path, source, (8, 16))
     before = contents(directory)
     facts = json.loads(before[store.STORE_FILE])
-    assert facts.pop("version") == build.VERSION
+    assert facts.pop("version") == store.VERSION
     facts |= {"version": version} if version else {}
     facts["channel_sums"] = (400 * np.array(facts["channel_sums"])).tolist()
     (directory / store.STORE_FILE).write_text(json.dumps(facts))
     build_store(tmp_path, source, (8, 16))
+    assert contents(directory) == before
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def garble(path):
+    path.write_bytes(b"\xff\x00no such thing" * 9)
+
+
+def nest(path):
+    path.write_text("[[1]]")
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty, garble, nest])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images_train_8.npy",
+        "images_validation_8.npy",
+        "labels_train.npy",
+        "ids_validation.txt",
+        "sizes_train.npy",
+        store.REPORT_FILE,
+        store.STORE_FILE,
+    ],
+)
+def test_a_damaged_file_is_made_again(tmp_path, name, damage):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    damage(directory / name)
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("images_train_8.npy", np.zeros((3, 8, 8, 3), np.uint8)),
+        ("images_train_8.npy", np.zeros((4, 8, 8, 3), np.int8)),
+        ("images_train_8.npy", np.asfortranarray(np.ones((4, 8, 8, 3), "u1"))),
+        ("labels_train.npy", np.array([0, 1, 2, 9])),
+        ("labels_train.npy", np.array([[0, 1, 2, 3]])),
+        ("sizes_train.npy", np.zeros((4, 3), np.int32)),
+    ],
+)
+def test_an_array_of_another_shape_or_content_is_made_again(
+    tmp_path, name, array
+):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    np.save(directory / name, array)
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_names": ["a"]},
+        {"class_names": 3},
+        {"sizes": "8"},
+        {"sizes": [[8]]},
+        {"sizes": None},
+        {"content": "0"},
+        {"native_size": "large"},
+        {"groups": ["sky"]},
+        {"channel_sums": [1, 2, 3]},
+    ],
+)
+def test_facts_of_another_shape_are_made_again(tmp_path, change):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    facts = json.loads(before[store.STORE_FILE])
+    (directory / store.STORE_FILE).write_text(json.dumps(facts | change))
+    build_store(tmp_path, source)
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize("key", ["sizes", "content", "groups", "class_names"])
+def test_facts_that_lack_something_are_made_again(tmp_path, key):
+    source = make_source(one_of_each())
+    directory = build_store(tmp_path, source)
+    before = contents(directory)
+    facts = json.loads(before[store.STORE_FILE])
+    del facts[key]
+    (directory / store.STORE_FILE).write_text(json.dumps(facts))
+    build_store(tmp_path, source)
     assert contents(directory) == before
 
 
@@ -547,7 +643,31 @@ def test_the_same_pixels_in_both_splits_or_two_classes_are_doubted(tmp_path):
     assert len(data.train.ids) == 8  # doubted, not left out
 
 
+def test_what_is_refused_or_doubted_is_told_with_the_first(tmp_path, capsys):
+    examples = [
+        *one_of_each(),
+        *(Refusal(f"{i}.png", "torn") for i in range(5)),
+        Example("twin", VALIDATION, 0, picture(0)),
+    ]
+    build_store(tmp_path, make_source(examples))
+    *_, refused, doubted = capsys.readouterr().out.splitlines()
+    assert refused == (
+        "  5 refused: 0.png (torn), 1.png (torn), 2.png (torn) and 2 more"
+    )
+    assert doubted == ("  1 doubted: twin (same pixels as train/0 in train)")
+
+
 # Memory
+
+
+def test_a_large_photo_is_not_copied_to_be_summed(tmp_path):
+    image = np.full((3000, 4000, 3), 7, np.uint8)
+    examples = [*one_of_each(), Example("large", TRAIN, 0, image)]
+    tracemalloc.start()
+    build_store(tmp_path, make_source(examples))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * image.nbytes
 
 
 def test_building_holds_a_few_hundred_images_at_most(tmp_path):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 import urllib.error
 import urllib.request
 import zipfile
@@ -327,6 +328,68 @@ def test_a_truncated_zip_is_an_error_that_names_it(files, tmp_path):
         load(str(path), tmp_path)
     assert str(path) in str(caught.value)
     assert "pass --data_dir=" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["words.txt", f"train/{CAT}/images/x.JPEG"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ({"flag_bits": 1}, "is encrypted"),
+        ({"compress_type": 14}, "is compressed otherwise than by deflate"),
+        ({"compress_type": 99}, "is compressed otherwise than by deflate"),
+        ({"file_size": 8 * 2**30}, "unpacks to 8,192 MB"),
+    ],
+)
+def test_a_zip_that_cannot_be_unpacked_is_an_error_that_names_it(
+    files, tmp_path, monkeypatch, name, spoil, message
+):
+    files[f"train/{CAT}/images/x.JPEG"] = jpeg(1)
+    path = write_zip(tmp_path / "tiny.zip", files)
+    listed = zipfile.ZipFile.infolist
+
+    def infolist(opened):
+        for info in listed(opened):
+            if info.filename == ROOT + name:
+                for key, value in spoil.items():
+                    setattr(info, key, value)
+        return listed(opened)
+
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", infolist)
+    with pytest.raises(UserError) as caught:
+        load(path, tmp_path)
+    assert f"--data_dir={path}: {ROOT}{name} {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_larger_than_its_header_says_is_not_unpacked(files, tmp_path):
+    name = f"train/{CAT}/images/{CAT}_0.JPEG"
+    large = 300 * 2**20
+    path = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for other, content in files.items():
+            content = content if other != name else bytes(large)
+            opened.writestr(ROOT + other, content)
+    lie = path.read_bytes().replace(
+        large.to_bytes(4, "little"), (100).to_bytes(4, "little")
+    )
+    path.write_bytes(lie)
+    found = tiny_imagenet_files.open_files(str(path)).read(TRAIN)
+    tracemalloc.start()
+    contents = {path: content for path, _, content in found}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert contents[name] == b""
+    assert peak < large / 2
+
+
+def test_a_pipe_in_its_folder_is_never_waited_for(files, tmp_path):
+    name = f"train/{CAT}/images/{CAT}_0.JPEG"
+    del files[name]
+    path = write_folder(tmp_path / "tiny", files)
+    os.mkfifo(tmp_path / "tiny" / name)
+    found = list(load(path, tmp_path / "cache").examples())
+    assert Refusal(name, "empty, or damaged in its archive") in found
+    assert len(found) == 36
 
 
 def test_a_path_with_nothing_is_an_error_that_names_it(tmp_path):

@@ -7,7 +7,6 @@ at a time.
 import contextlib
 import dataclasses
 import hashlib
-import json
 import pathlib
 import re
 import time
@@ -17,14 +16,15 @@ from typing import IO
 import numpy as np
 
 from smartgrowth import UserError
-from smartgrowth.data import store
+from smartgrowth.data import integrity, store
+from smartgrowth.data.census import Census
+from smartgrowth.data.sources.listing import name_some
 from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
 from smartgrowth.runs import files
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 CHUNK = 256  # images held in memory, per split and size
-VERSION = 2  # of stores; since 2, all images weigh alike in `channel_sums`
 
 
 def ensure_store(
@@ -49,7 +49,7 @@ def ensure_store(
     slug = re.sub(r"[^A-Za-z0-9_-]+", "_", fingerprint)[:60].strip("_")
     tail = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
     directory = cache_dir / "stores" / f"{slug}-{tail}"
-    facts = _load_facts(directory)
+    facts = integrity.load_facts(directory)
     missing = _missing(sizes, facts)
     if missing:
         source = load()
@@ -57,6 +57,8 @@ def ensure_store(
         missing = _missing(sizes, facts)
         sizes = ", ".join(str(size) for size in missing)
         reporter.say(f"storing {source.name} at {sizes} px in {directory}")
+        for note in source.notes:
+            reporter.say(f"  {note}")
         try:
             _build(source, directory, missing, facts, reporter)
         except OSError as error:
@@ -66,33 +68,6 @@ def ensure_store(
                 "folder"
             ) from error
     return directory
-
-
-def _load_facts(directory: pathlib.Path) -> dict:
-    """Returns store.json, without sizes whose files are missing.
-
-    Cleaners of caches may have deleted single files.
-    """
-    try:
-        facts = json.loads((directory / store.STORE_FILE).read_text())
-    except (OSError, ValueError):
-        facts = {}
-    paths = [directory / store.REPORT_FILE]
-    for split in (TRAIN, VALIDATION):
-        paths.append(store.labels_path(directory, split))
-        paths.append(store.ids_path(directory, split))
-        paths.append(store.sizes_path(directory, split))
-    if facts.get("version") != VERSION or not all(p.exists() for p in paths):
-        return {"sizes": []}
-    facts["sizes"] = [
-        size
-        for size in facts["sizes"]
-        if all(
-            store.images_path(directory, split, size).exists()
-            for split in (TRAIN, VALIDATION)
-        )
-    ]
-    return facts
 
 
 def _missing(sizes: Sequence[int], facts: dict) -> list[int]:
@@ -134,7 +109,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
     files.write_json(
         directory / store.STORE_FILE,
         {
-            "version": VERSION,
+            "version": store.VERSION,
             "name": source.name,
             "class_names": source.class_names,
             "groups": dict(source.groups) if source.groups else None,
@@ -146,9 +121,9 @@ def _build(source, directory, sizes, facts, reporter) -> None:
     )
 
 
-def _stream(source: Source, writers, reporter: Reporter) -> "_Census":
+def _stream(source: Source, writers, reporter: Reporter) -> Census:
     """Writes the source's images; returns their census."""
-    census = _Census(source)
+    census = Census(source)
     began = time.monotonic()
 
     def progress() -> str:
@@ -170,6 +145,11 @@ def _stream(source: Source, writers, reporter: Reporter) -> "_Census":
     reporter.say(
         f"  {census.count:,} images stored in {seconds:.0f} s{refused}"
     )
+    for what in ("refused", "doubted"):
+        found = getattr(census, what)
+        if found:
+            named = [f"{id} ({why})" for id, why in found.items()]
+            reporter.say(f"  {len(found):,} {what}: {name_some(named)}")
     return census
 
 
@@ -185,86 +165,6 @@ def _read(source: Source):
             f"--dataset={source.name} cannot be read ({error}); check that "
             "the folder or file that it names is complete"
         ) from error
-
-
-@dataclasses.dataclass
-class _Members:
-    """Labels, ids and sizes of one split, so far."""
-
-    labels: list[int] = dataclasses.field(default_factory=list)
-    ids: list[str] = dataclasses.field(default_factory=list)
-    sizes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
-
-
-class _Census:
-    """What was written to a store, and the problems found."""
-
-    def __init__(self, source: Source):
-        self.source = source
-        self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
-        # Per class: training images, their means and mean squares summed.
-        self.channel_sums = np.zeros((len(source.class_names), 3, 3))
-        self.refused: dict[str, str] = {}
-        self.repaired: dict[str, str] = {}
-        self.doubted: dict[str, str] = {}
-        self.seen: dict[bytes, tuple[str, str, int]] = {}
-
-    @property
-    def count(self) -> int:
-        return sum(len(split.ids) for split in self.splits.values())
-
-    @property
-    def content(self) -> str:
-        return store.digest(self.source.class_names, self.splits)
-
-    def add(self, example: store.Example) -> None:
-        split = self.splits[example.split]
-        split.labels.append(example.label)
-        split.ids.append(example.id)
-        split.sizes.append(example.image.shape[:2])
-        if example.note:
-            self.repaired[example.id] = example.note
-        self._doubt(example)
-        if example.split == TRAIN:
-            # Means: a photo counts no more than a thumbnail.
-            pixels = store.central_square(example.image).reshape(-1, 3)
-            exact = pixels.astype(np.float32)
-            squares = np.einsum("nc,nc->c", exact, exact, dtype=np.float64)
-            means = pixels.mean(axis=0), squares / len(pixels)
-            self.channel_sums[example.label] += (np.ones(3), *means)
-
-    def _doubt(self, example: store.Example) -> None:
-        """Notes an image with the pixels of one in another split or class."""
-        key = hashlib.blake2b(example.image, digest_size=12).digest()
-        if key not in self.seen:
-            self.seen[key] = (example.id, example.split, example.label)
-            return
-        twin, split, label = self.seen[key]
-        if split != example.split:
-            self.doubted[example.id] = f"same pixels as {twin} in {split}"
-        elif label != example.label:
-            name = self.source.class_names[label]
-            self.doubted[example.id] = f"same pixels as {twin} in {name}"
-
-    def finish(self) -> None:
-        """Raises `UserError` if a split has no images."""
-        for name, split in self.splits.items():
-            if not split.ids:
-                refused = next(iter(self.refused.items()), ())
-                why = f" (refused {': '.join(refused)})" if refused else ""
-                raise UserError(
-                    f"--dataset={self.source.name} has no usable {name} "
-                    f"images{why}; check the folder or file that it names"
-                )
-
-    def report(self) -> dict:
-        return {
-            "dataset": self.source.name,
-            "images": {name: len(s.ids) for name, s in self.splits.items()},
-            "refused": self.refused,
-            "repaired": self.repaired,
-            "doubted": self.doubted,
-        }
 
 
 class _ArrayWriter:

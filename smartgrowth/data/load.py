@@ -7,6 +7,8 @@ from collections.abc import Collection
 from smartgrowth import plan
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
+from smartgrowth.data.sources.listing import name_some
+from smartgrowth.runtime.reporter import say
 
 DESCRIPTOR_SIZE = 32  # px, of the images that descriptors are computed from
 
@@ -41,4 +43,20 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
     data = store.open_data(directory, config.classes)
     # Not in the store, so that a new taxonomy does not need a new store.
     groups = taxonomy.find_groups(data.class_names, config.taxonomy)
+    _say_unjudged(data)
     return dataclasses.replace(data, groups=groups or data.groups)
+
+
+def _say_unjudged(data: store.Data) -> None:
+    """Tells which classes the validation accuracy says nothing about."""
+    judged = set(data.validation.labels.tolist())
+    unjudged = [
+        name
+        for label, name in enumerate(data.class_names)
+        if label not in judged
+    ]
+    if unjudged:
+        say(
+            f"{len(unjudged):,} of {len(data.class_names):,} classes have no "
+            f"validation image and are never judged: {name_some(unjudged)}"
+        )

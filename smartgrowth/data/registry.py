@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable
 
 from smartgrowth import UserError
-from smartgrowth.data.sources import folder, tiny_imagenet_files
+from smartgrowth.data.sources import folder, listing, tiny_imagenet_files
 from smartgrowth.data.store import Source
 
 CacheDir = str | pathlib.Path
@@ -140,7 +140,7 @@ def fingerprint(dataset: str, data_dir: str | None = None) -> str:
         return tiny_imagenet_files.fingerprint(data_dir or None)
     # TFDS datasets are versioned: name and folder identify the images.
     place = pathlib.Path(data_dir).expanduser().absolute() if data_dir else ""
-    return f"tfds-{folder.hash_entries({dataset: (str(place),)})}"
+    return f"tfds-{listing.hash_entries({dataset: (str(place),)})}"
 
 
 def _join(data_dir: str | None, path: str) -> str:

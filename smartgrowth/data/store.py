@@ -19,6 +19,7 @@ from smartgrowth import UserError
 
 TRAIN, VALIDATION = "train", "validation"
 STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
+VERSION = 2  # since 2, all images weigh alike in `channel_sums`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Source:
       examples: makes the stream of both splits, in a fixed order. It may
         contain `Refusal`s.
       groups: the coarse group of each class (a taxonomy), or None.
+      notes: lines for a person who makes a store of it: what is not used.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Source:
     native_size: int | None
     examples: Callable[[], Iterator[Example | Refusal]]
     groups: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

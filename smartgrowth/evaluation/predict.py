@@ -8,7 +8,12 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
 from smartgrowth.data.sources import decode
-from smartgrowth.data.store import fit_square
+from smartgrowth.data.sources.listing import (
+    Listing,
+    describe_unread,
+    list_folder,
+)
+from smartgrowth.data.store import VALIDATION, Refusal, fit_square
 from smartgrowth.evaluation.saved_model import load_model, read_classes
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.runs import files
@@ -32,7 +37,7 @@ def label_images(config: Config) -> pathlib.Path:
       UserError: there is no finished run, or no image that can be read.
     """
     directory, trained = load_config(config.workdir)
-    paths = _find_images(config.images)
+    paths, passed = _find_images(config.images)
     names = read_classes(directory)
     model = load_model(directory)
     # As in training: never larger than the stored images.
@@ -43,13 +48,13 @@ def label_images(config: Config) -> pathlib.Path:
     for start in range(0, len(paths), BATCH):
         readable, images = [], []
         for path in paths[start : start + BATCH]:
-            try:
-                image, _ = decode.decode(path)
-            except Exception as error:  # Pillow raises any kind
-                say(f"{path}: skipped, not a readable image ({error})")
+            found = decode.decode_example(str(path), VALIDATION, 0, path)
+            if isinstance(found, Refusal):
+                say(f"{path}: skipped, not a readable image ({found.reason})")
+                passed += 1
                 continue
             readable.append(path)
-            images.append(fit_square(image, stored))
+            images.append(fit_square(found.image, stored))
         if not readable:
             continue
         batch = np.asarray(pipeline.enlarge(np.stack(images), size))
@@ -66,24 +71,32 @@ def label_images(config: Config) -> pathlib.Path:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / files.LABELS
     files.write_csv(path, ["image", "label", *columns], rows)
-    say(f"{len(rows)} images labeled: {path}")
+    skipped = f", {passed:,} files skipped" if passed else ""
+    say(f"{len(rows)} images labeled{skipped}: {path}")
     return path
 
 
-def _find_images(images: str | None) -> list[pathlib.Path]:
+def _find_images(images: str | None) -> tuple[list[pathlib.Path], int]:
+    """Returns the images to label, and the number of files passed over.
+
+    Those are named. Links are followed, as in training.
+    """
     if not images:
         raise UserError("--mode=predict needs --images=PATH, a file or folder")
     path = pathlib.Path(images).expanduser()
     if path.is_file():
-        return [path]
-    paths = sorted(
-        entry
-        for entry in path.rglob("*")
-        if entry.suffix.lower() in decode.SUFFIXES
-    )
-    if not paths:
+        return [path], 0
+    listing = list_folder(path) if path.is_dir() else Listing({}, (), {})
+    names = sorted(listing.files)
+    found = [n for n in names if n.lower().endswith(decode.SUFFIXES)]
+    unread = [n for n in names if not n.lower().endswith(decode.SUFFIXES)]
+    if unread:
+        say(describe_unread(unread))
+    for name in sorted(listing.skipped):
+        say(f"{path / name}: skipped, {listing.skipped[name]}")
+    if not found:
         raise UserError(
             f"--images={images}: there is no image file "
             f"({', '.join(decode.SUFFIXES)})"
         )
-    return paths
+    return [path / n for n in found], len(unread) + len(listing.skipped)

@@ -5,6 +5,7 @@ Outside Colab a local folder replaces Drive.
 
 import importlib.metadata
 import importlib.util
+import lzma
 import os
 import pathlib
 import re
@@ -129,6 +130,11 @@ def run_folder(drive: pathlib.Path, name: str) -> pathlib.Path:
 
 # Data
 
+# What a damaged, encrypted or unusually compressed zip raises.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) + (
+    (OSError, RuntimeError)
+)
+
 
 def find_data(drive: pathlib.Path, dataset: str, data: str) -> list[str]:
     """Returns flags for a dataset; copies a zip on Drive to the local disk.
@@ -173,12 +179,24 @@ def _bring(path: pathlib.Path, unpacked: bool) -> pathlib.Path:
                 partial.mkdir()
                 if unpacked:
                     with zipfile.ZipFile(path) as archive:
+                        _check_room(archive, partial)
                         archive.extractall(partial)
                 else:
                     shutil.copy2(path, partial)
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        except _UNREADABLE as error:
             raise Stop(f"DATA: {path} cannot be read ({error})") from None
     return _inner(folder) if unpacked else folder / path.name
+
+
+def _check_room(archive: zipfile.ZipFile, folder: pathlib.Path) -> None:
+    """Raises `OSError` before a zip would fill the disk."""
+    size = sum(info.file_size for info in archive.infolist())
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OSError(
+            f"it unpacks to {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB "
+            "are free"
+        )
 
 
 def _inner(folder: pathlib.Path) -> pathlib.Path:

@@ -6,21 +6,99 @@ file is treated alike in all of them. Sizes do not change.
 
 import collections
 import concurrent.futures
+import contextlib
+import functools
+import importlib
 import io
 import pathlib
+import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from smartgrowth.data.store import Example, Refusal
 
+# Of images that Pillow reads only with a library or a plug-in.
+OPTIONAL = (".heic", ".heif", ".avif")
 # What `decode` reads. The suffix selects files; the content sets the format.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+SUFFIXES = (
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
+    + (".tif", ".tiff")
+    + OPTIONAL
+)
+MAX_PIXELS = 178_956_970  # where Pillow stops too: 540 MB in memory
+
+# Other formats of Pillow are not for photos, and some start programs: an EPS
+# is run by Ghostscript.
+_FORMATS = (
+    "JPEG",
+    "PNG",
+    "BMP",
+    "DIB",
+    "GIF",
+    "WEBP",
+    "TIFF",
+    "PPM",
+    "JPEG2000",
+) + ("AVIF", "HEIF")
+_MODULES = ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Mpo", "Png", "Ppm") + (
+    ("Tiff", "WebP")
+)
+
+# Pillow warns with lines of its own code at half of MAX_PIXELS, and at EXIF
+# that it cannot read; `open_image` refuses what is too large.
+Image.MAX_IMAGE_PIXELS = None
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# Editors write megabytes of their history into a PNG; 1 MB is Pillow's limit.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _GRAYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B")
 _ALPHA = ("LA", "PA", "RGBA")
+# Brands in the header of a file, as iPhones and browsers write them.
+_AVIF = (b"avif", b"avis")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+@functools.cache
+def list_formats() -> tuple[str, ...]:
+    """Returns Pillow's names of the formats that are read on this machine."""
+    missing = set()
+    for name in _MODULES:
+        try:
+            module = importlib.import_module(f"PIL.{name}ImagePlugin")
+        except ImportError:  # an older Pillow
+            continue
+        if not getattr(module, "SUPPORTED", True):
+            missing.add(name.upper())
+    for name in ("pillow_heif", "pi_heif"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name).register_heif_opener()
+            break
+    if "AVIF" in missing:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("pillow_avif")  # registers itself
+            missing.remove("AVIF")
+    return tuple(f for f in _FORMATS if f in Image.OPEN and f not in missing)
+
+
+def open_image(encoded: pathlib.Path | io.BytesIO) -> Image.Image:
+    """Opens an image of `list_formats` and at most `MAX_PIXELS`.
+
+    Raises:
+      ValueError: it has more pixels.
+      Exception: of many kinds, as Pillow does on a broken image.
+    """
+    image = Image.open(encoded, formats=list_formats())
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        image.close()
+        raise ValueError(
+            f"{width} x {height} px are {width * height / 1e6:.0f} megapixels, "
+            f"more than the {MAX_PIXELS / 1e6:.0f} that are read; shrink it"
+        )
+    return image
 
 
 def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
@@ -41,8 +119,10 @@ def decode(encoded: bytes | pathlib.Path) -> tuple[np.ndarray, str]:
     """
     if isinstance(encoded, bytes):
         encoded = io.BytesIO(encoded)
-    with Image.open(encoded) as image:
+    with open_image(encoded) as image:
         notes = []
+        if image.mode == "F":
+            raise ValueError("its pixels are fractions; make it 8-bit")
         orientation = _orientation(image)
         # An MPO is a photo with previews, as some cameras write.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
@@ -115,12 +195,26 @@ def decode_example(
     try:
         image, note = decode(encoded)
     except UnidentifiedImageError:
-        return Refusal(id, "not an image that can be read")
+        return Refusal(id, _explain(encoded))
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds
         return Refusal(id, one_line(error))
     if note and expected:
         note = ", ".join(n for n in note.split(", ") if n not in expected)
     return Example(id, split, label, image, note)
+
+
+def _explain(encoded: bytes | pathlib.Path) -> str:
+    """Returns why an image is of no format that is read."""
+    if isinstance(encoded, pathlib.Path):
+        with encoded.open("rb") as file:
+            encoded = file.read(12)
+    kind, brand = encoded[4:8], encoded[8:12]
+    formats = list_formats()
+    if kind == b"ftyp" and brand in _AVIF and "AVIF" not in formats:
+        return "AVIF is not read here; pip install pillow-avif-plugin"
+    if kind == b"ftyp" and brand in _HEIC and "HEIF" not in formats:
+        return "HEIC is not read here; pip install pillow-heif"
+    return "not an image that can be read"
 
 
 def decode_in_order(

@@ -1,42 +1,55 @@
 """A folder of images, one subfolder per class, as a dataset.
 
-Either PATH/train/CLASS/ and PATH/val/CLASS/ (or validation, valid, test), or
-PATH/CLASS/ alone, which is split here.
+Either PATH/train/CLASS/ and PATH/val/CLASS/, under the names that `layout`
+knows, or PATH/CLASS/ alone, which is split here.
 """
 
 import hashlib
-import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from PIL import Image
 
 from smartgrowth import UserError
-from smartgrowth.data.sources.decode import SUFFIXES, decode_in_order
+from smartgrowth.data.sources import decode
+from smartgrowth.data.sources.layout import LAYOUT, find_layout
+from smartgrowth.data.sources.listing import (
+    Listing,
+    describe_unread,
+    hash_entries,
+    list_folder,
+)
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 
-VALIDATION_FOLDERS = ("val", "validation", "valid", "test")
 VALIDATION_SHARE = 0.2  # of the images of each class
-LAYOUT = (
-    "expected CLASS/IMAGE, or train/CLASS/IMAGE and val/CLASS/IMAGE, with "
-    "images ending in " + " ".join(suffix[1:] for suffix in SUFFIXES)
-)
 
-# Images in formats that are not read. They are named in the data report; any
-# other file is ignored.
-_UNREAD = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg")
+# Images in formats that are not read. Each is named in the data report; other
+# files that are not read are only counted.
+_UNREAD = (".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga", ".exr", ".raw") + (
+    (".ppm", ".pgm", ".pbm", ".dng", ".nef", ".cr2", ".cr3", ".arw")
+)
 _HEADERS = 100  # images whose size is read for `native_size`
+# A store that was made when folders meant something else is not used.
+_MEANING = 2
 
 
 def fingerprint(path: str) -> str:
-    """Returns a hash of the images under `path`: paths, sizes and times."""
-    return _fingerprint(list_files(_root(path)))
+    """Returns a hash of what is under `path`: names, sizes and times."""
+    return _fingerprint(list_folder(_root(path)))
 
 
-def _fingerprint(files: Mapping[str, tuple]) -> str:
-    images = {n: files[n] for n in files if n.lower().endswith(SUFFIXES)}
-    return f"folder-{hash_entries(images)}"
+def _fingerprint(listing: Listing) -> str:
+    entries = {
+        name: listing.files[name]
+        for name in listing.files
+        if name.lower().endswith(decode.SUFFIXES)
+    }
+    # A class may be empty.
+    entries |= {f"{folder}/": () for folder in listing.folders}
+    if any(name.lower().endswith(decode.OPTIONAL) for name in entries):
+        # Once a plug-in is installed, they are read.
+        entries["/formats"] = decode.list_formats()
+    return f"folder{_MEANING}-{hash_entries(entries)}"
 
 
 def load_folder(path: str, name: str) -> Source:
@@ -48,7 +61,7 @@ def load_folder(path: str, name: str) -> Source:
     are added.
 
     Args:
-      path: the folder; the module's docstring describes its layout.
+      path: the folder, laid out as `layout` says.
       name: the source's name, "folder:PATH".
 
     Raises:
@@ -56,8 +69,11 @@ def load_folder(path: str, name: str) -> Source:
         with too few images, or a validation class without training images.
     """
     root = _root(path)
-    files = list_files(root)
-    splits = _find_splits(name, files)
+    listing = list_folder(root)
+    layout = find_layout(name, listing)
+    splits = layout.splits
+    if not any(splits[TRAIN].values()):
+        raise UserError(f"--dataset={name}: no images found; {LAYOUT}")
     if VALIDATION not in splits:
         splits = _split(name, splits[TRAIN])
     class_names = tuple(sorted(splits[TRAIN]))
@@ -80,66 +96,39 @@ def load_folder(path: str, name: str) -> Source:
                     yield image, split, label, root / image
 
     def examples() -> Iterator[Example | Refusal]:
-        for file in sorted(files):
+        for file in sorted(listing.skipped):
+            yield Refusal(file, listing.skipped[file])
+        for file in sorted(listing.files):
             if file.lower().endswith(_UNREAD):
                 suffix = pathlib.PurePath(file).suffix
                 yield Refusal(file, f"{suffix} is not read; make it a jpg")
         # One at a time: a decoded photo takes about 40 MB.
-        yield from decode_in_order(jobs(), chunk=1)
+        yield from decode.decode_in_order(jobs(), chunk=1)
 
     return Source(
         name=name,
-        fingerprint=_fingerprint(files),
+        fingerprint=_fingerprint(listing),
         class_names=class_names,
         native_size=_median_side([job[3] for job in jobs()]),
         examples=examples,
+        notes=_notes(listing, layout.unused),
     )
 
 
-def list_files(
-    root: pathlib.Path, skip: Iterable[str] = ()
-) -> dict[str, tuple]:
-    """Returns the files under `root`: relative path -> (size, time).
+def _notes(listing: Listing, unused: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns what a person should know of files that are not used.
 
-    Hidden files and folders are ignored.
-
-    Args:
-      root: a folder.
-      skip: names of folders directly under it to leave out.
+    Refusals are told elsewhere.
     """
-    listed = {}
-    for folder, folders, files in os.walk(root, followlinks=True):
-        inside = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
-        inside = "" if inside == "./" else inside
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and (inside or name not in skip)
-            and not _leads_back(folder, name)
-        )
-        for name in sorted(files):
-            if not name.startswith("."):
-                try:
-                    stat = pathlib.Path(folder, name).stat()
-                except OSError:  # a broken link; reading it reports the error
-                    listed[inside + name] = (0, 0)
-                else:
-                    listed[inside + name] = (stat.st_size, stat.st_mtime_ns)
-    return listed
-
-
-def _leads_back(folder: str, name: str) -> bool:
-    """Returns whether `name` in `folder` links to it or to a parent."""
-    target = pathlib.Path(folder, name)
-    return pathlib.Path(folder).resolve().is_relative_to(target.resolve())
-
-
-def hash_entries(entries: Mapping[str, tuple]) -> str:
-    """Returns a hash of names and values, 16 hexadecimal digits."""
-    lines = (f"{name}\0{entries[name]}\n" for name in sorted(entries))
-    digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
+    notes = [f"not used: {', '.join(unused)}"] if unused else []
+    unread = [
+        file
+        for file in sorted(listing.files)
+        if not file.lower().endswith(decode.SUFFIXES + _UNREAD)
+    ]
+    if unread:
+        notes.append(describe_unread(unread))
+    return tuple(notes)
 
 
 def _root(path: str) -> pathlib.Path:
@@ -152,44 +141,14 @@ def _root(path: str) -> pathlib.Path:
     return root
 
 
-def _find_splits(
-    name: str, files: Iterable[str]
-) -> dict[str, dict[str, list[str]]]:
-    """Returns split -> class -> relative paths; one split if not separated."""
-    images = [file for file in files if file.lower().endswith(SUFFIXES)]
-    top = {}
-    for image in images:
-        top.setdefault(image.split("/")[0].lower(), []).append(image)
-    # A folder "train" with images directly inside is a class: trains.
-    has_train = any(image.count("/") > 1 for image in top.get("train", ()))
-    splits = {
-        TRAIN: _by_class(top["train"], 1) if has_train else _by_class(images, 0)
-    }
-    for folder in VALIDATION_FOLDERS if has_train else ():
-        # Images directly in test/ have no labels.
-        classes = _by_class(top.get(folder, ()), 1)
-        if classes and VALIDATION not in splits:
-            splits[VALIDATION] = classes
-    if not splits[TRAIN]:
-        raise UserError(f"--dataset={name}: no images found; {LAYOUT}")
-    return splits
-
-
-def _by_class(images: Iterable[str], depth: int) -> dict[str, list[str]]:
-    """Returns class -> sorted paths; the class is the folder at `depth`."""
-    classes = {}
-    for image in sorted(images):
-        parts = image.split("/")
-        if len(parts) > depth + 1:
-            classes.setdefault(parts[depth], []).append(image)
-    return classes
-
-
 def _split(
     name: str, classes: Mapping[str, list[str]]
 ) -> dict[str, dict[str, list[str]]]:
     splits = {TRAIN: {}, VALIDATION: {}}
     for class_name, images in classes.items():
+        if not images:  # an error that says so, unless --classes omits it
+            splits[TRAIN][class_name] = []
+            continue
         if len(images) < 2:
             raise UserError(
                 f"--dataset={name}: class {class_name!r} has a single image, "
@@ -214,7 +173,7 @@ def _median_side(paths: list[pathlib.Path]) -> int | None:
     sides = []
     for path in paths[:: max(1, len(paths) // _HEADERS)]:
         try:
-            with Image.open(path) as image:
+            with decode.open_image(path) as image:
                 sides.append(min(image.size))
         except Exception:  # noqa: BLE001, S112 - `examples` refuses it
             continue

@@ -14,8 +14,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from smartgrowth import UserError
+from smartgrowth.data.sources import archive
 from smartgrowth.data.sources.decode import SUFFIXES, one_line
-from smartgrowth.data.sources.folder import hash_entries, list_files
+from smartgrowth.data.sources.listing import (
+    hash_entries,
+    list_folder,
+    name_some,
+)
 from smartgrowth.data.store import TRAIN, VALIDATION
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -142,10 +147,12 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
     That is size and time in a folder, checksum and size in a zip.
     """
     if path.is_dir():
-        return "", list_files(path, skip=("test",))
+        listing = list_folder(path, skip=("test",))
+        # Reading these reports what is wrong with them.
+        return "", listing.files | dict.fromkeys(listing.skipped, (0, 0))
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
+        with zipfile.ZipFile(path) as opened:
+            infos = opened.infolist()
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(
             f"--data_dir={path}: not a whole zip ({one_line(error)}); get it "
@@ -163,10 +170,21 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
             "ImageNet; pass --data_dir=PATH of one"
         )
     root = min(roots, key=len)
+    read = [
+        info
+        for info in infos
+        if info.filename.startswith(root)
+        and not info.filename.startswith(f"{root}test/")
+    ]
+    problem = next(filter(None, map(archive.find_problem, read)), None)
+    if problem:
+        raise UserError(
+            f"--data_dir={path}: {problem}, so this is no Tiny ImageNet that "
+            f"can be read; get it from {URL} and pass --data_dir=PATH of it"
+        )
     return root, {
-        name.removeprefix(root): (info.CRC, info.file_size)
-        for name, info in zip(names, infos, strict=True)
-        if name.startswith(root) and not name.startswith(f"{root}test/")
+        info.filename.removeprefix(root): (info.CRC, info.file_size)
+        for info in read
     }
 
 
@@ -174,10 +192,16 @@ def _list(path: pathlib.Path) -> tuple[str, dict[str, tuple]]:
 def _open(path: pathlib.Path, root: str) -> Iterator[Callable[[str], bytes]]:
     """Yields a function: path relative to wnids.txt -> the file's content."""
     if path.is_dir():
-        yield lambda name: (path / name).read_bytes()
+        yield lambda name: _read_file(path / name)
     else:
-        with zipfile.ZipFile(path) as archive:
-            yield lambda name: archive.read(root + name)
+        with zipfile.ZipFile(path) as opened:
+            yield lambda name: archive.read_member(opened, root + name)
+
+
+def _read_file(path: pathlib.Path) -> bytes:
+    if not path.is_file():  # a FIFO would be waited for
+        raise OSError("not a regular file")
+    return path.read_bytes()
 
 
 def _text(
@@ -203,7 +227,7 @@ def _read_wnids(path: pathlib.Path, text: str) -> list[str]:
     twice = [wnid for wnid in counts if counts[wnid] > 1]
     if twice:
         raise UserError(
-            f"--data_dir={path}: {_WNIDS} names {_some(twice)} more than "
+            f"--data_dir={path}: {_WNIDS} names {name_some(twice)} more than "
             "once; list each class once"
         )
     if len(wnids) < 2:
@@ -226,8 +250,9 @@ def _train_members(
     if empty:
         wnids = [wnid for wnid, label in labels.items() if label in empty]
         raise UserError(
-            f"--data_dir={path}: no training images of {_some(wnids)}, named "
-            f"in {_WNIDS}; add train/CLASS/images or leave the class out there"
+            f"--data_dir={path}: no training images of {name_some(wnids)}, "
+            f"named in {_WNIDS}; add train/CLASS/images or leave the class out "
+            "there"
         )
     # In natural order: x_2 before x_10.
     return sorted(members, key=lambda m: (m[1], len(m[0]), m[0]))
@@ -252,15 +277,15 @@ def _validation_members(
     if unlabeled:
         raise UserError(
             f"--data_dir={path}: {_ANNOTATIONS} has no line for "
-            f"{_some(unlabeled)}; pass --data_dir=PATH of a whole one"
+            f"{name_some(unlabeled)}; pass --data_dir=PATH of a whole one"
         )
     # Annotations of classes outside wnids.txt are ignored.
     members = [(n, labels[w]) for n, w in wnids.items() if w in labels]
     missing = [name for name, _ in members if name not in entries]
     if missing:
         raise UserError(
-            f"--data_dir={path}: {_some(missing)} named in {_ANNOTATIONS} but "
-            "missing; pass --data_dir=PATH of a whole one"
+            f"--data_dir={path}: {name_some(missing)} named in {_ANNOTATIONS} "
+            "but missing; pass --data_dir=PATH of a whole one"
         )
     if not members:
         raise UserError(
@@ -273,9 +298,3 @@ def _validation_members(
 def _is_image(name: str) -> bool:
     base = name.split("/")[-1]
     return base.lower().endswith(SUFFIXES) and not base.startswith(".")
-
-
-def _some(names: list[str]) -> str:
-    """Returns the first names, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -1,0 +1,107 @@
+"""Counts what is written to a store, and finds what is wrong with it."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from smartgrowth import UserError
+from smartgrowth.data import store
+from smartgrowth.data.store import TRAIN, VALIDATION, Source
+
+PART = 2**20  # pixels whose sums are taken at once, for 12 MB of memory
+
+
+@dataclasses.dataclass
+class _Members:
+    """Labels, ids and sizes of one split, so far."""
+
+    labels: list[int] = dataclasses.field(default_factory=list)
+    ids: list[str] = dataclasses.field(default_factory=list)
+    sizes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
+
+
+class Census:
+    """What was written to a store, and the problems found.
+
+    Attributes:
+      splits: labels, ids and sizes of the images of each split.
+      channel_sums: (C, 3, 3), per class: its training images, and their means
+        and mean squares summed, by channel.
+      refused, repaired, doubted: id -> what about it.
+    """
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
+        self.channel_sums = np.zeros((len(source.class_names), 3, 3))
+        self.refused: dict[str, str] = {}
+        self.repaired: dict[str, str] = {}
+        self.doubted: dict[str, str] = {}
+        self.seen: dict[bytes, tuple[str, str, int]] = {}
+
+    @property
+    def count(self) -> int:
+        return sum(len(split.ids) for split in self.splits.values())
+
+    @property
+    def content(self) -> str:
+        return store.digest(self.source.class_names, self.splits)
+
+    def add(self, example: store.Example) -> None:
+        split = self.splits[example.split]
+        split.labels.append(example.label)
+        split.ids.append(example.id)
+        split.sizes.append(example.image.shape[:2])
+        if example.note:
+            self.repaired[example.id] = example.note
+        self._doubt(example)
+        if example.split == TRAIN:
+            # Means: a photo counts no more than a thumbnail.
+            means = _channel_means(store.central_square(example.image))
+            self.channel_sums[example.label] += (np.ones(3), *means)
+
+    def _doubt(self, example: store.Example) -> None:
+        """Notes an image with the pixels of one in another split or class."""
+        key = hashlib.blake2b(example.image, digest_size=12).digest()
+        if key not in self.seen:
+            self.seen[key] = (example.id, example.split, example.label)
+            return
+        twin, split, label = self.seen[key]
+        if split != example.split:
+            self.doubted[example.id] = f"same pixels as {twin} in {split}"
+        elif label != example.label:
+            name = self.source.class_names[label]
+            self.doubted[example.id] = f"same pixels as {twin} in {name}"
+
+    def finish(self) -> None:
+        """Raises `UserError` if a split has no images."""
+        for name, split in self.splits.items():
+            if not split.ids:
+                refused = next(iter(self.refused.items()), ())
+                why = f" (refused {': '.join(refused)})" if refused else ""
+                raise UserError(
+                    f"--dataset={self.source.name} has no usable {name} "
+                    f"images{why}; check the folder or file that it names"
+                )
+
+    def report(self) -> dict:
+        return {
+            "dataset": self.source.name,
+            "images": {name: len(s.ids) for name, s in self.splits.items()},
+            "refused": self.refused,
+            "repaired": self.repaired,
+            "doubted": self.doubted,
+        }
+
+
+def _channel_means(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and mean square of each channel, float64 (3,) each."""
+    total, squares = np.zeros(3), np.zeros(3)
+    pixels = image.reshape(-1, 3)
+    for start in range(0, len(pixels), PART):
+        part = pixels[start : start + PART]
+        exact = part.astype(np.float32)
+        total += part.sum(axis=0, dtype=np.int64)
+        squares += np.einsum("nc,nc->c", exact, exact, dtype=np.float64)
+    return total / len(pixels), squares / len(pixels)
