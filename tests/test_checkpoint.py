@@ -13,6 +13,7 @@ import pytest
 
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint
+from smartgrowth.runs import manifest as manifest_module
 from smartgrowth.runtime.atomic import PREFIX
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
@@ -144,17 +145,128 @@ def test_the_warning_is_printed(tmp_path, capsys):
     assert "damaged checkpoint" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", [None, "", '{"archive": "step_0'])
-def test_without_a_whole_manifest_it_is_no_checkpoint(tmp_path, text):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "it has no manifest"),
+        (b"", "not JSON"),
+        (b'{"archive": "step_0', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 10**5, "not JSON"),
+        (b"[]", "not an object"),
+        (b"null", "not an object"),
+        (b"{}", "no `archive`"),
+        (b'{"facts": 1}', "no `archive`"),
+        (
+            b'{"archive": "a", "sha256": "b", "best": true, "facts": 1}',
+            "no `facts`",
+        ),
+        (
+            b'{"archive": "a", "sha256": "b", "best": true, "facts": {}}',
+            "no `step`",
+        ),
+    ],
+)
+def test_without_a_whole_manifest_it_is_named_and_the_one_before_is_used(
+    tmp_path, content, reason
+):
     before = save(tmp_path, 10)
     save(tmp_path, 20)
     path = archive(tmp_path, 20).with_suffix(".json")
-    if text is None:
+    if content is None:
         path.unlink()
     else:
-        path.write_text(text)
-    found, facts, _ = load(tmp_path)
+        path.write_bytes(content)
+    found, facts, warned = load(tmp_path)
     assert facts["step"] == 10
+    equal(found, before)
+    (line,) = warned
+    assert str(path) in line and reason in line
+    # And the next one is written, and cleans up.
+    save(tmp_path, 11)
+    assert steps(tmp_path) == [10, 11]
+
+
+# As a run's: with text, floats, a time that is a whole number, nothing.
+FACTS = {
+    "plan": "5f" * 32,
+    "progress": {
+        "stage_seconds": [1.25, 0.1, 3.0],
+        "step": 105,
+        "rows": [{"step": 100, "val_accuracy": 0.5625, "val_top5": None}],
+        "best_accuracy": 0.5625,
+    },
+    "numerics": {"policy": "float32", "device": "ein Gerät"},
+}
+
+
+def test_a_flipped_bit_of_a_manifest_is_refused_or_harmless(tmp_path):
+    save(tmp_path, 100, **FACTS)
+    arrays = save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    content = path.read_bytes()
+    expected = json.dumps({"step": 105, **FACTS})
+    random = np.random.default_rng(3)
+    refused = 0
+    for bit in random.choice(8 * len(content), 400, replace=False):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        found, facts, warned = load(tmp_path)
+        if facts["step"] == 100:
+            refused += 1
+            assert len(warned) == 1 and str(path) in warned[0]
+            equal(found, arrays_of(100))
+        else:
+            # As text: 1 and 1.0 and True are equal otherwise.
+            assert json.dumps(facts) == expected
+            assert warned == []
+            equal(found, arrays)
+    assert refused > 300
+
+
+def edit(path, change, sealed=True) -> None:
+    """Changes the values of a manifest, whose digest stays or goes."""
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    if not sealed:
+        del manifest["digest"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_step_that_one_bit_changed_is_not_resumed_at(tmp_path):
+    save(tmp_path, 100, **FACTS)
+    save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    edit(path, lambda manifest: manifest["facts"].update(step=107))
+    _, facts, (warning,) = load(tmp_path)
+    assert facts["step"] == 100
+    assert f"{path}: its manifest's digest" in warning
+
+
+def test_a_manifest_of_an_earlier_version_is_accepted(tmp_path):
+    arrays = save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    edit(path, lambda manifest: None, sealed=False)
+    assert json.loads(path.read_text()).keys() == manifest_module.FIELDS.keys()
+    found, facts, warned = load(tmp_path)
+    equal(found, arrays)
+    assert (facts, warned) == ({"step": 105, **FACTS}, [])
+
+
+def test_what_does_not_belong_together_is_passed_over(tmp_path):
+    before = save(tmp_path, 10)
+    save(tmp_path, 20)
+
+    def check(arrays, facts):
+        assert arrays["optimizer/0000/iteration"] == facts["step"]
+        if facts["step"] == 20:
+            raise ValueError("too late")
+
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        found, facts = checkpoint.load(tmp_path, check)
+    assert facts["step"] == 10 and "too late" in output.getvalue()
     equal(found, before)
 
 

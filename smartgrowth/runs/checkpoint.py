@@ -1,23 +1,25 @@
 """Checkpoints that survive an interruption: verified, rotated, on any disk.
 
 A checkpoint is an archive of arrays and a manifest, which is written last. An
-archive without a manifest, or with another hash, is ignored. It is written to
-the local disk first and then copied under a new name, because writes to a
-mounted drive are not atomic and the drive can disappear.
+archive without a whole manifest, or with another hash, is named and skipped;
+the one before it is used. It is written to the local disk first and then
+copied under a new name, because writes to a mounted drive are not atomic and
+the drive can disappear.
 """
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 
-from smartgrowth.runtime.atomic import atomic_write, remove_partial
+from smartgrowth.runs.manifest import read_manifest, write_manifest
+from smartgrowth.runtime.atomic import remove_partial
 from smartgrowth.runtime.reporter import say
 
 TRIES = 3
@@ -90,21 +92,35 @@ def save(
 
 def load(
     directory: pathlib.Path,
+    check: Callable[[dict[str, np.ndarray], dict], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict] | None:
     """Returns the newest valid checkpoint as (arrays, facts); None if none.
 
     Prints a line for each damaged one that is skipped.
+
+    Args:
+      directory: where the checkpoints are.
+      check: of (arrays, facts); raises `ValueError` if they do not belong
+        together, and the checkpoint counts as damaged.
     """
-    for path, manifest in _manifests(directory):
+    for path, manifest in _manifests(directory, _say_skipped):
         archive = directory / manifest["archive"]
         try:
             if _hash(archive) != manifest["sha256"]:
                 raise OSError("its hash is not the manifest's")
             with np.load(archive, allow_pickle=False) as file:
-                return dict(file), manifest["facts"]
+                arrays, facts = dict(file), manifest["facts"]
+            if check:
+                check(arrays, facts)
+            return arrays, facts
         except (OSError, ValueError) as error:
-            say(f"skipping the damaged checkpoint {path}: {error}")
+            _say_skipped(path, error)
     return None
+
+
+def read_facts(directory: pathlib.Path) -> list[dict]:
+    """Returns the facts of all whole manifests, the newest first."""
+    return [manifest["facts"] for _, manifest in _manifests(directory)]
 
 
 def _last_name(variable) -> str:
@@ -124,8 +140,9 @@ def _publish(directory, name, archive, manifest) -> str:
         shutil.copyfile(archive, target)
         if _hash(target) != manifest["sha256"]:
             raise OSError(f"{target} reads back differently")
-        with atomic_write(directory / f"{unique}.json") as file:
-            json.dump(manifest | {"archive": target.name}, file)
+        write_manifest(
+            directory / f"{unique}.json", manifest | {"archive": target.name}
+        )
     except BaseException:
         # A part that did not fit must not take space from the next one.
         with contextlib.suppress(OSError):
@@ -134,17 +151,34 @@ def _publish(directory, name, archive, manifest) -> str:
     return target.name
 
 
-def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
-    """Returns the manifests that can be read, the newest first."""
+def _manifests(
+    directory, skip: Callable[[pathlib.Path, Exception], None] | None = None
+) -> list[tuple[pathlib.Path, dict]]:
+    """Returns the manifests that are whole, the newest first.
+
+    Args:
+      directory: where the checkpoints are.
+      skip: called with the path of each other one and what is wrong with it.
+    """
     manifests = []
-    for path in sorted(directory.glob("step_*.json"), reverse=True):
+    paths = {
+        path.with_suffix(".json")
+        for path in directory.glob("step_*")
+        if path.suffix in (".json", ".npz")
+    }
+    for path in sorted(paths, reverse=True):
         try:
-            manifests.append((path, json.loads(path.read_text())))
-        except (OSError, ValueError):
-            continue
+            manifests.append((path, read_manifest(path)))
+        except (OSError, ValueError) as error:
+            if skip:
+                skip(path, error)
     return sorted(
         manifests, key=lambda pair: pair[1]["facts"]["step"], reverse=True
     )
+
+
+def _say_skipped(path: pathlib.Path, error: Exception) -> None:
+    say(f"skipping the damaged checkpoint {path}: {error}")
 
 
 def _rotate(directory, step: int, published: str) -> None:

@@ -6,6 +6,8 @@ import pathlib
 import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from smartgrowth import UserError
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint, files
@@ -15,6 +17,9 @@ from smartgrowth.runtime.keras_internals import (
     write_back_jax_state,
 )
 from smartgrowth.runtime.reporter import say
+
+# In the archive, the optimizer's count of steps.
+ITERATIONS = "optimizer/0000/iteration"
 
 
 @dataclasses.dataclass
@@ -73,6 +78,33 @@ def read_progress(values: dict, plan: Plan) -> Progress:
     return Progress(**values)
 
 
+def check_step(arrays: dict[str, np.ndarray], facts: dict, plan: Plan) -> None:
+    """Checks that a checkpoint's manifest is of the step of its archive.
+
+    Args:
+      arrays: of the archive.
+      facts: of the manifest.
+      plan: that both are of.
+
+    Raises:
+      ValueError: it is of another step, or its facts are not a run's.
+    """
+    try:
+        step, progress = facts["step"], read_progress(facts["progress"], plan)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"its manifest's facts are not a run's ({error!r})"
+        ) from error
+    if ITERATIONS not in arrays:
+        raise ValueError(f"its archive has no array {ITERATIONS}")
+    iterations = int(arrays[ITERATIONS])
+    if not progress.step == step == iterations:
+        raise ValueError(
+            f"its manifest is of step {step} and {progress.step}, its "
+            f"archive of {iterations}"
+        )
+
+
 class CheckpointManager:
     """Writes a run's checkpoints, and restores the newest one.
 
@@ -114,7 +146,10 @@ class CheckpointManager:
         Raises:
           UserError: the checkpoint is of another plan.
         """
-        newest = checkpoint.load(directory / files.CHECKPOINTS)
+        newest = checkpoint.load(
+            directory / files.CHECKPOINTS,
+            lambda arrays, facts: self._check(arrays, facts, plan),
+        )
         if not newest:
             return start_of(plan)
         arrays, facts = newest
@@ -126,6 +161,16 @@ class CheckpointManager:
         checkpoint.restore(self.variables, arrays)
         self.interrupted = arrays
         return read_progress(facts["progress"], plan)
+
+    def _check(self, arrays: dict, facts: dict, plan: Plan) -> None:
+        """Raises `ValueError` if a checkpoint is damaged; of this plan alone.
+
+        What is of another plan is whole, and for `restore` to refuse.
+        """
+        if not isinstance(facts.get("plan"), str):
+            raise ValueError("its manifest's facts have no `plan`")
+        if facts["plan"] == self.plan_hash:
+            check_step(arrays, facts, plan)
 
     def due(self) -> bool:
         """Returns whether the last checkpoint is `save_seconds` old."""
