@@ -389,6 +389,54 @@ def test_a_resume_that_forgets_its_metric_sums_is_seen(
     assert first[0] != first[1]
 
 
+@pytest.mark.parametrize("named", ["step", "progress", "both"])
+def test_a_manifest_of_another_step_than_its_archive_is_not_resumed(
+    cut, tiny_data, whole, capsys, named
+):
+    """Of an earlier version, whose manifests had no digest."""
+    directory = pathlib.Path(cut.workdir)
+    (path,) = (directory / "checkpoints").glob("step_000000003_*.json")
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    if named in ("step", "both"):
+        manifest["facts"]["step"] = 5
+    if named in ("progress", "both"):
+        manifest["facts"]["progress"]["step"] = 5
+    path.write_text(json.dumps(manifest))
+    train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"skipping the damaged checkpoint {path}: its manifest" in output
+    assert "resuming at step 2 of 17" in output
+    assert_equal_runs(whole, directory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.pop("plan"),
+        lambda facts: facts.pop("progress"),
+        lambda facts: facts.update(progress=[]),
+        lambda facts: facts["progress"].update(other=1),
+        lambda facts: facts["progress"].pop("stage_seconds"),
+    ],
+)
+def test_facts_that_are_not_a_run_s_stop_no_resume(
+    cut, tiny_data, monkeypatch, capsys, change
+):
+    directory = pathlib.Path(cut.workdir) / "checkpoints"
+    (path,) = directory.glob("step_000000003_*.json")
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    change(manifest["facts"])
+    path.write_text(json.dumps(manifest))
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"skipping the damaged checkpoint {path}: its manifest" in output
+    assert "resuming at step 2 of 17" in output
+
+
 def start(workdir: pathlib.Path, images: pathlib.Path, cache: pathlib.Path):
     """A real process that trains for some seconds."""
     command = [
@@ -598,6 +646,22 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
         train.train(
             make_experiment(grown_config(model="mlp", seed=1), tiny_data)
         )
+
+
+@pytest.mark.parametrize("text", [None, "", '{"hash'])
+def test_a_run_whose_plan_is_lost_goes_on(cut, tiny_data, whole, capsys, text):
+    path = pathlib.Path(cut.workdir) / "plan.json"
+    plan = path.read_text()
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"{path} was lost or torn: it is written again" in output
+    assert "resuming at step 3 of 17" in output
+    assert path.read_text() == plan
+    assert_equal_runs(whole, path.parent)
 
 
 @pytest.mark.core
