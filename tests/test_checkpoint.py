@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint
 from smartgrowth.runs import manifest as manifest_module
+from smartgrowth.runtime import atomic
 from smartgrowth.runtime.atomic import PREFIX
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
@@ -397,6 +399,87 @@ def test_a_disk_that_keeps_failing_is_an_error(tmp_path, monkeypatch, naps):
     found, facts, _ = load(tmp_path)
     assert facts["step"] == 4
     equal(found, before)
+
+
+@pytest.fixture
+def local(tmp_path_factory, monkeypatch) -> pathlib.Path:
+    """A temporary folder of this test's own."""
+    folder = tmp_path_factory.mktemp("local")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def full(monkeypatch, folder) -> None:
+    """Lets the archives that are written below a folder fail, half written."""
+    savez = np.savez
+
+    def fill(file, **arrays):
+        if pathlib.Path(file.name).is_relative_to(folder):
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(checkpoint.np, "savez", fill)
+
+
+def test_a_full_local_disk_is_named_and_done_without(
+    tmp_path, local, monkeypatch, capsys
+):
+    full(monkeypatch, local)
+    expected = save(tmp_path, 5)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"no room for a checkpoint in {local} (No space" in line
+    assert f"straight to {tmp_path}" in line
+    assert list(local.iterdir()) == []
+    found, _, warned = load(tmp_path)
+    equal(found, expected)
+    assert warned == [] and steps(tmp_path) == [5]
+
+
+def test_without_any_local_folder_checkpoints_are_written(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(*args, **kwargs):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    monkeypatch.setenv("TMPDIR", "/the/small/one")
+    expected = save(tmp_path, 5)
+    assert "in /the/small/one (No usable" in capsys.readouterr().out
+    equal(load(tmp_path)[0], expected)
+
+
+def test_a_full_disk_everywhere_leaves_nothing_and_is_an_error(
+    tmp_path, local, monkeypatch
+):
+    before = save(tmp_path / "checkpoints", 4)
+    full(monkeypatch, "/")
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path / "checkpoints", 5)
+    assert steps(tmp_path / "checkpoints") == [4]
+    assert list(local.iterdir()) == []
+    equal(load(tmp_path / "checkpoints")[0], before)
+
+
+def test_a_save_killed_on_a_full_local_disk_leaves_a_hidden_part(
+    tmp_path, local, monkeypatch
+):
+    """Which no load takes up, and the next save removes."""
+    before = save(tmp_path, 4)
+    with monkeypatch.context() as patch:
+        full(patch, local)
+        patch.setattr(atomic, "_remove", lambda path: None)
+        patch.setattr(checkpoint, "_hash", lambda path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            save(tmp_path, 5)
+    (part,) = tmp_path.glob(f"{PREFIX}*")
+    assert part.stat().st_size > 0
+    found, _, warned = load(tmp_path)
+    equal(found, before)
+    assert warned == []
+    save(tmp_path, 6)
+    assert steps(tmp_path) == [4, 6]
 
 
 def test_a_copy_that_reads_back_differently_is_tried_again(

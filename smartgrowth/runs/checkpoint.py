@@ -4,7 +4,8 @@ A checkpoint is an archive of arrays and a manifest, which is written last. An
 archive without a whole manifest, or with another hash, is named and skipped;
 the one before it is used. It is written to the local disk first and then
 copied under a new name, because writes to a mounted drive are not atomic and
-the drive can disappear.
+the drive can disappear. If the local disk is full, it is written straight to
+its place, under a hidden name until it is whole.
 """
 
 import contextlib
@@ -12,15 +13,15 @@ import hashlib
 import os
 import pathlib
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from smartgrowth.runs.manifest import read_manifest, write_manifest
-from smartgrowth.runtime.atomic import remove_partial
+from smartgrowth.runtime.atomic import atomic_path, remove_partial
 from smartgrowth.runtime.reporter import say
+from smartgrowth.runtime.scratch import scratch_folder, scratch_root
 
 TRIES = 3
 KEEP = 2  # newest ones, besides the best
@@ -70,18 +71,13 @@ def save(
       best: whether to keep it until another is the best.
 
     Raises:
-      OSError: writing failed several times.
+      OSError: writing to the directory failed several times.
     """
-    name = f"step_{facts['step']:09d}"
-    with tempfile.TemporaryDirectory() as local:
-        archive = pathlib.Path(local) / name
-        with archive.open("wb") as file:
-            np.savez(file, **arrays)
-        sha = _hash(archive)
-        manifest = {"archive": "", "sha256": sha, "best": best, "facts": facts}
+    manifest = {"best": best, "facts": facts}
+    with _archive_writer(directory, arrays) as write:
         for attempt in range(TRIES):
             try:
-                published = _publish(directory, name, archive, manifest)
+                published = _publish(directory, write, manifest)
                 break
             except OSError:
                 if attempt + 1 == TRIES:
@@ -131,17 +127,57 @@ def _last_name(variable) -> str:
     return variable.name.rpartition("_")[2]
 
 
-def _publish(directory, name, archive, manifest) -> str:
-    """Copies the archive, then writes its manifest; returns its name there."""
+@contextlib.contextmanager
+def _archive_writer(
+    directory, arrays
+) -> Iterator[Callable[[pathlib.Path], str]]:
+    """Yields what writes the archive to a path and returns its hash.
+
+    Says so if the local disk refuses it, and does without.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            archive = stack.enter_context(scratch_folder()) / "archive"
+            sha = _write_archive(archive, arrays)
+        except OSError as error:
+            stack.close()
+            say(
+                f"warning: no room for a checkpoint in {scratch_root()} "
+                f"({error.strerror or error}); it is written straight to "
+                f"{directory}"
+            )
+            archive = None
+
+        def write(target: pathlib.Path) -> str:
+            if archive:
+                shutil.copyfile(archive, target)
+                return sha
+            with atomic_path(target) as partial:
+                return _write_archive(partial, arrays)
+
+        yield write
+
+
+def _write_archive(path: pathlib.Path, arrays) -> str:
+    """Returns the hash of what was written."""
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    return _hash(path)
+
+
+def _publish(directory, write, manifest) -> str:
+    """Writes an archive, then its manifest; returns the archive's name."""
     directory.mkdir(parents=True, exist_ok=True)
-    unique = f"{name}_{os.urandom(4).hex()}"
+    step = manifest["facts"]["step"]
+    unique = f"step_{step:09d}_{os.urandom(4).hex()}"
     target = directory / f"{unique}.npz"
     try:
-        shutil.copyfile(archive, target)
-        if _hash(target) != manifest["sha256"]:
+        sha = write(target)
+        if _hash(target) != sha:
             raise OSError(f"{target} reads back differently")
         write_manifest(
-            directory / f"{unique}.json", manifest | {"archive": target.name}
+            directory / f"{unique}.json",
+            {"archive": target.name, "sha256": sha, **manifest},
         )
     except BaseException:
         # A part that did not fit must not take space from the next one.

@@ -17,6 +17,7 @@ from smartgrowth.runtime.keras_internals import (
     write_back_jax_state,
 )
 from smartgrowth.runtime.reporter import say
+from smartgrowth.runtime.scratch import sweep
 
 # In the archive, the optimizer's count of steps.
 ITERATIONS = "optimizer/0000/iteration"
@@ -136,6 +137,9 @@ class CheckpointManager:
     def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
         """Restores the newest whole checkpoint, if there is any.
 
+        To be called before the first `save`: it removes what killed processes
+        left of theirs on the local disk.
+
         Args:
           directory: of the run; another than the one that is written to in a
             process that is not the main one.
@@ -146,6 +150,7 @@ class CheckpointManager:
         Raises:
           UserError: the checkpoint is of another plan.
         """
+        sweep()
         newest = checkpoint.load(
             directory / files.CHECKPOINTS,
             lambda arrays, facts: self._check(arrays, facts, plan),
