@@ -6,10 +6,12 @@ import json
 import math
 import os
 import pathlib
+import platform
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import keras
@@ -22,10 +24,13 @@ from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment import policy
-from smartgrowth.evaluation import evaluator
+from smartgrowth.evaluation import evaluator, results
 from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs import directory as run_directory
+from smartgrowth.runs.reader import read_run
+from smartgrowth.runtime import scratch
 from smartgrowth.training import callbacks, checkpointing, learner, train
 from smartgrowth.training.checkpointing import CheckpointManager
 
@@ -629,7 +634,7 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(learner.results, "write_predictions", full)
+    monkeypatch.setattr(results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(make_experiment(grown_config(model="mlp"), tiny_data))
 
@@ -662,6 +667,50 @@ def test_a_run_whose_plan_is_lost_goes_on(cut, tiny_data, whole, capsys, text):
     assert "resuming at step 3 of 17" in output
     assert path.read_text() == plan
     assert_equal_runs(whole, path.parent)
+
+
+@pytest.mark.parametrize("step", [12, 17])
+def test_a_run_whose_folder_is_deleted_in_the_middle_can_be_opened(
+    grown_config, tiny_data, whole, monkeypatch, step
+):
+    config = grown_config()
+    directory = pathlib.Path(config.workdir)
+    save = checkpoint.save
+
+    def save_then_delete(target, arrays, facts, best=False):
+        save(target, arrays, facts, best)
+        if facts["step"] == step:
+            shutil.rmtree(directory)
+
+    monkeypatch.setattr(checkpoint, "save", save_then_delete)
+    train.train(make_experiment(config, tiny_data))
+    for name in ("plan.json", "schedule.csv", "classes.txt"):
+        assert (directory / name).read_bytes() == (whole / name).read_bytes()
+    opened, kept = run_directory.load_config(str(directory))
+    assert (opened, kept) == (directory, config)
+    run = read_run(directory)
+    assert (
+        run.metrics["val_accuracy"] == read_run(whole).metrics["val_accuracy"]
+    )
+    assert without_seconds(read_log(directory)) == without_seconds(
+        read_log(whole)
+    )
+    names = {path.name for path in whole.iterdir()}
+    # After the last step no checkpoint follows.
+    absent = {"checkpoints"} if step == 17 else set()
+    assert {path.name for path in directory.iterdir()} == names - absent
+
+
+def test_what_killed_processes_left_is_swept_at_the_start(
+    cut, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    name = f"{scratch.PREFIX}{os.getpid()}_{platform.node()}_0a1b2c3d"
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(cut, tiny_data))
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.core
