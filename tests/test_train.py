@@ -1,6 +1,7 @@
 """The driver: what a run leaves behind, and that stopping changes nothing."""
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import math
@@ -637,6 +638,93 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     monkeypatch.setattr(results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(make_experiment(grown_config(model="mlp"), tiny_data))
+
+
+def refuse_writes(monkeypatch, *folders) -> None:
+    """Folders below which nothing can be made any more."""
+    save, write = checkpoint.save, results.write_predictions
+
+    def check(directory):
+        if any(directory.is_relative_to(folder) for folder in folders):
+            raise OSError(28, "No space left on device")
+
+    def save_if_allowed(directory, arrays, facts, best=False):
+        if facts["step"] > 4:  # until then there was room
+            check(directory)
+        save(directory, arrays, facts, best)
+
+    def write_if_allowed(directory, *args):
+        check(directory)
+        write(directory, *args)
+
+    monkeypatch.setattr(checkpoint, "save", save_if_allowed)
+    monkeypatch.setattr(results, "write_predictions", write_if_allowed)
+
+
+@pytest.fixture
+def refused(grown_config, tiny_data, tmp_path) -> Config:
+    """A run whose folder took nothing from step 5 on, so it could not end."""
+    config = grown_config(cache_dir=str(tmp_path / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_writes(patch, config.workdir)
+        with pytest.raises(UserError) as caught:
+            train.train(make_experiment(config, tiny_data))
+    (kept,) = (tmp_path / "cache" / "rescued").iterdir()
+    assert str(caught.value).endswith(
+        f"the training is kept to its last step, 17, on this machine in {kept}"
+    )
+    return config
+
+
+def test_a_training_that_its_folder_refuses_is_kept_and_found_again(
+    refused, tiny_data, whole, tmp_path, capsys, monkeypatch
+):
+    (kept,) = (tmp_path / "cache" / "rescued").iterdir()
+    monkeypatch.setattr(learner.Learner, "fit", None)  # all is learned
+    train.train(make_experiment(refused, tiny_data))
+    output = capsys.readouterr().out
+    assert f"takes up the checkpoint that was kept in {kept}" in output
+    assert "resuming at step 17 of 17" in output
+    directory = pathlib.Path(refused.workdir)
+    for name in ("val_accuracy", "val_loss", "clean_train_loss"):
+        found, expected = (read_run(d).metrics for d in (directory, whole))
+        assert found[name] == expected[name]
+    assert not kept.exists()
+
+
+def test_restart_takes_up_no_training_that_was_kept(
+    refused, tiny_data, tmp_path, capsys, monkeypatch
+):
+    anew = dataclasses.replace(refused, restart=True)
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(anew, tiny_data))
+    assert "resuming" not in capsys.readouterr().out
+    assert list((tmp_path / "cache" / "rescued").iterdir()) == []
+
+
+def test_a_training_that_was_kept_is_of_its_plan_and_folder_alone(
+    refused, tiny_data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    for change in (
+        {"workdir": str(tmp_path / "other")},
+        {"seed": 1},
+    ):
+        shutil.rmtree(refused.workdir, ignore_errors=True)
+        config = dataclasses.replace(refused, **change)
+        with pytest.raises(TypeError):
+            train.train(make_experiment(config, tiny_data))
+        assert "resuming" not in capsys.readouterr().out
+
+
+def test_a_training_that_no_disk_takes_says_what_is_saved(
+    grown_config, tiny_data, tmp_path, monkeypatch
+):
+    config = grown_config(model="mlp", cache_dir=str(tmp_path / "cache"))
+    refuse_writes(monkeypatch, tmp_path)
+    with pytest.raises(UserError, match="is kept to step 4 of 17$"):
+        train.train(make_experiment(config, tiny_data))
 
 
 def test_checkpoints_of_another_plan_are_not_taken_up(

@@ -1,6 +1,7 @@
 """The life of a run directory: checked, claimed, finished, read back."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -48,8 +49,10 @@ def claim(config: Config, description: dict) -> pathlib.Path:
     """
     directory = check(config, description)
     try:
-        if config.restart and _holds_run(directory):
-            _clear(directory)
+        if config.restart:
+            if _holds_run(directory):
+                _clear(directory)
+            remove_rescued(config)
         mend(directory, config, description)
         _write_flags(directory, config)
     except OSError as error:
@@ -91,6 +94,27 @@ def mend_finished(
             mend(directory, config, description)
     except OSError as error:
         raise _unusable(config, error) from error
+
+
+def rescue_folder(config: Config) -> pathlib.Path:
+    """Returns where the last checkpoint is kept if `--workdir` refuses it.
+
+    On this machine, under `--cache_dir`, by the absolute path of `--workdir`.
+    """
+    workdir = pathlib.Path(config.workdir).expanduser().absolute()
+    key = hashlib.sha256(str(workdir).encode()).hexdigest()[:16]
+    cache = pathlib.Path(config.cache_dir).expanduser().absolute()
+    return cache / "rescued" / f"{workdir.name}-{key}"
+
+
+def remove_rescued(config: Config) -> None:
+    """Removes what is in `rescue_folder`.
+
+    Raises:
+      OSError: it stays, and would be resumed.
+    """
+    if rescue_folder(config).is_dir():
+        shutil.rmtree(rescue_folder(config))
 
 
 def plan_hash(config: Config, description: dict) -> str:

@@ -115,6 +115,8 @@ class CheckpointManager:
       model: compiled. accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
       save_seconds: between checkpoints, if nothing else asks for one.
+      rescue: a folder of this machine for the last one, if the directory
+        refuses it; None if other machines take part.
     """
 
     def __init__(
@@ -125,8 +127,9 @@ class CheckpointManager:
         accuracy,
         numerics: dict,
         save_seconds: float,
+        rescue: pathlib.Path | None = None,
     ):
-        self.directory = directory
+        self.directory, self.rescue = directory, rescue
         self.plan_hash, self.numerics = plan_hash, numerics
         self.model = model
         self.variables = group_variables(model, accuracy)
@@ -151,21 +154,34 @@ class CheckpointManager:
           UserError: the checkpoint is of another plan.
         """
         sweep()
-        newest = checkpoint.load(
-            directory / files.CHECKPOINTS,
-            lambda arrays, facts: self._check(arrays, facts, plan),
-        )
-        if not newest:
-            return start_of(plan)
-        arrays, facts = newest
-        if facts["plan"] != self.plan_hash:
+        newest = self._load(directory / files.CHECKPOINTS, plan)
+        if newest and newest[1]["plan"] != self.plan_hash:
             raise UserError(
                 f"--workdir={directory} holds checkpoints of another "
                 "plan; name another folder, or give --restart"
             )
+        newest = self._newer_rescued(newest, plan) or newest
+        if not newest:
+            return start_of(plan)
+        arrays, facts = newest
         checkpoint.restore(self.variables, arrays)
         self.interrupted = arrays
         return read_progress(facts["progress"], plan)
+
+    def _load(self, directory: pathlib.Path, plan: Plan):
+        return checkpoint.load(
+            directory, lambda arrays, facts: self._check(arrays, facts, plan)
+        )
+
+    def _newer_rescued(self, newest, plan: Plan):
+        """Returns this plan's rescued checkpoint, if it is the newest."""
+        rescued = self._load(self.rescue, plan) if self.rescue else None
+        if not rescued or rescued[1]["plan"] != self.plan_hash:
+            return None
+        if newest and newest[1]["step"] >= rescued[1]["step"]:
+            return None
+        say(f"takes up the checkpoint that was kept in {self.rescue}")
+        return rescued
 
     def _check(self, arrays: dict, facts: dict, plan: Plan) -> None:
         """Raises `ValueError` if a checkpoint is damaged; of this plan alone.
@@ -190,6 +206,20 @@ class CheckpointManager:
           best: keep it until another is the best.
           within: a segment, whose metric sums then belong to it.
         """
+        with self.tolerate("checkpoint", progress.step):
+            directory = self.directory / files.CHECKPOINTS
+            self.save_to(directory, progress, best, within)
+        # Also if it failed: not at every batch of a full disk.
+        self.saved = time.monotonic()
+
+    def save_to(
+        self,
+        directory: pathlib.Path,
+        progress: Progress,
+        best: bool = False,
+        within: bool = False,
+    ) -> None:
+        """Does as `save`, to any directory; raises `OSError` if refused."""
         groups = dict(self.variables)
         if within:
             write_back_jax_state(self.model)
@@ -204,15 +234,7 @@ class CheckpointManager:
             "progress": dataclasses.asdict(kept),
             "numerics": self.numerics,
         }
-        with self.tolerate("checkpoint", progress.step):
-            checkpoint.save(
-                self.directory / files.CHECKPOINTS,
-                checkpoint.collect(groups),
-                facts,
-                best=best,
-            )
-        # Also if it failed: not at every batch of a full disk.
-        self.saved = time.monotonic()
+        checkpoint.save(directory, checkpoint.collect(groups), facts, best=best)
 
     def restore_metrics(self) -> None:
         """Puts the sums of an interrupted segment back, once.

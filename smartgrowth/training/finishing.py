@@ -2,8 +2,8 @@
 
 from smartgrowth import UserError
 from smartgrowth.evaluation import results
+from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.runs import files
 from smartgrowth.training import preview
 
 
@@ -11,7 +11,7 @@ def write_results(learner) -> None:
     """Writes a learner's results to its run directory.
 
     Raises:
-      UserError: the disk refuses them.
+      UserError: the disk refuses them; says where the training is kept.
     """
     directory, experiment = learner.directory, learner.experiment
     augmentation = learner.augmentation
@@ -28,12 +28,47 @@ def write_results(learner) -> None:
                 mirrored=augmentation.mirrors,
                 facts=learner.checkpoints.facts(learner.progress),
             )
+        if learner.checkpoints.rescue:
+            run_directory.remove_rescued(learner.config)
     except OSError as error:
         raise UserError(
             f"--workdir={directory}: cannot write the results "
             f"({error.strerror or error}); make room and give the command "
-            "again, the training is kept"
+            f"again, {keep_training(learner)}"
         ) from error
+
+
+def keep_training(learner) -> str:
+    """Sees to it that the last step is saved; returns what is, and where.
+
+    If the run directory does not hold it, it is kept on this machine.
+    """
+    step, manager = learner.progress.step, learner.checkpoints
+    saved = last_saved_step(learner)
+    if saved == step:
+        return f"the training is kept to its last step, {step}"
+    if manager.rescue:
+        try:
+            manager.save_to(manager.rescue, learner.progress)
+            return (
+                f"the training is kept to its last step, {step}, on this "
+                f"machine in {manager.rescue}"
+            )
+        except OSError:
+            pass  # of the two disks the user's own is to be named
+    if saved is None:
+        return "no step of the training is saved"
+    return f"the training is kept to step {saved} of {step}"
+
+
+def last_saved_step(learner) -> int | None:
+    """Returns the step of the run directory's newest checkpoint, or None."""
+    try:
+        found = checkpoint.read_facts(learner.directory / files.CHECKPOINTS)
+    except OSError:
+        return None
+    own = learner.checkpoints.plan_hash
+    return max((f["step"] for f in found if f.get("plan") == own), default=None)
 
 
 def restore_lost_files(learner) -> None:

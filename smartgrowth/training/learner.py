@@ -104,6 +104,9 @@ class Learner:
             self.compiled.accuracy,
             devices.numerics() | {"policy": dtype},
             60 * config.checkpoint_minutes,
+            run_directory.rescue_folder(config)
+            if self.distribution.processes == 1
+            else None,
         )
         if not config.finds_rate:
             self.follow(config.lr)
@@ -258,7 +261,7 @@ class Learner:
         """Writes the trained model, its predictions and the final figures.
 
         Raises:
-          UserError: the disk refuses them; the training is kept.
+          UserError: the disk refuses them; says where the training is kept.
         """
         self.log.end()
         finishing.write_results(self)
