@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint
+from smartgrowth.runs import manifest as manifest_module
+from smartgrowth.runtime import atomic
 from smartgrowth.runtime.atomic import PREFIX
 
 MEAN = VARIANCE = (100.0, 100.0, 100.0)
@@ -144,17 +147,128 @@ def test_the_warning_is_printed(tmp_path, capsys):
     assert "damaged checkpoint" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", [None, "", '{"archive": "step_0'])
-def test_without_a_whole_manifest_it_is_no_checkpoint(tmp_path, text):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "it has no manifest"),
+        (b"", "not JSON"),
+        (b'{"archive": "step_0', "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 10**5, "not JSON"),
+        (b"[]", "not an object"),
+        (b"null", "not an object"),
+        (b"{}", "no `archive`"),
+        (b'{"facts": 1}', "no `archive`"),
+        (
+            b'{"archive": "a", "sha256": "b", "best": true, "facts": 1}',
+            "no `facts`",
+        ),
+        (
+            b'{"archive": "a", "sha256": "b", "best": true, "facts": {}}',
+            "no `step`",
+        ),
+    ],
+)
+def test_without_a_whole_manifest_it_is_named_and_the_one_before_is_used(
+    tmp_path, content, reason
+):
     before = save(tmp_path, 10)
     save(tmp_path, 20)
     path = archive(tmp_path, 20).with_suffix(".json")
-    if text is None:
+    if content is None:
         path.unlink()
     else:
-        path.write_text(text)
-    found, facts, _ = load(tmp_path)
+        path.write_bytes(content)
+    found, facts, warned = load(tmp_path)
     assert facts["step"] == 10
+    equal(found, before)
+    (line,) = warned
+    assert str(path) in line and reason in line
+    # And the next one is written, and cleans up.
+    save(tmp_path, 11)
+    assert steps(tmp_path) == [10, 11]
+
+
+# As a run's: with text, floats, a time that is a whole number, nothing.
+FACTS = {
+    "plan": "5f" * 32,
+    "progress": {
+        "stage_seconds": [1.25, 0.1, 3.0],
+        "step": 105,
+        "rows": [{"step": 100, "val_accuracy": 0.5625, "val_top5": None}],
+        "best_accuracy": 0.5625,
+    },
+    "numerics": {"policy": "float32", "device": "ein Gerät"},
+}
+
+
+def test_a_flipped_bit_of_a_manifest_is_refused_or_harmless(tmp_path):
+    save(tmp_path, 100, **FACTS)
+    arrays = save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    content = path.read_bytes()
+    expected = json.dumps({"step": 105, **FACTS})
+    random = np.random.default_rng(3)
+    refused = 0
+    for bit in random.choice(8 * len(content), 400, replace=False):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        found, facts, warned = load(tmp_path)
+        if facts["step"] == 100:
+            refused += 1
+            assert len(warned) == 1 and str(path) in warned[0]
+            equal(found, arrays_of(100))
+        else:
+            # As text: 1 and 1.0 and True are equal otherwise.
+            assert json.dumps(facts) == expected
+            assert warned == []
+            equal(found, arrays)
+    assert refused > 300
+
+
+def edit(path, change, sealed=True) -> None:
+    """Changes the values of a manifest, whose digest stays or goes."""
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    if not sealed:
+        del manifest["digest"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_step_that_one_bit_changed_is_not_resumed_at(tmp_path):
+    save(tmp_path, 100, **FACTS)
+    save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    edit(path, lambda manifest: manifest["facts"].update(step=107))
+    _, facts, (warning,) = load(tmp_path)
+    assert facts["step"] == 100
+    assert f"{path}: its manifest's digest" in warning
+
+
+def test_a_manifest_of_an_earlier_version_is_accepted(tmp_path):
+    arrays = save(tmp_path, 105, **FACTS)
+    path = archive(tmp_path, 105).with_suffix(".json")
+    edit(path, lambda manifest: None, sealed=False)
+    assert json.loads(path.read_text()).keys() == manifest_module.FIELDS.keys()
+    found, facts, warned = load(tmp_path)
+    equal(found, arrays)
+    assert (facts, warned) == ({"step": 105, **FACTS}, [])
+
+
+def test_what_does_not_belong_together_is_passed_over(tmp_path):
+    before = save(tmp_path, 10)
+    save(tmp_path, 20)
+
+    def check(arrays, facts):
+        assert arrays["optimizer/0000/iteration"] == facts["step"]
+        if facts["step"] == 20:
+            raise ValueError("too late")
+
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        found, facts = checkpoint.load(tmp_path, check)
+    assert facts["step"] == 10 and "too late" in output.getvalue()
     equal(found, before)
 
 
@@ -285,6 +399,87 @@ def test_a_disk_that_keeps_failing_is_an_error(tmp_path, monkeypatch, naps):
     found, facts, _ = load(tmp_path)
     assert facts["step"] == 4
     equal(found, before)
+
+
+@pytest.fixture
+def local(tmp_path_factory, monkeypatch) -> pathlib.Path:
+    """A temporary folder of this test's own."""
+    folder = tmp_path_factory.mktemp("local")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def full(monkeypatch, folder) -> None:
+    """Lets the archives that are written below a folder fail, half written."""
+    savez = np.savez
+
+    def fill(file, **arrays):
+        if pathlib.Path(file.name).is_relative_to(folder):
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(checkpoint.np, "savez", fill)
+
+
+def test_a_full_local_disk_is_named_and_done_without(
+    tmp_path, local, monkeypatch, capsys
+):
+    full(monkeypatch, local)
+    expected = save(tmp_path, 5)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"no room for a checkpoint in {local} (No space" in line
+    assert f"straight to {tmp_path}" in line
+    assert list(local.iterdir()) == []
+    found, _, warned = load(tmp_path)
+    equal(found, expected)
+    assert warned == [] and steps(tmp_path) == [5]
+
+
+def test_without_any_local_folder_checkpoints_are_written(
+    tmp_path, monkeypatch, capsys
+):
+    def refuse(*args, **kwargs):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    monkeypatch.setenv("TMPDIR", "/the/small/one")
+    expected = save(tmp_path, 5)
+    assert "in /the/small/one (No usable" in capsys.readouterr().out
+    equal(load(tmp_path)[0], expected)
+
+
+def test_a_full_disk_everywhere_leaves_nothing_and_is_an_error(
+    tmp_path, local, monkeypatch
+):
+    before = save(tmp_path / "checkpoints", 4)
+    full(monkeypatch, "/")
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path / "checkpoints", 5)
+    assert steps(tmp_path / "checkpoints") == [4]
+    assert list(local.iterdir()) == []
+    equal(load(tmp_path / "checkpoints")[0], before)
+
+
+def test_a_save_killed_on_a_full_local_disk_leaves_a_hidden_part(
+    tmp_path, local, monkeypatch
+):
+    """Which no load takes up, and the next save removes."""
+    before = save(tmp_path, 4)
+    with monkeypatch.context() as patch:
+        full(patch, local)
+        patch.setattr(atomic, "_remove", lambda path: None)
+        patch.setattr(checkpoint, "_hash", lambda path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            save(tmp_path, 5)
+    (part,) = tmp_path.glob(f"{PREFIX}*")
+    assert part.stat().st_size > 0
+    found, _, warned = load(tmp_path)
+    equal(found, before)
+    assert warned == []
+    save(tmp_path, 6)
+    assert steps(tmp_path) == [4, 6]
 
 
 def test_a_copy_that_reads_back_differently_is_tried_again(

@@ -3,13 +3,14 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from smartgrowth import UserError, experiment
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.report import curves, outcome
+from smartgrowth.runs import checkpoint, files, identity
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.runs import files, identity
 from smartgrowth.runs.reader import read_run
 from smartgrowth.runtime import atomic
 
@@ -184,6 +185,72 @@ def test_a_plan_that_cannot_be_read_is_named_with_the_way_out(config, content):
     assert str(directory / "plan.json") in str(caught.value)
 
 
+def save_checkpoint(directory, step=3, plan="aa") -> None:
+    checkpoint.save(
+        directory / "checkpoints",
+        {"model/0000/kernel": np.zeros(2)},
+        {"step": step, "plan": plan},
+    )
+
+
+LOST = [None, b"", b"{", b"[]", b"{}", b'{"hash": "aa"}', b"7", b"\xff\xfe"]
+
+
+def lose_plan(directory, content) -> None:
+    """Removes plan.json, or leaves something else in it."""
+    if content is None:
+        (directory / "plan.json").unlink()
+    else:
+        (directory / "plan.json").write_bytes(content)
+
+
+@pytest.mark.parametrize("content", LOST)
+def test_a_lost_plan_is_written_again_if_checkpoints_are_of_it(
+    config, content, capsys
+):
+    directory = run_directory.claim(config, describe())
+    save_checkpoint(directory)
+    capsys.readouterr()
+    lose_plan(directory, content)
+    before = contents(directory)
+    run_directory.check(config, describe())
+    assert contents(directory) == before
+    assert run_directory.plan_hash(config, describe()) == "aa"
+    run_directory.claim(config, describe())
+    assert json.loads((directory / "plan.json").read_text()) == describe()
+    assert capsys.readouterr().out == (
+        f"{directory / 'plan.json'} was lost or torn: it is written again\n"
+    )
+    assert contents(directory).keys() == before.keys() | {"plan.json"}
+
+
+@pytest.mark.parametrize("content", LOST)
+def test_a_lost_plan_of_checkpoints_of_another_one_is_refused(config, content):
+    directory = run_directory.claim(config, describe())
+    save_checkpoint(directory, step=3)
+    save_checkpoint(directory, step=4, plan="bb")
+    lose_plan(directory, content)
+    before = contents(directory)
+    with pytest.raises(UserError, match="checkpoints of another plan"):
+        run_directory.claim(config, describe())
+    assert contents(directory) == before
+
+
+def test_a_finished_run_gets_back_the_plan_that_its_checkpoints_are_of(config):
+    directory = run_directory.claim(config, describe())
+    whole = contents(directory)
+    for name in whole:
+        (directory / name).unlink()
+    (directory / "metrics.json").write_text("{}")
+    run_directory.mend_finished(directory, config, describe())
+    assert files_of(directory) == {"metrics.json"}  # whose is it?
+    save_checkpoint(directory)
+    run_directory.mend_finished(directory, config, describe("bb"))
+    assert "plan.json" not in files_of(directory)
+    run_directory.mend_finished(directory, config, describe())
+    assert whole.items() <= contents(directory).items()
+
+
 @pytest.mark.parametrize("inside", ["", "below"])
 def test_a_file_in_the_way_is_named(tiny_config, tmp_path, inside):
     (tmp_path / "file").write_text("mine")
@@ -255,14 +322,70 @@ def test_restart_mends_a_plan_that_cannot_be_read(tiny_config):
     assert json.loads((directory / "plan.json").read_text()) == describe()
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "plan.json",
+        "flags.txt",
+        "schedule.csv",
+        "final.keras",
+        "predictions.npz",
+        "train_predictions.npz",
+        "orders.npz",
+        "hard_train.csv",
+        "hard_validation.png",
+        "checkpoints/step_000000003_0a1b2c3d.npz",
+    ],
+)
+def test_restart_clears_a_run_of_which_any_file_of_its_own_is_left(
+    tiny_config, tmp_path, left
+):
+    """Or old weights would be resumed, or old figures end the new run."""
+    directory = tmp_path / "run"
+    for name in ("metrics.json", "checkpoints/other", "notes.txt", left):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text("old")
+    run_directory.claim(tiny_config(restart=True), describe())
+    assert files_of(directory) == {"plan.json", "flags.txt", "notes.txt"}
+    assert json.loads((directory / "plan.json").read_text()) == describe()
+
+
+def test_restart_without_a_plan_resumes_no_old_weights(tiny_config, capsys):
+    directory = run_directory.claim(tiny_config(), describe())
+    save_checkpoint(directory)
+    (directory / "plan.json").unlink()
+    (directory / "flags.txt").unlink()
+    run_directory.claim(tiny_config(restart=True), describe())
+    assert checkpoint.load(directory / "checkpoints") is None
+
+
+def test_a_checkpoint_that_cannot_be_deleted_stops_the_restart(
+    tiny_config, monkeypatch
+):
+    directory = run_directory.claim(tiny_config(), describe())
+    save_checkpoint(directory)
+
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(run_directory.shutil, "rmtree", refuse)
+    with pytest.raises(UserError, match="Permission denied"):
+        run_directory.claim(tiny_config(restart=True), describe())
+
+
 def test_restart_of_a_folder_without_a_run_deletes_nothing(
     tiny_config, tmp_path
 ):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.json").write_text("someone else's")
+    """Names that others give as well are no sign of a run."""
+    others = ("metrics.json", "log.csv", "loss.png", "checkpoints/step_1.npz")
+    for name in others:
+        path = tmp_path / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("someone else's")
     run_directory.claim(tiny_config(restart=True), describe())
-    text = (tmp_path / "run" / "metrics.json").read_text()
-    assert text == "someone else's"
+    for name in others:
+        text = (tmp_path / "run" / name).read_text()
+        assert text == "someone else's"
 
 
 def test_the_written_flags_do_not_restart_when_they_are_given_again(

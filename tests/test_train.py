@@ -1,15 +1,18 @@
 """The driver: what a run leaves behind, and that stopping changes nothing."""
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import math
 import os
 import pathlib
+import platform
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import keras
@@ -22,10 +25,13 @@ from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment import policy
-from smartgrowth.evaluation import evaluator
+from smartgrowth.evaluation import evaluator, results
 from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs import directory as run_directory
+from smartgrowth.runs.reader import read_run
+from smartgrowth.runtime import scratch
 from smartgrowth.training import callbacks, checkpointing, learner, train
 from smartgrowth.training.checkpointing import CheckpointManager
 
@@ -389,6 +395,54 @@ def test_a_resume_that_forgets_its_metric_sums_is_seen(
     assert first[0] != first[1]
 
 
+@pytest.mark.parametrize("named", ["step", "progress", "both"])
+def test_a_manifest_of_another_step_than_its_archive_is_not_resumed(
+    cut, tiny_data, whole, capsys, named
+):
+    """Of an earlier version, whose manifests had no digest."""
+    directory = pathlib.Path(cut.workdir)
+    (path,) = (directory / "checkpoints").glob("step_000000003_*.json")
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    if named in ("step", "both"):
+        manifest["facts"]["step"] = 5
+    if named in ("progress", "both"):
+        manifest["facts"]["progress"]["step"] = 5
+    path.write_text(json.dumps(manifest))
+    train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"skipping the damaged checkpoint {path}: its manifest" in output
+    assert "resuming at step 2 of 17" in output
+    assert_equal_runs(whole, directory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.pop("plan"),
+        lambda facts: facts.pop("progress"),
+        lambda facts: facts.update(progress=[]),
+        lambda facts: facts["progress"].update(other=1),
+        lambda facts: facts["progress"].pop("stage_seconds"),
+    ],
+)
+def test_facts_that_are_not_a_run_s_stop_no_resume(
+    cut, tiny_data, monkeypatch, capsys, change
+):
+    directory = pathlib.Path(cut.workdir) / "checkpoints"
+    (path,) = directory.glob("step_000000003_*.json")
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    change(manifest["facts"])
+    path.write_text(json.dumps(manifest))
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"skipping the damaged checkpoint {path}: its manifest" in output
+    assert "resuming at step 2 of 17" in output
+
+
 def start(workdir: pathlib.Path, images: pathlib.Path, cache: pathlib.Path):
     """A real process that trains for some seconds."""
     command = [
@@ -581,9 +635,96 @@ def test_results_that_cannot_be_written_are_a_user_s_error(
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(learner.results, "write_predictions", full)
+    monkeypatch.setattr(results, "write_predictions", full)
     with pytest.raises(UserError, match="the training is kept"):
         train.train(make_experiment(grown_config(model="mlp"), tiny_data))
+
+
+def refuse_writes(monkeypatch, *folders) -> None:
+    """Folders below which nothing can be made any more."""
+    save, write = checkpoint.save, results.write_predictions
+
+    def check(directory):
+        if any(directory.is_relative_to(folder) for folder in folders):
+            raise OSError(28, "No space left on device")
+
+    def save_if_allowed(directory, arrays, facts, best=False):
+        if facts["step"] > 4:  # until then there was room
+            check(directory)
+        save(directory, arrays, facts, best)
+
+    def write_if_allowed(directory, *args):
+        check(directory)
+        write(directory, *args)
+
+    monkeypatch.setattr(checkpoint, "save", save_if_allowed)
+    monkeypatch.setattr(results, "write_predictions", write_if_allowed)
+
+
+@pytest.fixture
+def refused(grown_config, tiny_data, tmp_path) -> Config:
+    """A run whose folder took nothing from step 5 on, so it could not end."""
+    config = grown_config(cache_dir=str(tmp_path / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        refuse_writes(patch, config.workdir)
+        with pytest.raises(UserError) as caught:
+            train.train(make_experiment(config, tiny_data))
+    (kept,) = (tmp_path / "cache" / "rescued").iterdir()
+    assert str(caught.value).endswith(
+        f"the training is kept to its last step, 17, on this machine in {kept}"
+    )
+    return config
+
+
+def test_a_training_that_its_folder_refuses_is_kept_and_found_again(
+    refused, tiny_data, whole, tmp_path, capsys, monkeypatch
+):
+    (kept,) = (tmp_path / "cache" / "rescued").iterdir()
+    monkeypatch.setattr(learner.Learner, "fit", None)  # all is learned
+    train.train(make_experiment(refused, tiny_data))
+    output = capsys.readouterr().out
+    assert f"takes up the checkpoint that was kept in {kept}" in output
+    assert "resuming at step 17 of 17" in output
+    directory = pathlib.Path(refused.workdir)
+    for name in ("val_accuracy", "val_loss", "clean_train_loss"):
+        found, expected = (read_run(d).metrics for d in (directory, whole))
+        assert found[name] == expected[name]
+    assert not kept.exists()
+
+
+def test_restart_takes_up_no_training_that_was_kept(
+    refused, tiny_data, tmp_path, capsys, monkeypatch
+):
+    anew = dataclasses.replace(refused, restart=True)
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(anew, tiny_data))
+    assert "resuming" not in capsys.readouterr().out
+    assert list((tmp_path / "cache" / "rescued").iterdir()) == []
+
+
+def test_a_training_that_was_kept_is_of_its_plan_and_folder_alone(
+    refused, tiny_data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    for change in (
+        {"workdir": str(tmp_path / "other")},
+        {"seed": 1},
+    ):
+        shutil.rmtree(refused.workdir, ignore_errors=True)
+        config = dataclasses.replace(refused, **change)
+        with pytest.raises(TypeError):
+            train.train(make_experiment(config, tiny_data))
+        assert "resuming" not in capsys.readouterr().out
+
+
+def test_a_training_that_no_disk_takes_says_what_is_saved(
+    grown_config, tiny_data, tmp_path, monkeypatch
+):
+    config = grown_config(model="mlp", cache_dir=str(tmp_path / "cache"))
+    refuse_writes(monkeypatch, tmp_path)
+    with pytest.raises(UserError, match="is kept to step 4 of 17$"):
+        train.train(make_experiment(config, tiny_data))
 
 
 def test_checkpoints_of_another_plan_are_not_taken_up(
@@ -598,6 +739,66 @@ def test_checkpoints_of_another_plan_are_not_taken_up(
         train.train(
             make_experiment(grown_config(model="mlp", seed=1), tiny_data)
         )
+
+
+@pytest.mark.parametrize("text", [None, "", '{"hash'])
+def test_a_run_whose_plan_is_lost_goes_on(cut, tiny_data, whole, capsys, text):
+    path = pathlib.Path(cut.workdir) / "plan.json"
+    plan = path.read_text()
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    train.train(make_experiment(cut, tiny_data))
+    output = capsys.readouterr().out
+    assert f"{path} was lost or torn: it is written again" in output
+    assert "resuming at step 3 of 17" in output
+    assert path.read_text() == plan
+    assert_equal_runs(whole, path.parent)
+
+
+@pytest.mark.parametrize("step", [12, 17])
+def test_a_run_whose_folder_is_deleted_in_the_middle_can_be_opened(
+    grown_config, tiny_data, whole, monkeypatch, step
+):
+    config = grown_config()
+    directory = pathlib.Path(config.workdir)
+    save = checkpoint.save
+
+    def save_then_delete(target, arrays, facts, best=False):
+        save(target, arrays, facts, best)
+        if facts["step"] == step:
+            shutil.rmtree(directory)
+
+    monkeypatch.setattr(checkpoint, "save", save_then_delete)
+    train.train(make_experiment(config, tiny_data))
+    for name in ("plan.json", "schedule.csv", "classes.txt"):
+        assert (directory / name).read_bytes() == (whole / name).read_bytes()
+    opened, kept = run_directory.load_config(str(directory))
+    assert (opened, kept) == (directory, config)
+    run = read_run(directory)
+    assert (
+        run.metrics["val_accuracy"] == read_run(whole).metrics["val_accuracy"]
+    )
+    assert without_seconds(read_log(directory)) == without_seconds(
+        read_log(whole)
+    )
+    names = {path.name for path in whole.iterdir()}
+    # After the last step no checkpoint follows.
+    absent = {"checkpoints"} if step == 17 else set()
+    assert {path.name for path in directory.iterdir()} == names - absent
+
+
+def test_what_killed_processes_left_is_swept_at_the_start(
+    cut, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    name = f"{scratch.PREFIX}{os.getpid()}_{platform.node()}_0a1b2c3d"
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(learner.Learner, "begin", None)  # far enough
+    with pytest.raises(TypeError):
+        train.train(make_experiment(cut, tiny_data))
+    assert not (tmp_path / name).exists()
 
 
 @pytest.mark.core

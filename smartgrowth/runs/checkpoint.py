@@ -1,24 +1,27 @@
 """Checkpoints that survive an interruption: verified, rotated, on any disk.
 
 A checkpoint is an archive of arrays and a manifest, which is written last. An
-archive without a manifest, or with another hash, is ignored. It is written to
-the local disk first and then copied under a new name, because writes to a
-mounted drive are not atomic and the drive can disappear.
+archive without a whole manifest, or with another hash, is named and skipped;
+the one before it is used. It is written to the local disk first and then
+copied under a new name, because writes to a mounted drive are not atomic and
+the drive can disappear. If the local disk is full, it is written straight to
+its place, under a hidden name until it is whole.
 """
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import shutil
-import tempfile
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from smartgrowth.runtime.atomic import atomic_write, remove_partial
+from smartgrowth.runs.manifest import read_manifest, write_manifest
+from smartgrowth.runtime.atomic import atomic_path, remove_partial
 from smartgrowth.runtime.reporter import say
+from smartgrowth.runtime.scratch import scratch_folder, scratch_root
 
 TRIES = 3
 KEEP = 2  # newest ones, besides the best
@@ -68,18 +71,13 @@ def save(
       best: whether to keep it until another is the best.
 
     Raises:
-      OSError: writing failed several times.
+      OSError: writing to the directory failed several times.
     """
-    name = f"step_{facts['step']:09d}"
-    with tempfile.TemporaryDirectory() as local:
-        archive = pathlib.Path(local) / name
-        with archive.open("wb") as file:
-            np.savez(file, **arrays)
-        sha = _hash(archive)
-        manifest = {"archive": "", "sha256": sha, "best": best, "facts": facts}
+    manifest = {"best": best, "facts": facts}
+    with _archive_writer(directory, arrays) as write:
         for attempt in range(TRIES):
             try:
-                published = _publish(directory, name, archive, manifest)
+                published = _publish(directory, write, manifest)
                 break
             except OSError:
                 if attempt + 1 == TRIES:
@@ -90,21 +88,35 @@ def save(
 
 def load(
     directory: pathlib.Path,
+    check: Callable[[dict[str, np.ndarray], dict], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict] | None:
     """Returns the newest valid checkpoint as (arrays, facts); None if none.
 
     Prints a line for each damaged one that is skipped.
+
+    Args:
+      directory: where the checkpoints are.
+      check: of (arrays, facts); raises `ValueError` if they do not belong
+        together, and the checkpoint counts as damaged.
     """
-    for path, manifest in _manifests(directory):
+    for path, manifest in _manifests(directory, _say_skipped):
         archive = directory / manifest["archive"]
         try:
             if _hash(archive) != manifest["sha256"]:
                 raise OSError("its hash is not the manifest's")
             with np.load(archive, allow_pickle=False) as file:
-                return dict(file), manifest["facts"]
+                arrays, facts = dict(file), manifest["facts"]
+            if check:
+                check(arrays, facts)
+            return arrays, facts
         except (OSError, ValueError) as error:
-            say(f"skipping the damaged checkpoint {path}: {error}")
+            _say_skipped(path, error)
     return None
+
+
+def read_facts(directory: pathlib.Path) -> list[dict]:
+    """Returns the facts of all whole manifests, the newest first."""
+    return [manifest["facts"] for _, manifest in _manifests(directory)]
 
 
 def _last_name(variable) -> str:
@@ -115,17 +127,58 @@ def _last_name(variable) -> str:
     return variable.name.rpartition("_")[2]
 
 
-def _publish(directory, name, archive, manifest) -> str:
-    """Copies the archive, then writes its manifest; returns its name there."""
+@contextlib.contextmanager
+def _archive_writer(
+    directory, arrays
+) -> Iterator[Callable[[pathlib.Path], str]]:
+    """Yields what writes the archive to a path and returns its hash.
+
+    Says so if the local disk refuses it, and does without.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            archive = stack.enter_context(scratch_folder()) / "archive"
+            sha = _write_archive(archive, arrays)
+        except OSError as error:
+            stack.close()
+            say(
+                f"warning: no room for a checkpoint in {scratch_root()} "
+                f"({error.strerror or error}); it is written straight to "
+                f"{directory}"
+            )
+            archive = None
+
+        def write(target: pathlib.Path) -> str:
+            if archive:
+                shutil.copyfile(archive, target)
+                return sha
+            with atomic_path(target) as partial:
+                return _write_archive(partial, arrays)
+
+        yield write
+
+
+def _write_archive(path: pathlib.Path, arrays) -> str:
+    """Returns the hash of what was written."""
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    return _hash(path)
+
+
+def _publish(directory, write, manifest) -> str:
+    """Writes an archive, then its manifest; returns the archive's name."""
     directory.mkdir(parents=True, exist_ok=True)
-    unique = f"{name}_{os.urandom(4).hex()}"
+    step = manifest["facts"]["step"]
+    unique = f"step_{step:09d}_{os.urandom(4).hex()}"
     target = directory / f"{unique}.npz"
     try:
-        shutil.copyfile(archive, target)
-        if _hash(target) != manifest["sha256"]:
+        sha = write(target)
+        if _hash(target) != sha:
             raise OSError(f"{target} reads back differently")
-        with atomic_write(directory / f"{unique}.json") as file:
-            json.dump(manifest | {"archive": target.name}, file)
+        write_manifest(
+            directory / f"{unique}.json",
+            {"archive": target.name, "sha256": sha, **manifest},
+        )
     except BaseException:
         # A part that did not fit must not take space from the next one.
         with contextlib.suppress(OSError):
@@ -134,17 +187,34 @@ def _publish(directory, name, archive, manifest) -> str:
     return target.name
 
 
-def _manifests(directory) -> list[tuple[pathlib.Path, dict]]:
-    """Returns the manifests that can be read, the newest first."""
+def _manifests(
+    directory, skip: Callable[[pathlib.Path, Exception], None] | None = None
+) -> list[tuple[pathlib.Path, dict]]:
+    """Returns the manifests that are whole, the newest first.
+
+    Args:
+      directory: where the checkpoints are.
+      skip: called with the path of each other one and what is wrong with it.
+    """
     manifests = []
-    for path in sorted(directory.glob("step_*.json"), reverse=True):
+    paths = {
+        path.with_suffix(".json")
+        for path in directory.glob("step_*")
+        if path.suffix in (".json", ".npz")
+    }
+    for path in sorted(paths, reverse=True):
         try:
-            manifests.append((path, json.loads(path.read_text())))
-        except (OSError, ValueError):
-            continue
+            manifests.append((path, read_manifest(path)))
+        except (OSError, ValueError) as error:
+            if skip:
+                skip(path, error)
     return sorted(
         manifests, key=lambda pair: pair[1]["facts"]["step"], reverse=True
     )
+
+
+def _say_skipped(path: pathlib.Path, error: Exception) -> None:
+    say(f"skipping the damaged checkpoint {path}: {error}")
 
 
 def _rotate(directory, step: int, published: str) -> None:

@@ -1,6 +1,7 @@
 """The life of a run directory: checked, claimed, finished, read back."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -8,15 +9,17 @@ import shutil
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.config import Config
-from smartgrowth.runs import files
+from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.identity import differences
 from smartgrowth.runtime.atomic import remove_partial
+from smartgrowth.runtime.reporter import say
 
 
 def check(config: Config, description: dict) -> pathlib.Path:
     """Returns the directory that `claim` would give to this run.
 
-    Changes nothing.
+    Changes nothing. A plan.json that is missing or torn is no obstacle where
+    the checkpoints are of this plan: they hold its hash.
 
     Args:
       config: only `workdir` and `restart` are used.
@@ -28,7 +31,7 @@ def check(config: Config, description: dict) -> pathlib.Path:
     """
     directory = pathlib.Path(config.workdir).expanduser()
     try:
-        if not config.restart and (directory / files.PLAN).exists():
+        if not config.restart:
             _check_same(directory, description)
     except OSError as error:
         raise _unusable(config, error) from error
@@ -46,17 +49,72 @@ def claim(config: Config, description: dict) -> pathlib.Path:
     """
     directory = check(config, description)
     try:
-        if config.restart and (directory / files.PLAN).exists():
-            _clear(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        if not (directory / files.PLAN).exists():
-            files.write_json(directory / files.PLAN, description)
-        # --restart is done; repeated, it would delete this run.
-        lines = dataclasses.replace(config, restart=False).flag_lines()
-        files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
+        if config.restart:
+            if _holds_run(directory):
+                _clear(directory)
+            remove_rescued(config)
+        mend(directory, config, description)
+        _write_flags(directory, config)
     except OSError as error:
         raise _unusable(config, error) from error
     return directory
+
+
+def mend(directory: pathlib.Path, config: Config, description: dict) -> None:
+    """Writes plan.json and flags.txt where a run has lost them.
+
+    Args:
+      directory: of the run; made if it is not there.
+      config: of the run.
+      description: of its plan, with the hash that its checkpoints hold.
+
+    Raises:
+      OSError: they cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / files.PLAN
+    if _read_plan(path) is None:
+        if path.exists() or _checkpointed_plans(directory):
+            say(f"{path} was lost or torn: it is written again")
+        files.write_json(path, description)
+    if not (directory / files.FLAGS).exists():
+        _write_flags(directory, config)
+
+
+def mend_finished(
+    directory: pathlib.Path, config: Config, description: dict
+) -> None:
+    """Does as `mend` for a finished run whose checkpoints are of this plan.
+
+    Raises:
+      UserError: the directory cannot be written.
+    """
+    try:
+        if _checkpointed_plans(directory) == {description["hash"]}:
+            mend(directory, config, description)
+    except OSError as error:
+        raise _unusable(config, error) from error
+
+
+def rescue_folder(config: Config) -> pathlib.Path:
+    """Returns where the last checkpoint is kept if `--workdir` refuses it.
+
+    On this machine, under `--cache_dir`, by the absolute path of `--workdir`.
+    """
+    workdir = pathlib.Path(config.workdir).expanduser().absolute()
+    key = hashlib.sha256(str(workdir).encode()).hexdigest()[:16]
+    cache = pathlib.Path(config.cache_dir).expanduser().absolute()
+    return cache / "rescued" / f"{workdir.name}-{key}"
+
+
+def remove_rescued(config: Config) -> None:
+    """Removes what is in `rescue_folder`.
+
+    Raises:
+      OSError: it stays, and would be resumed.
+    """
+    if rescue_folder(config).is_dir():
+        shutil.rmtree(rescue_folder(config))
 
 
 def plan_hash(config: Config, description: dict) -> str:
@@ -65,10 +123,9 @@ def plan_hash(config: Config, description: dict) -> str:
     It is read from plan.json, since an older version may have written fewer
     values; call it after `check`.
     """
-    path = pathlib.Path(config.workdir).expanduser() / files.PLAN
-    if config.restart or not path.exists():
-        return description["hash"]
-    return json.loads(path.read_text("utf-8"))["hash"]
+    directory = pathlib.Path(config.workdir).expanduser()
+    old = None if config.restart else _read_plan(directory / files.PLAN)
+    return (old or description)["hash"]
 
 
 def is_finished(directory: pathlib.Path) -> bool:
@@ -108,17 +165,51 @@ def _unusable(config: Config, error: OSError) -> UserError:
     )
 
 
-def _check_same(directory: pathlib.Path, description: dict) -> None:
+def _write_flags(directory: pathlib.Path, config: Config) -> None:
+    # --restart is done; repeated, it would delete this run.
+    lines = dataclasses.replace(config, restart=False).flag_lines()
+    files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
+
+
+def _read_plan(path: pathlib.Path) -> dict | None:
+    """Returns what plan.json holds; None if it is missing or torn."""
     try:
-        old = json.loads((directory / files.PLAN).read_text("utf-8"))
-        same = old["hash"] == description["hash"]
-        finished = is_finished(directory)
-        changed = [] if same else differences(old, description, finished)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise UserError(
-            f"{directory / files.PLAN} cannot be read as a plan; give "
-            "--restart to begin anew, or another --workdir"
-        ) from None
+        plan = json.loads(path.read_text("utf-8"))
+        differences(plan, plan)  # which fails if it is not a plan
+        whole = isinstance(plan["hash"], str) and plan["stages"]
+        return plan if whole else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _checkpointed_plans(directory: pathlib.Path) -> set[str]:
+    """Returns the hashes of the plans that the checkpoints are of."""
+    found = checkpoint.read_facts(directory / files.CHECKPOINTS)
+    return {facts["plan"] for facts in found if "plan" in facts}
+
+
+def _check_same(directory: pathlib.Path, description: dict) -> None:
+    path = directory / files.PLAN
+    old = _read_plan(path)
+    if old is None:
+        plans = _checkpointed_plans(directory)
+        if plans - {description["hash"]}:
+            raise UserError(
+                f"--workdir={directory} holds checkpoints of another plan, and "
+                f"no {files.PLAN} that can be read; name another folder, or "
+                "give --restart to delete that run"
+            )
+        if path.exists() and not plans:
+            raise UserError(
+                f"{path} cannot be read as a plan; give --restart to begin "
+                "anew, or another --workdir"
+            )
+        return
+    if old["hash"] == description["hash"]:
+        return
+    changed = differences(old, description, is_finished(directory))
     if not changed:
         return
     listed = "; ".join(changed[:6])
@@ -129,13 +220,38 @@ def _check_same(directory: pathlib.Path, description: dict) -> None:
     )
 
 
+def _holds_run(directory: pathlib.Path) -> bool:
+    """Returns whether any file is there that only a run writes.
+
+    metrics.json, log.csv or loss.png alone may be someone else's.
+    """
+    names = (
+        files.PLAN,
+        files.FLAGS,
+        files.SCHEDULE,
+        files.MODEL,
+        files.PREDICTIONS,
+        files.TRAIN_PREDICTIONS,
+        files.ORDERS,
+        *files.HARD["train"],
+        *files.HARD["validation"],
+    )
+    return any((directory / name).exists() for name in names) or any(
+        (directory / files.CHECKPOINTS).glob("step_*_????????.npz")
+    )
+
+
 def _clear(directory: pathlib.Path) -> None:
     """Removes a run's files, and no file of the user's.
 
     The plan is removed last: it marks the directory as a run's.
+
+    Raises:
+      OSError: one stays; an old checkpoint would be resumed.
     """
     for name in (files.CHECKPOINTS, files.TENSORBOARD):
-        shutil.rmtree(directory / name, ignore_errors=True)
+        if (directory / name).is_dir():
+            shutil.rmtree(directory / name)
     remove_partial(directory)
     results = (
         files.METRICS,

@@ -6,6 +6,8 @@ import pathlib
 import time
 from collections.abc import Iterator
 
+import numpy as np
+
 from smartgrowth import UserError
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint, files
@@ -15,6 +17,10 @@ from smartgrowth.runtime.keras_internals import (
     write_back_jax_state,
 )
 from smartgrowth.runtime.reporter import say
+from smartgrowth.runtime.scratch import sweep
+
+# In the archive, the optimizer's count of steps.
+ITERATIONS = "optimizer/0000/iteration"
 
 
 @dataclasses.dataclass
@@ -73,6 +79,33 @@ def read_progress(values: dict, plan: Plan) -> Progress:
     return Progress(**values)
 
 
+def check_step(arrays: dict[str, np.ndarray], facts: dict, plan: Plan) -> None:
+    """Checks that a checkpoint's manifest is of the step of its archive.
+
+    Args:
+      arrays: of the archive.
+      facts: of the manifest.
+      plan: that both are of.
+
+    Raises:
+      ValueError: it is of another step, or its facts are not a run's.
+    """
+    try:
+        step, progress = facts["step"], read_progress(facts["progress"], plan)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"its manifest's facts are not a run's ({error!r})"
+        ) from error
+    if ITERATIONS not in arrays:
+        raise ValueError(f"its archive has no array {ITERATIONS}")
+    iterations = int(arrays[ITERATIONS])
+    if not progress.step == step == iterations:
+        raise ValueError(
+            f"its manifest is of step {step} and {progress.step}, its "
+            f"archive of {iterations}"
+        )
+
+
 class CheckpointManager:
     """Writes a run's checkpoints, and restores the newest one.
 
@@ -82,6 +115,8 @@ class CheckpointManager:
       model: compiled. accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
       save_seconds: between checkpoints, if nothing else asks for one.
+      rescue: a folder of this machine for the last one, if the directory
+        refuses it; None if other machines take part.
     """
 
     def __init__(
@@ -92,8 +127,9 @@ class CheckpointManager:
         accuracy,
         numerics: dict,
         save_seconds: float,
+        rescue: pathlib.Path | None = None,
     ):
-        self.directory = directory
+        self.directory, self.rescue = directory, rescue
         self.plan_hash, self.numerics = plan_hash, numerics
         self.model = model
         self.variables = group_variables(model, accuracy)
@@ -103,6 +139,9 @@ class CheckpointManager:
 
     def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
         """Restores the newest whole checkpoint, if there is any.
+
+        To be called before the first `save`: it removes what killed processes
+        left of theirs on the local disk.
 
         Args:
           directory: of the run; another than the one that is written to in a
@@ -114,18 +153,45 @@ class CheckpointManager:
         Raises:
           UserError: the checkpoint is of another plan.
         """
-        newest = checkpoint.load(directory / files.CHECKPOINTS)
-        if not newest:
-            return start_of(plan)
-        arrays, facts = newest
-        if facts["plan"] != self.plan_hash:
+        sweep()
+        newest = self._load(directory / files.CHECKPOINTS, plan)
+        if newest and newest[1]["plan"] != self.plan_hash:
             raise UserError(
                 f"--workdir={directory} holds checkpoints of another "
                 "plan; name another folder, or give --restart"
             )
+        newest = self._newer_rescued(newest, plan) or newest
+        if not newest:
+            return start_of(plan)
+        arrays, facts = newest
         checkpoint.restore(self.variables, arrays)
         self.interrupted = arrays
         return read_progress(facts["progress"], plan)
+
+    def _load(self, directory: pathlib.Path, plan: Plan):
+        return checkpoint.load(
+            directory, lambda arrays, facts: self._check(arrays, facts, plan)
+        )
+
+    def _newer_rescued(self, newest, plan: Plan):
+        """Returns this plan's rescued checkpoint, if it is the newest."""
+        rescued = self._load(self.rescue, plan) if self.rescue else None
+        if not rescued or rescued[1]["plan"] != self.plan_hash:
+            return None
+        if newest and newest[1]["step"] >= rescued[1]["step"]:
+            return None
+        say(f"takes up the checkpoint that was kept in {self.rescue}")
+        return rescued
+
+    def _check(self, arrays: dict, facts: dict, plan: Plan) -> None:
+        """Raises `ValueError` if a checkpoint is damaged; of this plan alone.
+
+        What is of another plan is whole, and for `restore` to refuse.
+        """
+        if not isinstance(facts.get("plan"), str):
+            raise ValueError("its manifest's facts have no `plan`")
+        if facts["plan"] == self.plan_hash:
+            check_step(arrays, facts, plan)
 
     def due(self) -> bool:
         """Returns whether the last checkpoint is `save_seconds` old."""
@@ -140,6 +206,20 @@ class CheckpointManager:
           best: keep it until another is the best.
           within: a segment, whose metric sums then belong to it.
         """
+        with self.tolerate("checkpoint", progress.step):
+            directory = self.directory / files.CHECKPOINTS
+            self.save_to(directory, progress, best, within)
+        # Also if it failed: not at every batch of a full disk.
+        self.saved = time.monotonic()
+
+    def save_to(
+        self,
+        directory: pathlib.Path,
+        progress: Progress,
+        best: bool = False,
+        within: bool = False,
+    ) -> None:
+        """Does as `save`, to any directory; raises `OSError` if refused."""
         groups = dict(self.variables)
         if within:
             write_back_jax_state(self.model)
@@ -154,15 +234,7 @@ class CheckpointManager:
             "progress": dataclasses.asdict(kept),
             "numerics": self.numerics,
         }
-        with self.tolerate("checkpoint", progress.step):
-            checkpoint.save(
-                self.directory / files.CHECKPOINTS,
-                checkpoint.collect(groups),
-                facts,
-                best=best,
-            )
-        # Also if it failed: not at every batch of a full disk.
-        self.saved = time.monotonic()
+        checkpoint.save(directory, checkpoint.collect(groups), facts, best=best)
 
     def restore_metrics(self) -> None:
         """Puts the sums of an interrupted segment back, once.

@@ -12,7 +12,8 @@ What fires when, of a run that `train.train` drives:
         fit      batches: progress line, checkpoints every some minutes, stop
         evaluate validation; a row to log.csv and TensorBoard; a checkpoint at
                  a best, at the stage's end and every some minutes
-    finish       final.keras, predictions, metrics.json
+    finish       plan.json and flags.txt if they were lost meanwhile;
+                 final.keras, predictions, metrics.json
 """
 
 import dataclasses
@@ -20,10 +21,8 @@ import pathlib
 import threading
 import time
 
-from smartgrowth import UserError
 from smartgrowth.curriculum import choose
 from smartgrowth.data.augment import policy
-from smartgrowth.evaluation import results
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables
@@ -34,7 +33,7 @@ from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
-from smartgrowth.training import callbacks, preview, rate_search
+from smartgrowth.training import callbacks, finishing, rate_search
 from smartgrowth.training.batches import StageBatches
 from smartgrowth.training.checkpointing import CheckpointManager, start_of
 from smartgrowth.training.compile_model import compile_model
@@ -63,6 +62,12 @@ class Learner:
     ):
         self.experiment, self.directory = experiment, directory
         self.config, self.plan = experiment.config, experiment.plan
+        # Of the folder that this process writes to.
+        self.own_config = self.config
+        if not distribution.is_main_process:
+            self.own_config = dataclasses.replace(
+                self.config, workdir=str(directory)
+            )
         self.distribution = distribution
         self.augmentation = policy.choose(self.config)
         self.progress = start_of(self.plan)
@@ -99,6 +104,9 @@ class Learner:
             self.compiled.accuracy,
             devices.numerics() | {"policy": dtype},
             60 * config.checkpoint_minutes,
+            run_directory.rescue_folder(config)
+            if self.distribution.processes == 1
+            else None,
         )
         if not config.finds_rate:
             self.follow(config.lr)
@@ -115,17 +123,19 @@ class Learner:
         Raises:
           UserError: it holds another run, or cannot be written.
         """
-        config, experiment = self.config, self.experiment
-        if not self.distribution.is_main_process:
-            config = dataclasses.replace(config, workdir=str(self.directory))
-        run_directory.claim(config, experiment.description)
+        run_directory.claim(self.own_config, self.experiment.description)
         # Or others would read what --restart deletes.
         self.distribution.barrier()
+        self.write_inputs()
+
+    def write_inputs(self) -> None:
+        """Writes what is known of the data: its report and its orders."""
         with self.checkpoints.tolerate("data report", 0):
             files.write_json(
-                self.directory / files.DATA_REPORT, experiment.data.report()
+                self.directory / files.DATA_REPORT,
+                self.experiment.data.report(),
             )
-            choose.write_orders(config, experiment)
+            choose.write_orders(self.own_config, self.experiment)
 
     def resume(self, directory: pathlib.Path) -> int:
         """Goes on from the newest checkpoint of a run, if there is one.
@@ -251,27 +261,10 @@ class Learner:
         """Writes the trained model, its predictions and the final figures.
 
         Raises:
-          UserError: the disk refuses them; the training is kept.
+          UserError: the disk refuses them; says where the training is kept.
         """
         self.log.end()
-        try:
-            sheet = preview.run_sheet(self.experiment, self.augmentation)
-            files.write_bytes(self.directory / files.AUGMENTATION, sheet)
-            with self.compiled.validated_weights():
-                results.write_results(
-                    self.directory,
-                    self.evaluator,
-                    self.experiment,
-                    self.progress.rows[-1],
-                    mirrored=self.augmentation.mirrors,
-                    facts=self.checkpoints.facts(self.progress),
-                )
-        except OSError as error:
-            raise UserError(
-                f"--workdir={self.directory}: cannot write the results "
-                f"({error.strerror or error}); make room and give the command "
-                "again, the training is kept"
-            ) from error
+        finishing.write_results(self)
 
     def follow(self, peak: float | list[float]) -> None:
         """Sets the schedule, up to one highest rate or to one a stage."""

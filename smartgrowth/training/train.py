@@ -32,6 +32,7 @@ def train(experiment: Experiment) -> pathlib.Path:
     config, plan = experiment.config, experiment.plan
     directory = run_directory.check(config, experiment.description)
     if run_directory.is_finished(directory) and not config.restart:
+        run_directory.mend_finished(directory, config, experiment.description)
         page = directory / files.REPORT
         if not page.exists():  # stopped before the last thing it does
             write_report(directory)
