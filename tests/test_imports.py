@@ -187,6 +187,11 @@ def test_what_answers_at_once_imports_nothing_slow(module):
     assert not loaded_with(f"smartgrowth.{module}") & SLOW
 
 
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_a_module_has_at_most_300_lines(module):
+    assert len(modules()[module].read_text("utf-8").splitlines()) <= 300
+
+
 def test_main_is_short():
     text = modules()["smartgrowth.main"].read_text("utf-8")
     assert len(text.splitlines()) < 80

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from smartgrowth import UserError
-from smartgrowth.data import build, store
+from smartgrowth.data import build, integrity, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 from smartgrowth.runtime.atomic import PREFIX
 from smartgrowth.runtime.reporter import Reporter
@@ -191,7 +191,7 @@ def test_a_store_whose_sums_mean_something_else_is_made_again(
     directory = build_store(tmp_path, source, (8, 16))
     before = contents(directory)
     facts = json.loads(before[store.STORE_FILE])
-    assert facts.pop("version") == store.VERSION
+    assert facts.pop("version") == integrity.VERSION
     facts |= {"version": version} if version else {}
     facts["channel_sums"] = (400 * np.array(facts["channel_sums"])).tolist()
     (directory / store.STORE_FILE).write_text(json.dumps(facts))

@@ -109,7 +109,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
     files.write_json(
         directory / store.STORE_FILE,
         {
-            "version": store.VERSION,
+            "version": integrity.VERSION,
             "name": source.name,
             "class_names": source.class_names,
             "groups": dict(source.groups) if source.groups else None,

@@ -19,7 +19,6 @@ from smartgrowth import UserError
 
 TRAIN, VALIDATION = "train", "validation"
 STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
-VERSION = 2  # since 2, all images weigh alike in `channel_sums`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,10 +228,8 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
     if len(square) == size:
         return square
     # Pillow widens the filter when it shrinks an image, so nothing aliases.
-    resized = Image.fromarray(square).resize(
-        (size, size), Image.Resampling.LANCZOS
-    )
-    return np.asarray(resized)
+    picture = Image.fromarray(square)
+    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def digest(class_names: Sequence[str], splits: Mapping) -> str:
