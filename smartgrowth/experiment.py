@@ -50,6 +50,14 @@ class Experiment:
         """
         return choose.hard_images(self.config, self.data)
 
+    def find_orders(self) -> None:
+        """Finds image order and hard images now, and not while a stage begins.
+
+        Raises:
+          UserError: a file or run that a flag names cannot be used.
+        """
+        self.image_order, self.hard_images  # noqa: B018 - kept once found
+
     @functools.cached_property
     def description(self) -> dict:
         """What plan.json holds: the stages, their cost, the run's identity."""

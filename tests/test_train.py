@@ -727,6 +727,21 @@ def test_a_training_that_no_disk_takes_says_what_is_saved(
         train.train(make_experiment(config, tiny_data))
 
 
+def test_an_order_that_cannot_be_used_is_told_before_anything_is_deleted(
+    finished, tiny_data, tmp_path
+):
+    (tmp_path / "list.csv").write_text("image\nnone_of_these.png\n")
+    config = dataclasses.replace(
+        finished, restart=True, sample_order=f"file:{tmp_path / 'list.csv'}"
+    )
+    directory = pathlib.Path(config.workdir)
+    before = {path: path.read_bytes() for path in directory.glob("*.*")}
+    with pytest.raises(UserError, match="none of its 1 images"):
+        train.train(make_experiment(config, tiny_data))
+    assert {p: p.read_bytes() for p in directory.glob("*.*")} == before
+    assert list((directory / "checkpoints").iterdir())
+
+
 def test_checkpoints_of_another_plan_are_not_taken_up(
     grown_config, tiny_data, stop_after
 ):

@@ -79,9 +79,11 @@ class Learner:
         """Makes and compiles the network; says what trains on what.
 
         Raises:
-          UserError: the network breaks a rule that `--enforce_rules` enforces,
-            or TensorBoard is wanted and not installed.
+          UserError: an order names what cannot be used, the network breaks a
+            rule that `--enforce_rules` enforces, or TensorBoard is wanted and
+            not installed.
         """
+        self.experiment.find_orders()
         config, machine = self.config, devices.find_machine()
         dtype, why = devices.choose_precision(config.precision, machine)
         devices.seed_everything(config.seed, config.deterministic)
