@@ -175,6 +175,22 @@ def test_classes_that_are_others_now_are_named(
         )
 
 
+def test_images_that_are_others_now_are_named(
+    tiny_config, tiny_dataset, tiny_run, tmp_path
+):
+    """Added to a folder, some of its training images may be validation's."""
+    run = shutil.copytree(tiny_run, tmp_path / "copy")
+    plan = json.loads((run / files.PLAN).read_text())
+    plan["identity"]["content"] = "of other images"
+    (run / files.PLAN).write_text(json.dumps(plan))
+    before = (run / files.PREDICTIONS).read_bytes()
+    with pytest.raises(UserError, match="other images or labels .*--data_dir"):
+        evaluate_run.evaluate_run(
+            tiny_config(workdir=str(run), cache_dir=tiny_dataset)
+        )
+    assert (run / files.PREDICTIONS).read_bytes() == before
+
+
 def test_a_folder_without_a_run_and_an_unfinished_run_are_named(
     tiny_config, tiny_run, tmp_path
 ):

@@ -43,7 +43,7 @@ def evaluate_run(config: Config) -> dict:
         mirrored=policy.choose(trained).mirrors,
     )
     data = open_run_data(config, trained, tta.sizes_of(variants))
-    saved_model.check_classes(directory, data.class_names)
+    saved_model.check_data(directory, data)
     evaluator = Evaluator(saved_model.load_model(directory), data)
     views = {view for views in variants.values() for view in views}
     passes = tta.run(evaluator, VALIDATION, views)

@@ -6,7 +6,9 @@ import zipfile
 import keras
 
 from smartgrowth import UserError
+from smartgrowth.data.store import Data
 from smartgrowth.runs import files
+from smartgrowth.runs.reader import read_json
 
 
 def load_model(directory: pathlib.Path) -> keras.Model:
@@ -37,12 +39,25 @@ def read_classes(directory: pathlib.Path) -> list[str]:
         raise _unreadable(path, error) from error
 
 
-def check_classes(directory: pathlib.Path, class_names: tuple) -> None:
-    """Raises `UserError` if the run has other classes than these."""
-    if tuple(read_classes(directory)) != class_names:
+def check_data(directory: pathlib.Path, data: Data) -> None:
+    """Checks that data is what a run was trained and validated on.
+
+    Otherwise images that it was trained on could be among the validation's.
+
+    Raises:
+      UserError: its classes, images or labels are others.
+    """
+    if tuple(read_classes(directory)) != data.class_names:
         raise UserError(
             f"{directory / files.CLASSES} names other classes than the "
             "dataset has now; give the --data_dir that the run was trained on"
+        )
+    identity = read_json(directory / files.PLAN).get("identity") or {}
+    if identity.get("content", data.content) != data.content:
+        raise UserError(
+            f"--workdir={directory}: the dataset has other images or labels "
+            "now than those that the run was trained and validated on; give "
+            "the --data_dir that it was trained on, or train it again"
         )
 
 
