@@ -257,7 +257,11 @@ def test_a_run_of_other_settings_stops_run_all_with_the_difference(
 ):
     folder = tmp_path / "drive/MyDrive/smartgrowth/mine"
     folder.mkdir(parents=True)
-    there = {"hash": "", "stages": [], "identity": {"augment": ["none"]}}
+    there = {
+        "hash": "",
+        "stages": [{"index": 0}],
+        "identity": {"augment": ["none"]},
+    }
     (folder / "plan.json").write_text(json.dumps(there))
     with pytest.raises(nbclient.exceptions.CellExecutionError) as stopped:
         run_all(
