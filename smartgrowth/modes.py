@@ -28,8 +28,7 @@ def plan(config: Config) -> None:
     say()
     say(draw_rates(experiment))
     if config.measure:
-        backend.import_backend()
-        backend.find_devices()
+        backend.start()
         from smartgrowth.training import estimate
 
         say()
@@ -79,8 +78,7 @@ def report(config: Config) -> None:
 def audit(config: Config) -> None:
     """Prints the rules of the assignment against the network."""
     experiment = _open(config)
-    backend.import_backend()
-    backend.find_devices()
+    backend.start()
     from smartgrowth.models import audit
 
     data = experiment.data
@@ -124,8 +122,7 @@ def _join(config: Config) -> None:
 
 
 def _use_one_device(config: Config) -> None:
-    backend.import_backend()
-    backend.find_devices()
+    backend.start()
     if config.devices == "all":
         say(f"--devices=all: --mode={config.mode} uses one device")
 

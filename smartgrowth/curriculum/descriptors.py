@@ -120,8 +120,7 @@ def _classical(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
 
 def _learned(config: Config, data: Data, reporter: Reporter) -> np.ndarray:
     """Returns features of a small network trained on these images."""
-    backend.import_backend()
-    backend.find_devices()
+    backend.start()
     from smartgrowth.curriculum import learned
 
     features = learned.learn_features(

@@ -75,8 +75,7 @@ def iconic(
 
 def augmentation(experiment: Experiment) -> list[Gallery]:
     """Returns an image under every variant, and the run's first batches."""
-    backend.import_backend()
-    backend.find_devices()
+    backend.start()
     from smartgrowth.data.augment import policy
     from smartgrowth.training import preview
 

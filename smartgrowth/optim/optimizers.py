@@ -129,7 +129,7 @@ OPTIMIZERS = {
     "sgd": lambda decay: SGD(
         learning_rate=0.0, momentum=0.9, nesterov=True, weight_decay=decay
     ),
-    # beta_2 of 0.99, not 0.999: after a stage learned by heart, gradients and
+    # beta_2 of 0.99, not 0.999: after a stage that was memorized, gradients and
     # with them the second moment are near zero, and the next stage's first
     # steps come out ten times too large until it has followed. With 0.999 the
     # glyphs' h123 never recovered (2.2%), with 0.99 it reached 78.5%; without

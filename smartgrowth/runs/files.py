@@ -1,6 +1,6 @@
 """The files of a run: the interface between training, reports, comparisons.
 
-Imports no TensorFlow. The README describes each file.
+Imports no TensorFlow. smartgrowth/README.md describes each file.
 """
 
 import csv

@@ -32,6 +32,12 @@ def find_devices() -> None:
         devices.find_machine()
 
 
+def start() -> None:
+    """Imports the backend and finds its devices, in a single process."""
+    import_backend()
+    find_devices()
+
+
 @contextlib.contextmanager
 def quiet():
     """Holds back what the process writes to descriptor 2, C++ included.

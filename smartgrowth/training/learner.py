@@ -3,8 +3,8 @@
 What fires when, of a run that `train.train` drives:
 
     build        the network, on its devices
-    claim        the run directory; flags.txt, plan.json, schedule.csv
-    resume       the newest checkpoint, its rows of log.csv
+    claim        the run directory: flags.txt, plan.json, data_report.json
+    resume       the newest checkpoint; schedule.csv, its rows of log.csv
     stage:
       begin      --stage_restart, range test of --lr=auto:stage, a checkpoint
                  if it found a rate; the stage's images, the compiled step
