@@ -23,7 +23,7 @@ from PIL import Image
 
 import smartgrowth
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare import arms, runner
+from smartgrowth.compare import arms, equality, runner
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
@@ -375,6 +375,52 @@ def test_seconds_can_be_what_is_equal(run, tmp_path, capsys):
     assert costs[1] == pytest.approx(total - 2 / rate, rel=0.01)
     run("--seeds=1", "--equal=seconds", f"--budget_gflops={total}")
     assert "timing" not in capsys.readouterr().out
+
+
+def test_what_is_equal_is_what_a_budget_buys_less_of(run, tmp_path):
+    """Words and numbers alike, in the table and on the plot's axis."""
+    given = "--seeds=1", "--budgets=0.5,1", "--budget_gflops=1"
+    less = {
+        "gflops": "Times less cost",
+        "images": "Times fewer images",
+        "seconds": "Times less time",
+    }
+    page = tmp_path / "all" / "comparison.html"
+    run(*given, "--equal=seconds")
+    for path in (tmp_path / "all").rglob("metrics.json"):
+        # Half the budget already gives grown what all of it gives plain.
+        metrics = json.loads(path.read_text())
+        metrics["train_seconds"] = 4.0 if "budget" in str(path) else 10.0
+        path.write_text(json.dumps(metrics))
+    run(*given, "--equal=seconds")
+    text = page.read_text()
+    assert re.search(
+        r"<td>grown</td>(<td>[^<]*</td>){2}<td>at least 2.50</td>", text
+    )
+    assert "in about the same training time of 10.0 s a run" in text
+    for name, words in less.items():
+        assert (words in text) == (name == "seconds")
+    shutil.rmtree(tmp_path / "all")
+    run(*given, "--equal=images")
+    text = page.read_text()
+    images = {
+        (row["arm"], row["budget"]): int(row["images_seen"])
+        for row in rows_of(tmp_path / "all")
+    }
+    ratio = images["plain", "1"] / images["grown", "0.5"]
+    assert f"<td>at least {ratio:.2f}</td>" in text
+    for name, words in less.items():
+        assert (words in text) == (name == "images")
+    assert set(less) == set(equality.KINDS)
+
+
+def test_time_that_was_not_measured_buys_nothing(run, tmp_path):
+    run("--seeds=1", "--budgets=0.5,1", "--jobs=2")
+    runs = (tmp_path / "all/plain", tmp_path / "all/grown")
+    run("--equal=seconds", f"--workdir={tmp_path / 'later'}", of=runs)
+    page = (tmp_path / "later" / "comparison.html").read_text()
+    assert re.search(r"<td>grown</td>(<td>[^<]*</td>){2}<td>–</td>", page)
+    assert not (tmp_path / "later" / "accuracy_budget.png").exists()
 
 
 def test_a_time_that_does_not_pay_for_compiling_is_an_error(run):

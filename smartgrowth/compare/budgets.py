@@ -16,6 +16,7 @@ from smartgrowth.compare.arms import (
     make_trial,
     trial_config,
 )
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.data.store import Data
@@ -147,14 +148,9 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
     most = max(run["gflops"] for run in runs)
     runs = [run for run in runs if run["gflops"] > 0.99 * most]
     part = share * (total or most) / most
-    names = {
-        "gflops": "gflops",
-        "images": "images_seen",
-        "seconds": "train_seconds",
-    }
     return {
-        name: part * statistics.fmean(run[key] for run in runs)
-        for name, key in names.items()
+        name: part * statistics.fmean(run[kind.metric] for run in runs)
+        for name, kind in KINDS.items()
     }
 
 

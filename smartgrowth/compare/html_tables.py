@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from smartgrowth.compare.arms import OWN
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.summary import Figures
 from smartgrowth.compare.verdicts import p_value, points
 from smartgrowth.growth import AXES
@@ -132,7 +133,7 @@ def target_table(figures: Figures) -> Table:
 
 
 def budget_table(figures: Figures) -> Table:
-    """Returns the accuracy at each budget, and the times less cost."""
+    """Returns the accuracy at each budget, and how many times less buys it."""
     shares = figures.budgets
     rows = []
     for arm in figures.arms:
@@ -140,7 +141,7 @@ def budget_table(figures: Figures) -> Table:
         row = [arm]
         for share in shares:
             row.append(mean(part[part["budget"] == share]["accuracy"], percent))
-        saving = "1, the baseline"
+        saving = "1, the baseline" if arm == figures.baseline else "–"
         if arm in figures.savings:
             ratio, kind = figures.savings[arm]
             saving = {
@@ -150,7 +151,7 @@ def budget_table(figures: Figures) -> Table:
             }[kind]
         rows.append([*row, saving])
     head = ["Arm", *(f"{share:.0%} of the budget" for share in shares)]
-    head.append("Times less cost")
+    head.append(KINDS[figures.equal].less)
     return Table(head, rows)
 
 

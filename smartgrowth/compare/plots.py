@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.significance import bootstrap_band
 from smartgrowth.compare.summary import Figures
 from smartgrowth.rendering.chart import STROKES
@@ -61,6 +62,7 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
 
 def draw_budgets(figure, figures: Figures) -> str:
     """Draws accuracy against budget, each run trained to its own end."""
+    kind = KINDS[figures.equal]
     axis, summaries = figure.subplots(), []
     for place, arm in enumerate(figures.arms):
         rows = figures.table[figures.table["arm"] == arm]
@@ -68,7 +70,7 @@ def draw_budgets(figure, figures: Figures) -> str:
             continue
         costs, means, lows, highs = [], [], [], []
         for _, part in rows.groupby("budget"):
-            costs.append(part["gflops"].mean())
+            costs.append(part[kind.column].mean())
             means.append(part["accuracy"].mean())
             low, high = bootstrap_band(part[["accuracy"]].to_numpy())
             lows.append(low[0])
@@ -88,10 +90,10 @@ def draw_budgets(figure, figures: Figures) -> str:
         accuracies = ", ".join(show("accuracy", mean) for mean in means)
         summaries.append(f"{arm} {accuracies}")
     axis.set_xscale("log")
-    budget_costs = figures.table.groupby("budget")["gflops"].mean()
+    budget_costs = figures.table.groupby("budget")[kind.column].mean()
     axis.set_xticks(budget_costs, [show("", cost) for cost in budget_costs])
     axis.minorticks_off()
-    axis.set_xlabel("cost of the whole run, GFLOPs")
+    axis.set_xlabel(kind.axis)
     _percent(axis)
     _legend(figure, axis)
     return "; ".join(summaries)
@@ -268,7 +270,7 @@ def plots(figures: Figures) -> dict[str, tuple]:
                 figure, figures, "train_seconds", "val_accuracy"
             ),
         )
-    if len(figures.budgets) > 1:
+    if len(figures.budgets) > 1 and figures.is_measured:
         chosen["accuracy_budget"] = (
             "Accuracy that a budget buys",
             "every point a run of its own, trained to its end",

@@ -7,8 +7,9 @@ from smartgrowth import UserError
 from smartgrowth.compare import html_tables
 from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.csv_tables import write_tables
+from smartgrowth.compare.equality import KINDS, compare_costs
 from smartgrowth.compare.plots import plots
-from smartgrowth.compare.summary import Figures, compare_costs
+from smartgrowth.compare.summary import Figures
 from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points
 from smartgrowth.rendering import html
 from smartgrowth.rendering.figure import Plot, make_plot
@@ -68,6 +69,7 @@ def _values(
         "enough": ENOUGH,
         "equal": equal,
         "costs": costs,
+        "less": KINDS[figures.equal].less,
         "cards": _cards(figures),
         "sentences": [each.sentence for each in figures.verdicts.values()],
         "failed": [trial.name for trial in failed],

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from smartgrowth import UserError
 from smartgrowth.compare import arms, budgets, report, runner, summary
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.equality import compare_costs
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.rendering.text import show
@@ -72,8 +73,10 @@ def compare(
     forecast = runner.Forecast(finished)
     say(_announce(trials, comparison, forecast))
     failed = runner.train_all(trials, comparison.jobs, forecast, command)
-    figures = summary.read_figures(trials, comparison.target, comparison.jobs)
-    equal, costs = summary.compare_costs(figures)
+    figures = summary.read_figures(
+        trials, comparison.target, comparison.jobs, comparison.equal
+    )
+    equal, costs = compare_costs(figures)
     if not equal:
         say(f"warning: {costs}")
     page = report.write_report(directory, figures, failed)

@@ -3,6 +3,7 @@
 import dataclasses
 
 from smartgrowth import UserError
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.flags.checks import AT_LEAST_ONE, SHARE_ABOVE_ZERO
 from smartgrowth.flags.flag import Identity, check_values, flag
 
@@ -52,7 +53,7 @@ class Comparison:
         "What the arms get the same of: as much as the baseline spends, or "
         "--budget_gflops.",
         identity=Identity.NEVER,
-        choices=("gflops", "images", "seconds"),
+        choices=tuple(KINDS),
     )
 
     def __post_init__(self):

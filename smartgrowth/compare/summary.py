@@ -19,8 +19,8 @@ from smartgrowth.compare.csv_tables import (
     COSTS,
     CURVES,
 )
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.runner import SHARED
-from smartgrowth.rendering.text import show
 from smartgrowth.runs.reader import Run, read_run
 
 # Final figures of a trial: name here -> key of metrics.json.
@@ -34,8 +34,6 @@ ENDS = {
     "gflops": "gflops",
     "seconds": "train_seconds",
 }
-SAME = 0.01  # relative difference up to which costs count as equal
-SAME_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +47,9 @@ class Figures:
       runs: (arm, budget, seed) -> the run.
       verdicts: by arm, at the largest budget.
       arms: the baseline first.
-      savings: arm -> times less cost, as `times_less` returns it.
+      savings: arm -> times less of what is equal, as `times_less` returns it.
       untimed: why seconds are left out, or "".
+      equal: what the arms were to get the same of, a key of `KINDS`.
     """
 
     table: pd.DataFrame
@@ -60,6 +59,7 @@ class Figures:
     arms: tuple[str, ...]
     savings: dict[str, tuple[float, str]]
     untimed: str
+    equal: str = "gflops"
 
     @property
     def baseline(self) -> str:
@@ -74,6 +74,11 @@ class Figures:
     def whole(self) -> pd.DataFrame:
         """The trials at the largest budget, from which the verdicts come."""
         return self.table[self.table["budget"] == self.budgets[-1]]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether what the arms were to get the same of is known of them."""
+        return not self.table[KINDS[self.equal].column].isna().any()
 
     def of(self, arm: str) -> pd.DataFrame:
         """Returns an arm's trials at the largest budget."""
@@ -93,7 +98,10 @@ class Figures:
 
 
 def read_figures(
-    trials: Sequence[Trial], target: float | None, jobs: int = 1
+    trials: Sequence[Trial],
+    target: float | None,
+    jobs: int = 1,
+    equal: str = "gflops",
 ) -> Figures:
     """Returns the figures of all finished trials.
 
@@ -102,6 +110,7 @@ def read_figures(
       target: accuracy whose cost is read from the curves; None for the final
         accuracy of the baseline with the same seed.
       jobs: processes at once while the trials were trained.
+      equal: what the arms were to get the same of, a key of `KINDS`.
 
     Raises:
       UserError: no run of the baseline is finished.
@@ -141,35 +150,15 @@ def read_figures(
         judged = verdicts.judge(found, arms[0])  # the largest one's stay
     summary = _summarize(table, pairs, judged)
     return Figures(
-        table, summary, runs, judged, arms, _savings(summary, arms), untimed
+        table=table,
+        summary=summary,
+        runs=runs,
+        verdicts=judged,
+        arms=arms,
+        savings=_savings(summary, arms, KINDS[equal].column),
+        untimed=untimed,
+        equal=equal,
     )
-
-
-def compare_costs(figures: Figures) -> tuple[bool, str]:
-    """Returns whether the arms cost the same, and in which unit, as text."""
-    means = figures.whole.groupby("arm", observed=True)[
-        ["gflops", "images_seen", "seconds"]
-    ].mean()
-    spread = means.max() / means.min() - 1
-    # A plan has whole steps, so costs can differ by one step.
-    step = max(
-        stage["gflops"] / stage["steps"] / run.figures["gflops"]
-        for run in figures.runs.values()
-        for stage in run.stages
-    )
-    if spread["gflops"] <= SAME + step:
-        cost = show("gflops", means["gflops"].mean())
-        return True, f"at the same training cost of {cost} a run"
-    if spread["images_seen"] <= SAME + step:
-        images = means["images_seen"].mean()
-        return True, f"with the same {images:,.0f} images shown in a run"
-    if spread["seconds"] <= SAME_SECONDS:
-        time = show("seconds", means["seconds"].mean())
-        return True, f"in about the same training time of {time} a run"
-    costs = ", ".join(
-        f"{arm} {show('gflops', cost)}" for arm, cost in means["gflops"].items()
-    )
-    return False, f"not at equal cost: {costs}"
 
 
 def _row(trial: Trial, run: Run, target: float) -> dict:
@@ -233,20 +222,25 @@ def _summarize(table: pd.DataFrame, pairs: Mapping, judged: Mapping):
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS))
 
 
-def _savings(summary: pd.DataFrame, arms: Sequence[str]):
+def _savings(summary: pd.DataFrame, arms: Sequence[str], cost: str):
     """Returns how many times less each arm costs for the baseline's accuracy.
 
-    Empty with a single budget.
+    Empty with a single budget, or if the cost was not measured.
+
+    Args:
+      summary: with the columns `ARM_COLUMNS`.
+      arms: the baseline first.
+      cost: the column with what is counted.
     """
-    if summary["budget"].nunique() < 2:
+    if summary["budget"].nunique() < 2 or summary[cost].isna().any():
         return {}
     by_arm = dict(list(summary.groupby("arm", observed=True)))
     end = by_arm[arms[0]].iloc[-1]
     return {
         arm: cost_to_accuracy.times_less(
-            end["gflops"],
+            end[cost],
             end["accuracy_mean"],
-            by_arm[arm]["gflops"].to_numpy(),
+            by_arm[arm][cost].to_numpy(),
             by_arm[arm]["accuracy_mean"].to_numpy(),
         )
         for arm in arms[1:]
