@@ -149,6 +149,24 @@ def test_every_file_that_is_named_exists(path):
         assert (ROOT / name).exists(), name
 
 
+def test_no_readme_concludes_what_its_p_values_do_not_carry():
+    """As in a comparison: at 0.05 and above, no difference was seen."""
+    verdicts = r"\b(help(s|ed)|hurts?|best|better|worse|(no )?gain|should)\b"
+    checked = 0
+    for path in READMES:
+        for section in re.split(r"^(?:## |\*\*)", prose(path), flags=re.M):
+            for row in section.splitlines():
+                values = [float(p) for p in re.findall(r"\bp (0\.\d+)", row)]
+                if values and min(values) >= 0.05:
+                    assert not re.search(verdicts, row, re.I), row
+            values = [float(p) for p in re.findall(r"\bp (0\.\d+)", section)]
+            if values and min(values) >= 0.05:
+                checked += 1
+                assert "no difference seen" in section.lower(), section
+                assert not re.search(verdicts, section, re.I), section
+    assert checked >= 2
+
+
 def test_two_commands_do_everything():
     commands = re.findall("^python3 -m venv .*", read(README), re.MULTILINE)
     assert len(commands) == 2
