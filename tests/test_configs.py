@@ -1,5 +1,6 @@
 """The flagfiles in configs/: each is valid, and the arms cost the same."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -27,8 +28,8 @@ def read(path: pathlib.Path) -> Config:
     return from_flags(values)
 
 
-def plan_of(path: pathlib.Path) -> Plan:
-    config = read(path)
+def plan_of(path: pathlib.Path, **changes) -> Plan:
+    config = dataclasses.replace(read(path), **changes)
     counts = COUNTS[config.dataset]
     return make_plan(config, counts, make_network(config, len(counts)))
 
@@ -71,6 +72,27 @@ def test_every_arm_costs_what_the_baseline_costs(folder, arm):
         for name in ("baseline", arm)
     )
     assert other == pytest.approx(baseline, rel=0.03)
+
+
+@pytest.mark.parametrize("share", [1.0, 1 / 3])
+def test_the_small_batch_makes_as_many_updates_as_h3_at_equal_cost(share):
+    """It is the baseline in all else, and so tests the updates alone."""
+    folder = ROOT / "configs"
+    baseline = read(folder / "baseline.flags")
+    small = read(folder / "controls" / "small_batch.flags")
+    own = "batch_size", "stage_steps", "workdir"
+    for field in dataclasses.fields(Config):
+        if field.name not in own:
+            values = (getattr(each, field.name) for each in (baseline, small))
+            assert len({*values}) == 1, field.name
+    gflops = share * plan_of(folder / "baseline.flags").gflops()
+    control, h3, usual = (
+        plan_of(folder / name, budget_gflops=gflops)
+        for name in ("controls/small_batch.flags", "h3.flags", "baseline.flags")
+    )
+    assert control.gflops() == pytest.approx(h3.gflops(), rel=0.01)
+    assert control.steps == pytest.approx(h3.steps, rel=0.02)
+    assert usual.steps < 0.6 * h3.steps
 
 
 def test_the_hypotheses_count_in_steps_to_mean_the_same_on_any_dataset():
