@@ -27,6 +27,7 @@ from smartgrowth.compare import arms, equality, runner
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
+from smartgrowth.runs import files
 from smartgrowth.runtime.reporter import Reporter
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
@@ -67,6 +68,15 @@ for part in (0.25, 0.5, 0.75, 1.0):
     row |= {"gflops": part * whole.gflops(), "train_seconds": 10 * part}
     rows.append(row)
 files.write_log(directory, rows)
+# As many as make the accuracy; the same images are hard for every run.
+hardness = np.random.default_rng(5).random(1000)
+labels = np.zeros(1000, np.int64)
+files.write_npz(
+    directory / files.PREDICTIONS,
+    labels=labels,
+    probabilities=np.eye(2, dtype=np.float32)[(hardness > final).astype(int)],
+    ids=np.arange(1000),
+)
 stages = [whole.gflops_of(stage) for stage in whole.stages]
 files.write_json(
     directory / files.METRICS,
@@ -262,10 +272,11 @@ def test_the_arms_cost_the_same_to_half_a_step(done):
 
 
 def test_the_same_command_again_trains_nothing(run, copy, capsys):
-    before = rows_of(copy)
+    tables = "comparison.csv", "comparison_arms.csv"
+    before = [rows_of(copy, name) for name in tables]
     run()
     assert "6 runs, 6 of them finished" in capsys.readouterr().out
-    assert rows_of(copy) == before
+    assert [rows_of(copy, name) for name in tables] == before
     for path in copy.rglob("lives.txt"):
         assert path.read_text() == "born\n"
 
@@ -341,6 +352,37 @@ def test_a_budget_has_runs_of_its_own(run, tmp_path):
     assert re.search(
         r"<td>grown</td>(<td>.*?</td>){2}<td>at least (1\.9|2\.0)", page
     )
+
+
+def test_seeds_added_after_the_results_make_it_exploratory(run, copy):
+    run("--seeds=4")
+    page = " ".join((copy / "comparison.html").read_text().split())
+    clause = "eed 3 was added after the results of seeds 0 to 2 of plain, grown"
+    assert f"S{clause} had been seen: the p values are exploratory." in page
+    why = "4 seeds, chosen after results had been seen"
+    assert f"Exploratory, {why}: grown helps" in page
+    assert "<td>helps, exploratory</td>" in page
+    _, grown = rows_of(copy, "comparison_arms.csv")
+    assert (grown["verdict"], grown["exploratory"]) == ("helps", why)
+    run()
+    assert "after the results" not in (copy / "comparison.html").read_text()
+    _, grown = rows_of(copy, "comparison_arms.csv")
+    assert grown["exploratory"] == "3 seeds"
+
+
+def test_the_baseline_is_the_first_arm_also_before_finished_runs(
+    run, copy, tmp_path
+):
+    run(
+        "--seeds=2",
+        f"--workdir={tmp_path / 'later'}",
+        of=("plain.flags", copy / "grown"),
+    )
+    rows = rows_of(tmp_path / "later", "comparison_arms.csv")
+    assert [(row["arm"], row["verdict"]) for row in rows] == [
+        ("plain", ""),
+        ("grown", "helps"),
+    ]
 
 
 # Equal cost
@@ -686,6 +728,53 @@ def test_the_verdict_follows_from_the_figures_beside_it(done):
     shown = f"{100 * float(grown['difference']):+.2f}"
     assert f"Exploratory, 3 seeds: grown helps: {shown} points" in page
     assert f"<td>{shown}</td>" in page
+
+
+def test_an_interval_also_covers_other_validation_images(done):
+    _, grown = rows_of(done, "comparison_arms.csv")
+    low, high, wider_low, wider_high = (
+        float(grown[name])
+        for name in (
+            *("interval_low", "interval_high"),
+            *("other_images_low", "other_images_high"),
+        )
+    )
+    # 5 points of the 1,000 images of the stand-in differ: +- 1.35 points.
+    error = math.sqrt(0.05 * 0.95 / 1000)
+    assert wider_low == pytest.approx(0.05 - 1.96 * error, abs=0.004)
+    assert wider_high == pytest.approx(0.05 + 1.96 * error, abs=0.004)
+    assert wider_low < low < high < wider_high
+    page = (done / "comparison.html").read_text()
+    shown = f"{100 * wider_low:+.2f} to {100 * wider_high:+.2f}"
+    assert f"(also for other validation images: {shown})" in page
+    assert f"<td>{shown}</td>" in page
+    assert "Some intervals here cover seeds only" not in page
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda path: path.unlink(), "has no predictions.npz"),
+        (lambda path: path.write_bytes(b"PK half"), "has a damaged"),
+        (
+            lambda path: files.write_npz(
+                path, **files.read_npz(path) | {"ids": np.arange(1, 1001)}
+            ),
+            "has a predictions.npz of other images",
+        ),
+    ],
+)
+def test_without_predictions_the_page_says_what_intervals_cover(
+    run, copy, harm, why
+):
+    harm(copy / "grown/seed1/predictions.npz")
+    run()
+    _, grown = rows_of(copy, "comparison_arms.csv")
+    assert grown["other_images_low"] == grown["other_images_high"] == ""
+    assert grown["interval_low"]
+    page = " ".join((copy / "comparison.html").read_text().split())
+    assert f"cover seeds only, because grown seed 1 {why}" in page
+    assert "also for other validation images:" not in page
 
 
 def test_the_page_needs_nothing_beside_it(done):

@@ -20,16 +20,6 @@ from smartgrowth.runs.reader import malformed, read_json
 
 # Flags that belong to the comparison, or to each trial alone.
 OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
-# Parts of plan.json's identity that must agree, and their names in messages.
-SAME = {
-    "num_classes": "number of classes",
-    "content": "data (classes, images or labels, of training or validation)",
-    "test_size": "image size of the validation",
-    "model": "model",
-    "width": "width",
-    "depth": "depth",
-    "dropout": "dropout",
-}
 CALIBRATION = "calibration"  # folder of an arm's timing run
 
 
@@ -147,6 +137,8 @@ def plan_trials(
 ) -> list[Trial]:
     """Returns all trials in training order: every arm's first seed first.
 
+    The first trial is the baseline's.
+
     Args:
       opened: data by arm.
       common: its `seed` is the first one, its `workdir` the comparison's, and
@@ -154,13 +146,16 @@ def plan_trials(
       gflops: the cost of each arm at each budget.
 
     Raises:
-      UserError: they cannot be compared, or a folder holds another plan's run.
+      UserError: a folder holds another plan's run.
     """
-    trials = [trial for arm in arms for trial in _read_trials(arm)]
+    trials, read = [], set()
     for seed in range(common.seed, common.seed + comparison.seeds):
         for budget in sorted(set(comparison.budgets), reverse=True):
             for arm in arms:
                 if not arm.config:
+                    if arm.name not in read:
+                        trials += _read_trials(arm)
+                    read.add(arm.name)
                     continue
                 directory = folder_of(common, arm) / f"seed{seed}"
                 if budget < 1:
@@ -175,7 +170,6 @@ def plan_trials(
                         arm, config, budget, opened[arm.name], common.restart
                     )
                 )
-    _check_comparable(trials, arms[0].name)
     return trials
 
 
@@ -274,27 +268,3 @@ def _read_trials(arm: Arm) -> list[Trial]:
                 f"{trial.name}; leave one out"
             )
     return trials
-
-
-def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
-    """Raises `UserError` if two runs did not have the same task."""
-    first = next(trial for trial in trials if trial.arm == baseline)
-    for trial in trials:
-        ours, theirs = (each.description["identity"] for each in (first, trial))
-        different = [
-            f"{words} {_short(ours.get(name))} against "
-            f"{_short(theirs.get(name))}"
-            for name, words in SAME.items()
-            if ours.get(name) != theirs.get(name)
-        ]
-        if different:
-            raise UserError(
-                f"{first.name} ({first.directory}) and {trial.name} "
-                f"({trial.directory}) cannot be compared: "
-                f"{'; '.join(different)}"
-            )
-
-
-def _short(value) -> str:
-    """Returns the first 12 characters, enough of a digest for a message."""
-    return str(value)[:12]

@@ -53,6 +53,9 @@ ARM_COLUMNS = (
     "p_corrected",
     "detectable",
     "verdict",
+    "other_images_low",
+    "other_images_high",
+    "exploratory",
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from smartgrowth.compare.arms import OWN
 from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.summary import Figures
-from smartgrowth.compare.verdicts import p_value, points
+from smartgrowth.compare.verdicts import interval, p_value, points
 from smartgrowth.growth import AXES
 from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show
@@ -29,6 +29,7 @@ def verdict_table(figures: Figures) -> Table:
         "Difference, points",
         "its deviation",
         "95% interval",
+        "also for other images",
         "p",
         "p corrected",
         "Would be seen",
@@ -40,20 +41,20 @@ def verdict_table(figures: Figures) -> Table:
         row = [arm, str(len(part)), mean(part["accuracy"], percent)]
         if verdict := figures.verdicts.get(arm):
             pair = verdict.paired
-            interval = f"{points(pair.low)} to {points(pair.high)}"
             row += [
                 points(pair.mean),
                 number(100 * pair.deviation, "{:.2f}"),
-                "–" if math.isnan(pair.low) else interval,
+                interval(pair.low, pair.high),
+                interval(*verdict.wider),
                 p_value(pair.p),
                 p_value(verdict.p),
                 number(100 * verdict.visible, "{:.2f}"),
-                verdict.word,
+                verdict.label,
             ]
         elif arm == figures.baseline:
-            row += ["–"] * 6 + ["the baseline"]
+            row += ["–"] * 7 + ["the baseline"]
         else:
-            row += ["–"] * 6 + ["no run finished"]
+            row += ["–"] * 7 + ["no run finished"]
         rows.append(row)
     return Table(head, rows)
 

@@ -9,7 +9,15 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare import arms, budgets, report, runner, summary
+from smartgrowth.compare import (
+    arms,
+    budgets,
+    comparable,
+    looks,
+    report,
+    runner,
+    summary,
+)
 from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.equality import compare_costs
 from smartgrowth.compare.settings import Comparison
@@ -64,7 +72,9 @@ def compare(
             compared, opened, comparison, common.budget_gflops, speeds
         ),
     )
+    comparable.check_same_task(trials)
     _make(directory)
+    chosen = looks.record(directory, trials)
     for trial in trials:
         if trial.config and trial.config.restart:
             # These metrics are another plan's. The run deletes the rest itself.
@@ -74,7 +84,7 @@ def compare(
     say(_announce(trials, comparison, forecast))
     failed = runner.train_all(trials, comparison.jobs, forecast, command)
     figures = summary.read_figures(
-        trials, comparison.target, comparison.jobs, comparison.equal
+        trials, comparison.target, comparison.jobs, comparison.equal, chosen
     )
     equal, costs = compare_costs(figures)
     if not equal:

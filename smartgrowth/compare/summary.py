@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from smartgrowth import UserError
-from smartgrowth.compare import cost_to_accuracy, significance, verdicts
+from smartgrowth.compare import (
+    correct_images,
+    cost_to_accuracy,
+    image_sampling,
+    significance,
+    verdicts,
+)
 from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.csv_tables import (
     ARM_COLUMNS,
@@ -50,6 +56,8 @@ class Figures:
       savings: arm -> times less of what is equal, as `times_less` returns it.
       untimed: why seconds are left out, or "".
       equal: what the arms were to get the same of, a key of `KINDS`.
+      seeds_only: why intervals leave out the spread over images, or "".
+      chosen: which runs were asked for after results had been seen, or "".
     """
 
     table: pd.DataFrame
@@ -60,6 +68,8 @@ class Figures:
     savings: dict[str, tuple[float, str]]
     untimed: str
     equal: str = "gflops"
+    seeds_only: str = ""
+    chosen: str = ""
 
     @property
     def baseline(self) -> str:
@@ -102,6 +112,7 @@ def read_figures(
     target: float | None,
     jobs: int = 1,
     equal: str = "gflops",
+    chosen: str = "",
 ) -> Figures:
     """Returns the figures of all finished trials.
 
@@ -111,6 +122,7 @@ def read_figures(
         accuracy of the baseline with the same seed.
       jobs: processes at once while the trials were trained.
       equal: what the arms were to get the same of, a key of `KINDS`.
+      chosen: which runs were asked for after results had been seen, or "".
 
     Raises:
       UserError: no run of the baseline is finished.
@@ -143,12 +155,21 @@ def read_figures(
         table.loc[:, [c for c in COLUMNS if c.startswith("seconds")]] = math.nan
     table["arm"] = pd.Categorical(table["arm"], arms)
     table = table.sort_values(["arm", "budget", "seed"], ignore_index=True)
-    judged, pairs = {}, {}
+    judged, pairs, wider, unread = {}, {}, {}, ""
     for budget in sorted(table["budget"].unique()):
         found = _pairs(table[table["budget"] == budget], arms)
+        of_budget = {
+            (arm, seed): run
+            for (arm, share, seed), run in runs.items()
+            if share == budget
+        }
+        # Of these and the verdicts, those of the largest budget stay.
+        images, unread = correct_images.differences(of_budget, found, arms[0])
+        both = image_sampling.intervals(found, images)
+        judged = verdicts.judge(found, arms[0], both, chosen)
         pairs |= {(arm, budget): pair for arm, pair in found.items()}
-        judged = verdicts.judge(found, arms[0])  # the largest one's stay
-    summary = _summarize(table, pairs, judged)
+        wider |= {(arm, budget): ends for arm, ends in both.items()}
+    summary = _summarize(table, pairs, judged, wider)
     return Figures(
         table=table,
         summary=summary,
@@ -158,6 +179,8 @@ def read_figures(
         savings=_savings(summary, arms, KINDS[equal].column),
         untimed=untimed,
         equal=equal,
+        seeds_only=unread,
+        chosen=chosen,
     )
 
 
@@ -193,12 +216,15 @@ def _pairs(table: pd.DataFrame, arms: Sequence[str]):
     return pairs
 
 
-def _summarize(table: pd.DataFrame, pairs: Mapping, judged: Mapping):
+def _summarize(
+    table: pd.DataFrame, pairs: Mapping, judged: Mapping, wider: Mapping
+):
     rows = []
     largest = table["budget"].max()
     for (arm, budget), part in table.groupby(["arm", "budget"], observed=True):
         row = dict.fromkeys(ARM_COLUMNS, math.nan)
-        row |= {"arm": arm, "budget": budget, "seeds": len(part), "verdict": ""}
+        row |= {"arm": arm, "budget": budget, "seeds": len(part)}
+        row |= {"verdict": "", "exploratory": ""}
         for name in ("accuracy", "loss", "accuracy_gap", "loss_gap"):
             row[f"{name}_mean"] = part[name].mean()
             row[f"{name}_deviation"] = part[name].std()
@@ -212,11 +238,14 @@ def _summarize(table: pd.DataFrame, pairs: Mapping, judged: Mapping):
                 "interval_high": pair.high,
                 "p": pair.p,
             }
+            ends = wider.get((arm, budget), (math.nan, math.nan))
+            row["other_images_low"], row["other_images_high"] = ends
             if budget == largest:
                 row |= {
                     "p_corrected": judged[arm].p,
                     "detectable": judged[arm].visible,
                     "verdict": judged[arm].word,
+                    "exploratory": judged[arm].exploratory,
                 }
         rows.append(row)
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS))

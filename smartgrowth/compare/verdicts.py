@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from smartgrowth.compare.significance import (
     EQUAL,
@@ -14,6 +15,8 @@ from smartgrowth.compare.significance import (
 ENOUGH = 5  # seeds; with fewer a comparison calls itself exploratory
 HELPS, HURTS = "helps", "hurts"
 UNSEEN, UNTESTED = "no difference seen", "not tested"
+CHOSEN = "chosen after results had been seen"
+UNKNOWN = (math.nan, math.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Verdict:
       paired: the arm against the baseline.
       p: corrected for the number of arms; NaN if there was no test.
       visible: the difference that 4 of 5 such comparisons would find.
+      wider: 95% interval for other validation images too; NaN if unknown.
+      exploratory: why the test confirms nothing, or "".
     """
 
     word: str
@@ -33,9 +38,21 @@ class Verdict:
     paired: Paired
     p: float
     visible: float
+    wider: tuple[float, float] = UNKNOWN
+    exploratory: str = ""
+
+    @property
+    def label(self) -> str:
+        """The word, and whether it is exploratory."""
+        return f"{self.word}, exploratory" if self.exploratory else self.word
 
 
-def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
+def judge(
+    pairs: dict[str, Paired],
+    baseline: str,
+    wider: Mapping[str, tuple[float, float]] | None = None,
+    chosen: str = "",
+) -> dict[str, Verdict]:
     """Returns a verdict for each arm.
 
     Args:
@@ -43,6 +60,8 @@ def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
         1); larger is better. They are one family: the risk of any false
         'helps' or 'hurts' among them is 5%.
       baseline: its name.
+      wider: arm -> its interval for other validation images too.
+      chosen: which runs were asked for after results had been seen, or "".
     """
     corrected = holm([pair.p for pair in pairs.values()])
     verdicts = {}
@@ -54,12 +73,18 @@ def judge(pairs: dict[str, Paired], baseline: str) -> dict[str, Verdict]:
             word = UNSEEN
         else:
             word = HELPS if pair.mean > 0 else HURTS
-        sentence = _sentence(word, arm, baseline, pair, p, visible)
-        if 1 < pair.count < ENOUGH:
-            sentence = f"exploratory, {pair.count} seeds: {sentence}"
+        ends = (wider or {}).get(arm, UNKNOWN)
+        sentence = _sentence(word, arm, baseline, pair, p, visible, ends)
+        reasons = [f"{pair.count} seeds"] if pair.count < ENOUGH else []
+        reasons += [CHOSEN] if chosen else []
+        why = ", ".join(reasons) if pair.count > 1 else ""
+        if why:
+            sentence = f"exploratory, {why}: {sentence}"
         if not sentence.startswith(arm):  # a name keeps its spelling
             sentence = sentence[0].upper() + sentence[1:]
-        verdicts[arm] = Verdict(word, f"{sentence}.", pair, float(p), visible)
+        verdicts[arm] = Verdict(
+            word, f"{sentence}.", pair, float(p), visible, ends, why
+        )
     return verdicts
 
 
@@ -77,7 +102,12 @@ def p_value(p: float) -> str:
     return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _sentence(word, arm, baseline, pair, p, visible) -> str:
+def interval(low: float, high: float) -> str:
+    """Returns an interval of shares in percentage points."""
+    return "–" if math.isnan(low) else f"{points(low)} to {points(high)}"
+
+
+def _sentence(word, arm, baseline, pair, p, visible, wider) -> str:
     change = f"{points(pair.mean)} points of accuracy"
     if word == UNTESTED:
         if pair.count == 1:
@@ -90,8 +120,14 @@ def _sentence(word, arm, baseline, pair, p, visible) -> str:
             f"{pair.count} seeds to the last image; their spread is unknown, "
             "so nothing can be claimed: add seeds"
         )
+    other = ""
+    if not math.isnan(wider[0]):
+        other = f" (also for other validation images: {interval(*wider)}"
+        if word != UNSEEN and wider[0] <= 0 <= wider[1]:
+            other += ", which includes 0"
+        other += ")"
     figures = (
-        f"interval {points(pair.low)} to {points(pair.high)}, corrected p "
+        f"interval {interval(pair.low, pair.high)}{other}, corrected p "
         f"{p_value(p)}"
     )
     if word != UNSEEN:

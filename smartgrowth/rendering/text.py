@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 NAMES = {
     "val_accuracy": "Validation accuracy",
@@ -89,3 +90,17 @@ def shares(costs: list[float]) -> list[str]:
     for index in by_rest[:missing]:
         tenths[index] += 1
     return [f"{share / 10:.1f}%" for share in tenths]
+
+
+def series(numbers: Iterable[int]) -> str:
+    """Returns whole numbers as text, in order: "0 to 4, 7"."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run))
+        for run in runs
+    )
