@@ -538,6 +538,17 @@ def test_finished_runs_of_other_data_are_refused(run, copy, identity, part):
     assert "grown seed 1" in str(error.value)
 
 
+def test_finished_runs_in_another_precision_are_refused(run, copy, tmp_path):
+    for path in copy.glob("grown/seed*/metrics.json"):
+        metrics = json.loads(path.read_text())
+        metrics["numerics"]["policy"] = "mixed_bfloat16"
+        path.write_text(json.dumps(metrics))
+    later = f"--workdir={tmp_path / 'later'}"
+    with pytest.raises(UserError, match="precision float32 against mixed_bfl"):
+        run(later, of=(copy / "plain", copy / "grown"))
+    assert not (tmp_path / "later").exists()
+
+
 def test_a_run_of_another_plan_in_its_place_is_refused(run, copy):
     with pytest.raises(UserError, match="lr: 0.1 -> 0.05") as error:
         run("--lr=0.05")
@@ -859,13 +870,19 @@ def test_runs_one_after_another_have_seconds(done):
     assert has_seconds(done)
 
 
-def test_runs_of_two_machines_have_no_seconds(run, copy):
+def test_runs_of_two_machines_are_named_and_have_no_seconds(run, copy, capsys):
     path = copy / "grown/seed1/metrics.json"
     metrics = json.loads(path.read_text())
     metrics["numerics"]["cpu"] = "two"
     path.write_text(json.dumps(metrics))
     run()
     assert not has_seconds(copy)
+    named = (
+        "Not all runs had the same CPU: one in plain seeds 0 to 2, grown seeds "
+        "0, 2; two in grown seed 1"
+    )
+    assert f"warning: {named}" in capsys.readouterr().out
+    assert f"<b>{named}.</b>" in (copy / "comparison.html").read_text()
 
 
 # What goes wrong

@@ -86,13 +86,17 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    facts = devices.numerics()
+    machine = devices.Machine("cpu", "a CPU")
+    facts = devices.numerics(machine)
     assert facts["onednn"] == "0"
     assert facts["backend"] == keras.backend.backend()
     assert facts["cores"] >= 1
     assert facts["cpu"].strip()
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    assert devices.numerics()["onednn"] == "default"
+    assert devices.numerics(machine)["onednn"] == "default"
+    assert "device" not in facts  # `cpu` names it
+    gpu = devices.Machine("gpu", "Tesla T4", (7, 5))
+    assert devices.numerics(gpu)["device"] == "Tesla T4"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare import html_tables
+from smartgrowth.compare import comparable, html_tables
 from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.csv_tables import write_tables
 from smartgrowth.compare.equality import KINDS, compare_costs
@@ -72,6 +72,7 @@ def _values(
         "less": KINDS[figures.equal].less,
         "cards": _cards(figures),
         "sentences": [each.sentence for each in figures.verdicts.values()],
+        "conditions": comparable.differences(figures.runs),
         "failed": [trial.name for trial in failed],
         "verdicts": html_tables.verdict_table(figures),
         "plots": drawn,

@@ -73,6 +73,7 @@ def compare(
         ),
     )
     comparable.check_same_task(trials)
+    comparable.check_same_conditions(trials)
     _make(directory)
     chosen = looks.record(directory, trials)
     for trial in trials:
@@ -89,6 +90,8 @@ def compare(
     equal, costs = compare_costs(figures)
     if not equal:
         say(f"warning: {costs}")
+    for difference in comparable.differences(figures.runs):
+        say(f"warning: {difference}")
     page = report.write_report(directory, figures, failed)
     for verdict in figures.verdicts.values():
         say(verdict.sentence)

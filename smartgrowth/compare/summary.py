@@ -12,6 +12,7 @@ import pandas as pd
 
 from smartgrowth import UserError
 from smartgrowth.compare import (
+    comparable,
     correct_images,
     cost_to_accuracy,
     image_sampling,
@@ -284,9 +285,6 @@ def _untimed(trials: Sequence[Trial], runs, jobs: int) -> str:
     for trial in trials:
         if (trial.directory / SHARED).exists():
             return f"{trial.name} shared the machine with other runs"
-    machines = {
-        tuple(sorted(run.metrics.get("numerics", {}).items())) for run in runs
-    }
-    if len(machines) > 1:
+    if comparable.machines_differ(runs):
         return "the runs were made on different machines or in other precisions"
     return ""

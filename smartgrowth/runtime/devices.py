@@ -121,9 +121,10 @@ def seed_everything(seed: int, deterministic: bool) -> None:
         tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
 
 
-def numerics() -> dict:
+def numerics(machine: Machine) -> dict:
     """Returns what equal bits depend on besides the flags."""
-    return {
+    accelerator = {} if machine.kind == "cpu" else {"device": machine.name}
+    return accelerator | {
         "cpu": _cpu().name,
         "cores": os.cpu_count(),
         "backend": keras.backend.backend(),

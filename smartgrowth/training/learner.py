@@ -104,7 +104,7 @@ class Learner:
             run_directory.plan_hash(config, self.experiment.description),
             self.model,
             self.compiled.accuracy,
-            devices.numerics() | {"policy": dtype},
+            devices.numerics(machine) | {"policy": dtype},
             60 * config.checkpoint_minutes,
             run_directory.rescue_folder(config)
             if self.distribution.processes == 1
