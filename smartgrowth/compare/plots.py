@@ -113,15 +113,17 @@ def draw_differences(figure, figures: Figures) -> str:
     for row, arm in enumerate(arms):
         pair = figures.verdicts[arm].paired
         color = _color(figures.arms.index(arm))
-        if not math.isnan(pair.low):
-            axis.plot(
-                [100 * pair.low, 100 * pair.high],
-                [row, row],
-                color=color,
-                linewidth=3,
-                alpha=0.55,
-                solid_capstyle="round",
-            )
+        both = figures.verdicts[arm].wider
+        for ends, width in (((pair.low, pair.high), 3), (both, 1)):
+            if not math.isnan(ends[0]):
+                axis.plot(
+                    [100 * end for end in ends],
+                    [row, row],
+                    color=color,
+                    linewidth=width,
+                    alpha=0.55,
+                    solid_capstyle="round",
+                )
         seeds = 100 * (by_seed[arm] - by_seed[figures.baseline]).dropna()
         axis.plot(
             seeds,
@@ -279,7 +281,8 @@ def plots(figures: Figures) -> dict[str, tuple]:
     if figures.verdicts:
         chosen["differences"] = (
             "Difference to the baseline",
-            "circles: seeds; diamond: their mean; bar: its 95% t interval",
+            "circles: seeds; diamond: their mean; bar: its 95% t interval; "
+            "thin line: also for other validation images",
             lambda figure: draw_differences(figure, figures),
         )
     chosen["time_to_target"] = (
