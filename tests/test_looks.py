@@ -120,9 +120,10 @@ def test_an_arm_that_is_replaced_after_results_is_named(tmp_path):
 
 def test_a_record_that_is_none_is_named(tmp_path):
     ask(tmp_path, plain=range(2))
-    for content in ({"fixed": [{"budget": 1}]}, {"fixed": 3}, {"fixed": [3]}):
-        (tmp_path / looks.RECORD).write_text(json.dumps(content))
-        with pytest.raises(UserError, match="asked_for.json is malformed"):
+    wrong = ({"fixed": [{"budget": 1}]}, {"fixed": 3}, {"fixed": [3]})
+    for content in (*map(json.dumps, wrong), "{half"):
+        (tmp_path / looks.RECORD).write_text(content)
+        with pytest.raises(UserError, match="asked_for.json is malformed; pu"):
             ask(tmp_path, plain=range(3))
 
 

@@ -13,7 +13,7 @@ from smartgrowth.compare.arms import CALIBRATION, Trial
 from smartgrowth.rendering.text import series
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import is_finished
-from smartgrowth.runs.reader import malformed, read_json
+from smartgrowth.runs.reader import read_json
 
 RECORD = "asked_for.json"
 
@@ -38,7 +38,7 @@ def record(directory: pathlib.Path, trials: Sequence[Trial]) -> str:
       UserError: the record cannot be read or written.
     """
     path = directory / RECORD
-    kept = read_json(path)
+    kept = _read(path)
     unseen = not _has_results(directory, trials)
     if fresh := unseen or all(map(_replaces, trials)):
         kept = {}
@@ -64,7 +64,7 @@ def record(directory: pathlib.Path, trials: Sequence[Trial]) -> str:
                 )
                 clauses.append(_choice(before, now))
     except (AttributeError, LookupError, TypeError) as error:
-        raise malformed(path, f"no {error} in it") from error
+        raise _malformed(path) from error
     if not fresh:
         replaced |= {t.arm for t in trials if t.finished and _replaces(t)}
     if again := [arm for arm in now["arms"] if arm in replaced]:
@@ -82,6 +82,20 @@ def record(directory: pathlib.Path, trials: Sequence[Trial]) -> str:
             "there and give the command again"
         ) from error
     return "; ".join(clauses)
+
+
+def _read(path: pathlib.Path) -> dict:
+    try:
+        return read_json(path)
+    except UserError as error:
+        raise _malformed(path) from error
+
+
+def _malformed(path: pathlib.Path) -> UserError:
+    return UserError(
+        f"{path} is malformed; put back what the comparison wrote, or delete "
+        "it: then nothing is known of what was asked for before"
+    )
 
 
 def _asked(trials: Sequence[Trial]) -> dict:
