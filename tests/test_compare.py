@@ -439,6 +439,7 @@ def test_arms_of_another_task_are_refused_with_the_difference(
     ("identity", "part"),
     [
         ({"content": "f" * 64}, "labels, of training or validation)"),
+        ({"pixels": "f" * 64}, "pixels of images of the same names"),
         ({"num_classes": 3}, "number of classes 2 against 3"),
     ],
 )
@@ -448,6 +449,24 @@ def test_finished_runs_of_other_data_are_refused(run, copy, identity, part):
         run(of=(copy / "plain", copy / "grown"))
     assert part in str(error.value)
     assert "grown seed 1" in str(error.value)
+
+
+def test_a_finished_run_that_does_not_know_its_pixels_is_compared():
+    def plan(pixels=None):
+        same = {name: 1 for name in arms.SAME if name != "pixels"}
+        return {"identity": same | ({"pixels": pixels} if pixels else {})}
+
+    def check(*pixels):
+        trials = [
+            arms.Trial(f"{i}", 0, 1.0, pathlib.Path(f"run{i}"), plan(each))
+            for i, each in enumerate(pixels)
+        ]
+        arms._check_comparable(trials, "0")
+
+    check(None, "a", None, "a")
+    check("a", None, "a")
+    with pytest.raises(UserError, match=r"run0.* and .*run2.*pixels of images"):
+        check(None, "a", "b")
 
 
 def test_a_run_of_another_plan_in_its_place_is_refused(run, copy):

@@ -15,7 +15,7 @@ from smartgrowth.data.sources.decode import (
     decode_example,
     decode_in_order,
 )
-from smartgrowth.data.store import TRAIN, Example, Refusal
+from smartgrowth.data.store import DIGEST, TRAIN, Example, Refusal
 
 RED = (200, 30, 40)
 
@@ -235,6 +235,26 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason():
     assert isinstance(half, Refusal)
     assert "truncated" in half.reason
     assert empty == Refusal("c.jpg", "empty, or damaged in its archive")
+
+
+def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    image = Image.fromarray(noise)
+
+    def digest(encoded):
+        (tmp_path / "file").write_bytes(encoded)
+        found = decode_example("a", TRAIN, 0, encoded)
+        path = decode_example("a", TRAIN, 0, tmp_path / "file")
+        assert found.digest == path.digest
+        return found.digest
+
+    for kind in "JPEG", "WEBP", "TIFF":
+        fine, coarse = (encode(image, kind, quality=q) for q in (90, 50))
+        assert len(digest(fine)) == DIGEST
+        assert (digest(fine) == digest(coarse)) == (fine == coarse)
+    # However it is compressed, a PNG has the same pixels, and those count.
+    for kind in "PNG", "BMP", "GIF":
+        assert digest(encode(image, kind)) == b""
 
 
 def test_what_a_dataset_declares_is_not_noted():

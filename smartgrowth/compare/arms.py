@@ -24,6 +24,7 @@ OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
 SAME = {
     "num_classes": "number of classes",
     "content": "data (classes, images or labels, of training or validation)",
+    "pixels": "pixels of images of the same names",
     "test_size": "image size of the validation",
     "model": "model",
     "width": "width",
@@ -279,13 +280,17 @@ def _read_trials(arm: Arm) -> list[Trial]:
 def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
     """Raises `UserError` if two runs did not have the same task."""
     first = next(trial for trial in trials if trial.arm == baseline)
+    known = [t.description["identity"].get("pixels") for t in trials]
+    # Runs of older versions did not know their pixels.
+    pixels = {"pixels": next(filter(None, known), None)}
+    ours = pixels | first.description["identity"]
     for trial in trials:
-        ours, theirs = (each.description["identity"] for each in (first, trial))
+        theirs = pixels | trial.description["identity"]
+        pairs = {name: (ours.get(name), theirs.get(name)) for name in SAME}
         different = [
-            f"{words} {_short(ours.get(name))} against "
-            f"{_short(theirs.get(name))}"
-            for name, words in SAME.items()
-            if ours.get(name) != theirs.get(name)
+            f"{SAME[name]} {str(our)[:12]} against {str(their)[:12]}"
+            for name, (our, their) in pairs.items()
+            if our != their
         ]
         if different:
             raise UserError(
@@ -293,8 +298,3 @@ def _check_comparable(trials: Sequence[Trial], baseline: str) -> None:
                 f"({trial.directory}) cannot be compared: "
                 f"{'; '.join(different)}"
             )
-
-
-def _short(value) -> str:
-    """Returns the first 12 characters, enough of a digest for a message."""
-    return str(value)[:12]

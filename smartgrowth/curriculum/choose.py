@@ -11,7 +11,8 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import descriptors, earlier_run, orders
-from smartgrowth.data.store import Data, find_classes
+from smartgrowth.data.class_names import find_classes
+from smartgrowth.data.store import Data
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity

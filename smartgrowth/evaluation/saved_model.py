@@ -8,6 +8,7 @@ import keras
 from smartgrowth import UserError
 from smartgrowth.data.store import Data
 from smartgrowth.runs import files
+from smartgrowth.runs.identity import DATA
 from smartgrowth.runs.reader import read_json
 
 
@@ -53,12 +54,15 @@ def check_data(directory: pathlib.Path, data: Data) -> None:
             "dataset has now; give the --data_dir that the run was trained on"
         )
     identity = read_json(directory / files.PLAN).get("identity") or {}
-    if identity.get("content", data.content) != data.content:
-        raise UserError(
-            f"--workdir={directory}: the dataset has other images or labels "
-            "now than those that the run was trained and validated on; give "
-            "the --data_dir that it was trained on, or train it again"
-        )
+    now = {"content": data.content, "pixels": data.pixels}
+    for name, words in DATA.items():
+        # A run of an older version did not know its pixels.
+        if identity.get(name, now[name]) != now[name]:
+            raise UserError(
+                f"--workdir={directory}: {words}, not those that the run was "
+                "trained and validated on; give the --data_dir that it was "
+                "trained on, or train it again"
+            )
 
 
 def _unreadable(path, error) -> UserError:

@@ -25,6 +25,11 @@ DRAWS = {
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
     "numbers keyed by its name; the version that began the run can finish it",
 }
+# What the data itself is: key of the identity -> what a difference in it means.
+DATA = {
+    "content": "the dataset has other classes, images or labels now",
+    "pixels": "the images under these names are others now",
+}
 
 
 def describe_plan(plan: Plan, identity: dict) -> dict:
@@ -94,6 +99,7 @@ def identify(config: Config, data) -> dict:
     return {
         "num_classes": len(data.class_names),
         "content": data.content,
+        "pixels": data.pixels,
         "test_size": config.final_size,
         "inputs": inputs,
         **values,
@@ -138,7 +144,7 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
     """Returns the differences of two plan.json, a line for each value.
 
     A missing value counts as its default: the version that wrote the file did
-    not have it.
+    not have it. Pixels that are not known count as the same.
 
     Args:
       old, new: in plan.json's form.
@@ -146,6 +152,12 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
         nothing.
     """
     old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
+    content, pixels = "identity.content", "identity.pixels"
+    # Those of other images are others anyway.
+    if pixels not in old_values or (
+        old_values.get(content) != new_values.get(content)
+    ):
+        old_values[pixels] = new_values.get(pixels, "absent")
     lines = []
     for name in sorted(old_values | new_values):
         before, after = (
@@ -154,6 +166,9 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
         if before != after:
             name = name.removeprefix("identity.")
             if name in DRAWS and finished:
+                continue
+            if name in DATA:
+                lines.append(f"{name}: {DATA[name]}")
                 continue
             reason = f" ({DRAWS[name]})" if name in DRAWS else ""
             lines.append(f"{name}: {before} -> {after}{reason}")
