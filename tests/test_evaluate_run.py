@@ -179,7 +179,7 @@ def test_classes_that_are_others_now_are_named(
     ("name", "words"),
     [
         ("content", "other classes, images or labels"),
-        ("pixels", "images under these names are others"),
+        ("pixels", "other images under the same names"),
     ],
 )
 def test_images_that_are_others_now_are_named(

@@ -156,7 +156,9 @@ def test_other_pixels_under_the_same_names_are_refused_in_words(
     old = described(config, tiny_data)
     directory = run_directory.claim(config, old)
     other = dataclasses.replace(tiny_data, pixels="f" * 64)
-    said = "another plan (pixels: the images under these names are others now);"
+    said = (
+        "another plan (the dataset has other images under the same names now)"
+    )
     for _ in "unfinished", "finished":
         with pytest.raises(UserError) as caught:
             run_directory.check(config, described(config, other))
@@ -167,13 +169,28 @@ def test_other_pixels_under_the_same_names_are_refused_in_words(
     other = dataclasses.replace(other, content="f" * 64)
     with pytest.raises(UserError) as caught:
         run_directory.check(config, described(config, other))
-    assert "(content: the dataset has other classes," in str(caught.value)
-    assert "pixels:" not in str(caught.value)
+    assert "(the dataset has other classes, images or" in str(caught.value)
+    assert "same names" not in str(caught.value)
     # An older version did not write them.
     old = json.loads(json.dumps(old)) | {"hash": "an older one"}
     del old["identity"]["pixels"]
     files.write_json(directory / files.PLAN, old)
     assert run_directory.check(config, described(config, tiny_data))
+
+
+def test_a_folder_that_an_older_version_split_is_refused_in_words(
+    tiny_config, tiny_data
+):
+    config = tiny_config()
+    new = described(config, tiny_data)
+    new["identity"]["dataset"] = "folder"
+    old = json.loads(json.dumps(new)) | {"hash": "an older one"}
+    del old["identity"]["pixels"]
+    old["identity"]["content"] = "f" * 64
+    directory = run_directory.claim(config, old)
+    (directory / files.METRICS).write_text("{}")
+    with pytest.raises(UserError, match=r"since version 0.2.0, a folder with"):
+        run_directory.check(config, new)
 
 
 def test_a_plan_of_a_version_that_wrote_less_is_the_same(

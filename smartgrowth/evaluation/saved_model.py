@@ -8,7 +8,7 @@ import keras
 from smartgrowth import UserError
 from smartgrowth.data.store import Data
 from smartgrowth.runs import files
-from smartgrowth.runs.identity import DATA
+from smartgrowth.runs.identity import data_change
 from smartgrowth.runs.reader import read_json
 
 
@@ -55,14 +55,13 @@ def check_data(directory: pathlib.Path, data: Data) -> None:
         )
     identity = read_json(directory / files.PLAN).get("identity") or {}
     now = {"content": data.content, "pixels": data.pixels}
-    for name, words in DATA.items():
-        # A run of an older version did not know its pixels.
-        if identity.get(name, now[name]) != now[name]:
-            raise UserError(
-                f"--workdir={directory}: {words}, not those that the run was "
-                "trained and validated on; give the --data_dir that it was "
-                "trained on, or train it again"
-            )
+    changed = data_change({"content": data.content} | identity, now)
+    if changed:
+        raise UserError(
+            f"--workdir={directory}: {changed}, not those that the run was "
+            "trained and validated on; give the --data_dir that it was trained "
+            "on, or train it again"
+        )
 
 
 def _unreadable(path, error) -> UserError:

@@ -25,11 +25,8 @@ DRAWS = {
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
     "numbers keyed by its name; the version that began the run can finish it",
 }
-# What the data itself is: key of the identity -> what a difference in it means.
-DATA = {
-    "content": "the dataset has other classes, images or labels now",
-    "pixels": "the images under these names are others now",
-}
+# Entries that a person is told of in words.
+DATA = ("content", "pixels")
 
 
 def describe_plan(plan: Plan, identity: dict) -> dict:
@@ -144,7 +141,7 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
     """Returns the differences of two plan.json, a line for each value.
 
     A missing value counts as its default: the version that wrote the file did
-    not have it. Pixels that are not known count as the same.
+    not have it.
 
     Args:
       old, new: in plan.json's form.
@@ -152,12 +149,6 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
         nothing.
     """
     old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
-    content, pixels = "identity.content", "identity.pixels"
-    # Those of other images are others anyway.
-    if pixels not in old_values or (
-        old_values.get(content) != new_values.get(content)
-    ):
-        old_values[pixels] = new_values.get(pixels, "absent")
     lines = []
     for name in sorted(old_values | new_values):
         before, after = (
@@ -165,14 +156,36 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
         )
         if before != after:
             name = name.removeprefix("identity.")
-            if name in DRAWS and finished:
-                continue
             if name in DATA:
-                lines.append(f"{name}: {DATA[name]}")
+                continue
+            if name in DRAWS and finished:
                 continue
             reason = f" ({DRAWS[name]})" if name in DRAWS else ""
             lines.append(f"{name}: {before} -> {after}{reason}")
-    return lines
+    changed = data_change(old.get("identity", {}), new.get("identity", {}))
+    return [changed, *lines] if changed else lines
+
+
+def data_change(old: dict, new: dict) -> str | None:
+    """Returns in words how the data of two identities differs; None if not.
+
+    Runs of versions before 0.2.0 did not know their images; those count as
+    the same.
+
+    Args:
+      old, new: with "content" and "pixels", as in `store.Data`.
+    """
+    if old.get("content") != new.get("content"):
+        words = "the dataset has other classes, images or labels now"
+        if old.get("dataset") == "folder" and "pixels" not in old:
+            words += (
+                " (since version 0.2.0, a folder without validation images is "
+                "split by their content)"
+            )
+        return words
+    if old.get("pixels", new.get("pixels")) != new.get("pixels"):
+        return "the dataset has other images under the same names now"
+    return None
 
 
 def _complete(description: dict) -> dict:
