@@ -40,6 +40,7 @@ EVERYTHING = Config(
     dataset="folder:some images",
     data_dir="~/data",
     cache_dir="cache",
+    max_bad_fraction=0.25,
     classes=("n02123045", "wild, big cat", 'a "quoted" one'),
     grow_samples=(1, 10, None),
     grow_classes=(2, 5, None),
@@ -321,6 +322,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         Identity.NEVER: {
             *("mode", "measure", "images", "restart", "enforce_rules"),
             *("workdir", "data_dir", "cache_dir", "tensorboard"),
+            "max_bad_fraction",
             *("precision", "devices", "deterministic", "checkpoint_minutes"),
         },
     }

@@ -214,7 +214,7 @@ def test_postscript_is_never_handed_to_a_program(monkeypatch):
     )
     postscript = encode(halves(), "EPS")
     assert decode_example("a.jpg", TRAIN, 0, postscript) == Refusal(
-        "a.jpg", "not an image that can be read"
+        "a.jpg", "not an image that can be read", TRAIN, 0
     )
 
 
@@ -231,10 +231,12 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason():
     text = decode_example("a.jpg", TRAIN, 0, b"not an image")
     half = decode_example("b.jpg", TRAIN, 0, jpeg[: len(jpeg) // 2])
     empty = decode_example("c.jpg", TRAIN, 0, b"")
-    assert text == Refusal("a.jpg", "not an image that can be read")
+    assert text == Refusal("a.jpg", "not an image that can be read", TRAIN, 0)
     assert isinstance(half, Refusal)
     assert "truncated" in half.reason
-    assert empty == Refusal("c.jpg", "empty, or damaged in its archive")
+    assert empty == Refusal(
+        "c.jpg", "empty, or damaged in its archive", TRAIN, 0
+    )
 
 
 def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):

@@ -118,6 +118,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
             "native_size": source.native_size,
             "sizes": sorted({*sizes, *facts["sizes"]}),
             **made,
+            "unreadable": census.unreadable,
             "channel_sums": census.channel_sums.tolist(),
         },
     )
@@ -134,7 +135,7 @@ def _stream(source: Source, writers, reporter: Reporter) -> Census:
 
     for example in _read(source):
         if isinstance(example, Refusal):
-            census.refused[example.id] = example.reason
+            census.refuse(example)
             continue
         census.add(example)
         for (split, _), writer in writers.items():

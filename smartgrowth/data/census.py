@@ -36,6 +36,8 @@ class Census:
       channel_sums: (C, 3, 3), per class: its training images, and their means
         and mean squares summed, by channel.
       refused, repaired, doubted: id -> what about it.
+      unreadable: those of `refused` that would have been in a split, each as
+        id, reason, split and label.
     """
 
     def __init__(self, source: Source):
@@ -43,6 +45,7 @@ class Census:
         self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
         self.channel_sums = np.zeros((len(source.class_names), 3, 3))
         self.refused: dict[str, str] = {}
+        self.unreadable: list[tuple[str, str, str, int]] = []
         self.repaired: dict[str, str] = {}
         self.doubted: dict[str, str] = {}
         self.seen: dict[bytes, tuple[str, str, int]] = {}
@@ -73,6 +76,11 @@ class Census:
             # Means: a photo counts no more than a thumbnail.
             means = _channel_means(store.central_square(example.image))
             self.channel_sums[example.label] += (np.ones(3), *means)
+
+    def refuse(self, refusal: store.Refusal) -> None:
+        self.refused[refusal.id] = refusal.reason
+        if refusal.split is not None:
+            self.unreadable.append(dataclasses.astuple(refusal))
 
     def _doubt(self, example: store.Example, key: bytes) -> None:
         """Notes an image with the pixels of one in another split or class."""

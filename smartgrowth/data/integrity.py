@@ -71,6 +71,7 @@ def _is_whole(facts: dict, splits: dict) -> bool:
         and (groups is None or isinstance(groups, dict))
         and sums.shape == (len(names), 3, 3)
         and bool(np.isfinite(sums).all())
+        and all(len(entry) == 4 for entry in facts["unreadable"])
         and all(
             len(split.ids) == len(split.labels)
             and split.sizes.shape == (len(split.labels), 2)

@@ -46,10 +46,16 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """An image that cannot be used, and why; it is in the data report."""
+    """An image that cannot be used, and why; it is in the data report.
+
+    `split` and `label` as in `Example`, where it would have been one; None for
+    what was never an image of the dataset.
+    """
 
     id: str
     reason: str
+    split: str | None = None
+    label: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +130,7 @@ class Data:
       native_size: as in `Source`.
       content: a digest of class names, ids and labels; equal on every machine.
       pixels: a digest of the images themselves, whatever sizes are stored.
+      unreadable: split -> id -> why; images that are left out.
     """
 
     class_names: tuple[str, ...]
@@ -135,6 +142,7 @@ class Data:
     native_size: int | None
     content: str
     pixels: str
+    unreadable: Mapping[str, Mapping[str, str]]
 
     def stored_size(self, size: int) -> int:
         """Returns the stored size used for `size`: at most `native_size`."""
@@ -214,6 +222,14 @@ def open_data(
         native_size=facts["native_size"],
         content=digest(chosen_names, splits),
         pixels=digest_pixels(splits),
+        unreadable={
+            name: {
+                id: reason
+                for id, reason, split, label in facts["unreadable"]
+                if split == name and label in chosen
+            }
+            for name in splits
+        },
     )
 
 

@@ -26,7 +26,9 @@ TEMPLATE = "explore/templates/explore.html.jinja2"
 def open_data(config: Config) -> Data:
     """Returns the data of `config`, at the sizes that the page needs."""
     sizes = plan.check_sizes(config)  # first, since a store takes minutes
-    return open_images(config, {DESCRIPTOR_SIZE, *sizes})
+    # The page is there to show also what cannot be read.
+    tolerant = dataclasses.replace(config, max_bad_fraction=1.0)
+    return open_images(tolerant, {DESCRIPTOR_SIZE, *sizes})
 
 
 def explore(experiment: Experiment) -> pathlib.Path:

@@ -194,13 +194,14 @@ def decode_example(
         entirely grayscale.
     """
     if encoded == b"":
-        return Refusal(id, "empty, or damaged in its archive")
+        reason = "empty, or damaged in its archive"
+        return Refusal(id, reason, split, label)
     try:
         image, note = decode(encoded)
     except UnidentifiedImageError:
-        return Refusal(id, _explain(encoded))
+        return Refusal(id, _explain(encoded), split, label)
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds
-        return Refusal(id, one_line(error))
+        return Refusal(id, one_line(error), split, label)
     if note and expected:
         note = ", ".join(n for n in note.split(", ") if n not in expected)
     return Example(id, split, label, image, note, _digest(encoded))
