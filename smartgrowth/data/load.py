@@ -8,6 +8,7 @@ from collections.abc import Collection
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
+from smartgrowth.data.leaks import drop_leaks
 from smartgrowth.data.sources.listing import name_some
 from smartgrowth.runtime.reporter import say
 
@@ -36,6 +37,7 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
     # A folder that was moved still holds the same images.
     kind = config.dataset if config.dataset[:7] != "folder:" else "folder"
     images = registry.fingerprint(config.dataset, config.data_dir)
+    sizes = {*sizes, DESCRIPTOR_SIZE} if config.drop_leaks else sizes
     directory = build.ensure_store(
         f"{kind} {images}",
         lambda: registry.load_source(
@@ -46,6 +48,8 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
     )
     data = store.open_data(directory, config.classes)
     _check_readable(config, data)
+    if config.drop_leaks:
+        data = drop_leaks(data, data.stored_size(DESCRIPTOR_SIZE))
     # Not in the store, so that a new taxonomy does not need a new store.
     groups = taxonomy.find_groups(data.class_names, config.taxonomy)
     _say_unjudged(data)

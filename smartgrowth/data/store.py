@@ -131,6 +131,8 @@ class Data:
       content: a digest of class names, ids and labels; equal on every machine.
       pixels: a digest of the images themselves, whatever sizes are stored.
       unreadable: split -> id -> why; images that are left out.
+      dropped: training images that `leaks` left out, id -> why; None if it
+        was not asked to.
     """
 
     class_names: tuple[str, ...]
@@ -143,6 +145,7 @@ class Data:
     content: str
     pixels: str
     unreadable: Mapping[str, Mapping[str, str]]
+    dropped: Mapping[str, str] | None = None
 
     def stored_size(self, size: int) -> int:
         """Returns the stored size used for `size`: at most `native_size`."""
@@ -154,7 +157,9 @@ class Data:
     def report(self) -> dict:
         """Returns the images that are refused, repaired or doubted, by path."""
         path = self.train.directory / REPORT_FILE
-        return json.loads(path.read_text("utf-8"))
+        report = json.loads(path.read_text("utf-8"))
+        extra = {} if self.dropped is None else {"dropped": self.dropped}
+        return report | extra
 
     @property
     def class_counts(self) -> np.ndarray:

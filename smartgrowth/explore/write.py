@@ -9,10 +9,11 @@ import pathlib
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
+from smartgrowth.data import duplicates
 from smartgrowth.data.load import DESCRIPTOR_SIZE, open_images
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
-from smartgrowth.explore import classes, duplicates, pictures, sections
+from smartgrowth.explore import classes, pictures, sections
 from smartgrowth.growth import summarize
 from smartgrowth.rendering import html
 from smartgrowth.report import data_report

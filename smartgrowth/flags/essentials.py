@@ -54,6 +54,12 @@ class Essentials:
         identity=Identity.NEVER,
         check=SHARE,
     )
+    drop_leaks: bool = flag(
+        False,
+        "Do not train on images that also stand in validation, exactly or "
+        "nearly.",
+        identity=Identity.IF_SET,
+    )
     workdir: str = flag(
         "runs/default",
         "The run directory: everything that a run writes.",
