@@ -23,7 +23,7 @@ from PIL import Image
 
 import smartgrowth
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare import arms, equality, runner
+from smartgrowth.compare import arms, comparable, equality, runner
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
@@ -527,6 +527,7 @@ def test_arms_of_another_task_are_refused_with_the_difference(
     ("identity", "part"),
     [
         ({"content": "f" * 64}, "labels, of training or validation)"),
+        ({"pixels": "f" * 64}, "pixels of images of the same names"),
         ({"num_classes": 3}, "number of classes 2 against 3"),
     ],
 )
@@ -547,6 +548,24 @@ def test_finished_runs_in_another_precision_are_refused(run, copy, tmp_path):
     with pytest.raises(UserError, match="precision float32 against mixed_bfl"):
         run(later, of=(copy / "plain", copy / "grown"))
     assert not (tmp_path / "later").exists()
+
+
+def test_a_finished_run_that_does_not_know_its_pixels_is_compared():
+    def plan(pixels=None):
+        same = {name: 1 for name in comparable.SAME if name != "pixels"}
+        return {"identity": same | ({"pixels": pixels} if pixels else {})}
+
+    def check(*pixels):
+        trials = [
+            arms.Trial(f"{i}", 0, 1.0, pathlib.Path(f"run{i}"), plan(each))
+            for i, each in enumerate(pixels)
+        ]
+        comparable.check_same_task(trials)
+
+    check(None, "a", None, "a")
+    check("a", None, "a")
+    with pytest.raises(UserError, match=r"run0.* and .*run2.*pixels of images"):
+        check(None, "a", "b")
 
 
 def test_a_run_of_another_plan_in_its_place_is_refused(run, copy):

@@ -40,6 +40,8 @@ EVERYTHING = Config(
     dataset="folder:some images",
     data_dir="~/data",
     cache_dir="cache",
+    max_bad_fraction=0.25,
+    drop_leaks=True,
     classes=("n02123045", "wild, big cat", 'a "quoted" one'),
     grow_samples=(1, 10, None),
     grow_classes=(2, 5, None),
@@ -311,7 +313,9 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
             *("sample_order", "class_order", "descriptor"),
             *("balance", "replay_hard"),
         },
-        Identity.IF_SET: {"ema", "stage_restart", "cycle_epochs"},
+        Identity.IF_SET: {
+            *("ema", "stage_restart", "cycle_epochs", "drop_leaks"),
+        },
         Identity.IF_RATE_IS_FOUND: {"lr_min", "lr_max"},
         Identity.INDIRECT: {
             *("grow_samples", "grow_classes", "grow_size", "grow_augment"),
@@ -321,6 +325,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         Identity.NEVER: {
             *("mode", "measure", "images", "restart", "enforce_rules"),
             *("workdir", "data_dir", "cache_dir", "tensorboard"),
+            "max_bad_fraction",
             *("precision", "devices", "deterministic", "checkpoint_minutes"),
         },
     }

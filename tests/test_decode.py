@@ -15,7 +15,7 @@ from smartgrowth.data.sources.decode import (
     decode_example,
     decode_in_order,
 )
-from smartgrowth.data.store import TRAIN, Example, Refusal
+from smartgrowth.data.store import DIGEST, TRAIN, Example, Refusal
 
 RED = (200, 30, 40)
 
@@ -214,7 +214,7 @@ def test_postscript_is_never_handed_to_a_program(monkeypatch):
     )
     postscript = encode(halves(), "EPS")
     assert decode_example("a.jpg", TRAIN, 0, postscript) == Refusal(
-        "a.jpg", "not an image that can be read"
+        "a.jpg", "not an image that can be read", TRAIN, 0
     )
 
 
@@ -231,10 +231,32 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason():
     text = decode_example("a.jpg", TRAIN, 0, b"not an image")
     half = decode_example("b.jpg", TRAIN, 0, jpeg[: len(jpeg) // 2])
     empty = decode_example("c.jpg", TRAIN, 0, b"")
-    assert text == Refusal("a.jpg", "not an image that can be read")
+    assert text == Refusal("a.jpg", "not an image that can be read", TRAIN, 0)
     assert isinstance(half, Refusal)
     assert "truncated" in half.reason
-    assert empty == Refusal("c.jpg", "empty, or damaged in its archive")
+    assert empty == Refusal(
+        "c.jpg", "empty, or damaged in its archive", TRAIN, 0
+    )
+
+
+def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    image = Image.fromarray(noise)
+
+    def digest(encoded):
+        (tmp_path / "file").write_bytes(encoded)
+        found = decode_example("a", TRAIN, 0, encoded)
+        path = decode_example("a", TRAIN, 0, tmp_path / "file")
+        assert found.digest == path.digest
+        return found.digest
+
+    for kind in "JPEG", "WEBP", "TIFF":
+        fine, coarse = (encode(image, kind, quality=q) for q in (90, 50))
+        assert len(digest(fine)) == DIGEST
+        assert (digest(fine) == digest(coarse)) == (fine == coarse)
+    # However it is compressed, a PNG has the same pixels, and those count.
+    for kind in "PNG", "BMP", "GIF":
+        assert digest(encode(image, kind)) == b""
 
 
 def test_what_a_dataset_declares_is_not_noted():

@@ -175,16 +175,23 @@ def test_classes_that_are_others_now_are_named(
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("content", "other classes, images or labels"),
+        ("pixels", "other images under the same names"),
+    ],
+)
 def test_images_that_are_others_now_are_named(
-    tiny_config, tiny_dataset, tiny_run, tmp_path
+    tiny_config, tiny_dataset, tiny_run, tmp_path, name, words
 ):
     """Added to a folder, some of its training images may be validation's."""
     run = shutil.copytree(tiny_run, tmp_path / "copy")
     plan = json.loads((run / files.PLAN).read_text())
-    plan["identity"]["content"] = "of other images"
+    plan["identity"][name] = "of other images"
     (run / files.PLAN).write_text(json.dumps(plan))
     before = (run / files.PREDICTIONS).read_bytes()
-    with pytest.raises(UserError, match="other images or labels .*--data_dir"):
+    with pytest.raises(UserError, match=f"{words} now, .*--data_dir"):
         evaluate_run.evaluate_run(
             tiny_config(workdir=str(run), cache_dir=tiny_dataset)
         )

@@ -14,14 +14,13 @@ from PIL import Image, ImageEnhance
 
 from smartgrowth import UserError, modes, plan
 from smartgrowth.curriculum import choose, descriptors, orders
-from smartgrowth.data import build, store
+from smartgrowth.data import build, duplicates, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 from smartgrowth.experiment import make_experiment
 from smartgrowth.explore import (
     classes,
     colors,
     drawing,
-    duplicates,
     pictures,
     sections,
     write,

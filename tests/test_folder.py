@@ -9,6 +9,7 @@ from PIL import Image
 from smartgrowth import UserError
 from smartgrowth.data import build, store
 from smartgrowth.data.sources import folder
+from smartgrowth.data.sources.hold_out import hold_out
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
 
@@ -68,37 +69,93 @@ def test_what_a_store_leaves_out_is_told(tmp_path, capsys):
     )
 
 
-def test_a_fifth_of_each_class_is_held_out(pets):
+# The held-out part
+
+
+def write_text(root, names) -> dict[str, list[str]]:
+    """Files of a class each, whose content is their number; to be held out."""
+    classes = {}
+    for name in names:
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(path.stem)
+        classes.setdefault(path.parent.name, []).append(name)
+    return classes
+
+
+def sides(root, classes) -> dict[str, str]:
+    """Image -> split."""
+    found = hold_out("folder:x", root, classes)
+    return {
+        image: split
+        for split, part in found.items()
+        for images in part.values()
+        for image in images
+    }
+
+
+def test_about_a_fifth_of_each_class_is_held_out(pets):
     source = load(pets)
     train, validation = ids(source, TRAIN), ids(source, VALIDATION)
     assert sorted(train + validation) == sorted(
         f"{c}/{i}.png" for c in ("cat", "dog") for i in range(40)
     )
-    for class_name in ("cat", "dog"):
-        held_out = sum(name.startswith(class_name) for name in validation)
-        assert held_out == 8
+    for split in (train, validation):
+        assert {name.split("/")[0] for name in split} == {"cat", "dog"}
 
 
-def test_the_split_moves_little_when_images_are_added(pets):
-    before = set(ids(load(pets), VALIDATION))
-    for i in range(40, 60):
-        write(pets, f"cat/{i}.png")
-    after = set(ids(load(pets), VALIDATION))
-    added = {f"cat/{i}.png" for i in range(40, 60)}
-    # Those with the lowest draws: added ones take places, none moves back.
-    dogs = {name for name in before if name.startswith("dog")}
-    assert dogs <= after and len(after) == 12 + 8
-    assert len(before - after) <= 4 and after & added
+def test_the_held_out_share_is_close_to_a_fifth(tmp_path):
+    names = [f"{c}/{100 * c + i}" for c in range(20) for i in range(100)]
+    found = hold_out("folder:x", tmp_path, write_text(tmp_path, names))
+    counts = [len(part) for part in found[VALIDATION].values()]
+    assert len(counts) == 20
+    # Of 100 images each: a standard deviation of 4, and of the mean 0.9.
+    assert min(counts) >= 8 and max(counts) <= 32
+    assert 18 <= np.mean(counts) <= 22
 
 
-def test_the_smallest_class_has_one_image_on_each_side(tmp_path):
-    for i in range(20):
-        write(tmp_path, f"{i}/a.png")
-        write(tmp_path, f"{i}/b.png")
-    source = load(tmp_path)
-    for split in (TRAIN, VALIDATION):
-        classes = [name.split("/")[0] for name in ids(source, split)]
-        assert sorted(classes) == sorted(str(i) for i in range(20))
+def test_no_image_moves_when_others_are_added_removed_or_renamed(tmp_path):
+    names = [f"{c}/{c}-{i}" for c in range(10) for i in range(60)]
+    write_text(tmp_path, names)
+    more = {
+        f"{c}": [n for n in names if n.startswith(f"{c}/")] for c in range(10)
+    }
+    fewer = {c: images[:54] for c, images in more.items()}  # 10% less
+    all_sides = sides(tmp_path, more)
+    assert set(all_sides.values()) == {TRAIN, VALIDATION}
+    few_sides = sides(tmp_path, fewer)
+    assert few_sides.items() <= all_sides.items()
+    assert len(few_sides) == 540
+    (tmp_path / "0/0-7").rename(tmp_path / "0/another")
+    more["0"][7] = "0/another"
+    renamed = sides(tmp_path, more)
+    assert renamed.pop("0/another") == all_sides.pop("0/0-7")
+    assert renamed == all_sides
+
+
+def test_copies_of_an_image_are_on_the_same_side(tmp_path):
+    classes = write_text(tmp_path, [f"a/{i}" for i in range(50)])
+    for i in range(50):
+        (tmp_path / f"a/copy{i}").write_text(f"{i}")
+        classes["a"].append(f"a/copy{i}")
+    found = sides(tmp_path, classes)
+    assert all(found[f"a/{i}"] == found[f"a/copy{i}"] for i in range(50))
+    assert set(found.values()) == {TRAIN, VALIDATION}
+    copies = {"b": ["a/3", "a/copy3"]}  # nothing else to validate on
+    assert set(sides(tmp_path, copies).values()) == {TRAIN}
+
+
+def test_every_class_of_two_images_or_more_has_both_sides(tmp_path):
+    names = [f"{c}/{c}-{i}" for c in range(60) for i in range(2 + c % 3)]
+    found = sides(tmp_path, write_text(tmp_path, names))
+    for c in range(60):
+        inside = {found[name] for name in names if name.startswith(f"{c}/")}
+        assert inside == {TRAIN, VALIDATION}
+    # Only an image that stands in for a missing side may move.
+    small = [n for n in names if n.endswith(("-0", "-1"))]
+    before = sides(tmp_path, write_text(tmp_path, small))
+    moved = [n.split("/")[0] for n in small if before[n] != found[n]]
+    assert 0 < len(moved) == len(set(moved)) < 30
 
 
 def test_a_class_with_a_single_image_is_named(pets):

@@ -103,7 +103,10 @@ def test_later_runs_read_losses_and_mistakes(
     )
     # By id: in data of another order they are the same images.
     turned = dataclasses.replace(
-        train, ids=train.ids[::-1], labels=train.labels[::-1]
+        train,
+        ids=train.ids[::-1],
+        labels=train.labels[::-1],
+        digests=train.digests[::-1],
     )
     other = dataclasses.replace(tiny_data, train=turned)
     np.testing.assert_allclose(
@@ -137,6 +140,42 @@ def test_a_run_that_cannot_serve_is_named(tiny_data, probabilities, tmp_path):
     hard_examples.write_hardest(tmp_path, tiny_data, tiny_data.train, right, 24)
     with pytest.raises(UserError, match="got none of these training images"):
         choose.hard_images(config, tiny_data)
+
+
+def test_a_run_on_other_images_of_the_same_names_is_refused(
+    tiny_data, probabilities, tmp_path
+):
+    train = tiny_data.train
+    hard_examples.write_hardest(tmp_path, tiny_data, train, probabilities, 24)
+    [listed, *_] = read(tmp_path / "hard_train.csv")
+    changed = train.digests.copy()
+    index = train.ids.index(listed["image"])
+    changed[index] ^= 1
+    other = dataclasses.replace(
+        tiny_data, train=dataclasses.replace(train, digests=changed)
+    )
+    hardest = Config(sample_order=f"hardest:{tmp_path}")
+    from_list = Config(sample_order=f"file:{tmp_path / 'hard_train.csv'}")
+    replay = Config(replay_hard=f"{tmp_path}:0.5")
+    said = (
+        f"other images under .* 1 training images, such as {train.ids[index]}"
+    )
+    for config, choice in (
+        (hardest, choose.image_order),
+        (from_list, choose.image_order),
+        (replay, choose.hard_images),
+    ):
+        choice(config, tiny_data)
+        with pytest.raises(UserError, match=f"^--.*{said}"):
+            choice(config, other)
+    # Of an older version, or written by hand: by name alone.
+    with np.load(tmp_path / "train_predictions.npz") as file:
+        older = {name: file[name] for name in file.files if name != "digests"}
+    np.savez(tmp_path / "train_predictions.npz", **older)
+    (tmp_path / "hard_train.csv").write_text(f"image\n{train.ids[index]}\n")
+    assert len(choose.hard_images(replay, other))
+    for config in (hardest, from_list):
+        assert index in choose.image_order(config, other)[train.labels[index]]
 
 
 def test_a_finished_run_has_its_lists(tiny_run, tiny_data):

@@ -1,6 +1,7 @@
 """A run directory belongs to one plan, and is never half written."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -145,6 +146,50 @@ def test_a_run_that_does_not_augment_names_no_augmentation_draws(
     del old["identity"]["sampling_draws"]
     run_directory.claim(config, old)
     with pytest.raises(UserError, match=r"plan \(sampling_draws: absent -> 2"):
+        run_directory.check(config, new)
+
+
+def test_other_pixels_under_the_same_names_are_refused_in_words(
+    tiny_config, tiny_data
+):
+    config, pixels = tiny_config(), tiny_data.pixels
+    old = described(config, tiny_data)
+    directory = run_directory.claim(config, old)
+    other = dataclasses.replace(tiny_data, pixels="f" * 64)
+    said = (
+        "another plan (the dataset has other images under the same names now)"
+    )
+    for _ in "unfinished", "finished":
+        with pytest.raises(UserError) as caught:
+            run_directory.check(config, described(config, other))
+        assert said in str(caught.value)
+        assert pixels not in str(caught.value)
+        (directory / files.METRICS).write_text("{}")
+    # Other names come with other pixels; that is one reason, not two.
+    other = dataclasses.replace(other, content="f" * 64)
+    with pytest.raises(UserError) as caught:
+        run_directory.check(config, described(config, other))
+    assert "(the dataset has other classes, images or" in str(caught.value)
+    assert "same names" not in str(caught.value)
+    # An older version did not write them.
+    old = json.loads(json.dumps(old)) | {"hash": "an older one"}
+    del old["identity"]["pixels"]
+    files.write_json(directory / files.PLAN, old)
+    assert run_directory.check(config, described(config, tiny_data))
+
+
+def test_a_folder_that_an_older_version_split_is_refused_in_words(
+    tiny_config, tiny_data
+):
+    config = tiny_config()
+    new = described(config, tiny_data)
+    new["identity"]["dataset"] = "folder"
+    old = json.loads(json.dumps(new)) | {"hash": "an older one"}
+    del old["identity"]["pixels"]
+    old["identity"]["content"] = "f" * 64
+    directory = run_directory.claim(config, old)
+    (directory / files.METRICS).write_text("{}")
+    with pytest.raises(UserError, match=r"since version 0.2.0, a folder with"):
         run_directory.check(config, new)
 
 

@@ -1,5 +1,6 @@
 """A store holds what its source gave, once, whatever comes in between."""
 
+import dataclasses
 import errno
 import io
 import json
@@ -224,6 +225,7 @@ def nest(path):
         "labels_train.npy",
         "ids_validation.txt",
         "sizes_train.npy",
+        "digests_train.npy",
         store.REPORT_FILE,
         store.STORE_FILE,
     ],
@@ -246,6 +248,7 @@ def test_a_damaged_file_is_made_again(tmp_path, name, damage):
         ("labels_train.npy", np.array([0, 1, 2, 9])),
         ("labels_train.npy", np.array([[0, 1, 2, 3]])),
         ("sizes_train.npy", np.zeros((4, 3), np.int32)),
+        ("digests_train.npy", np.zeros((4, store.DIGEST), np.uint8)),
     ],
 )
 def test_an_array_of_another_shape_or_content_is_made_again(
@@ -268,6 +271,7 @@ def test_an_array_of_another_shape_or_content_is_made_again(
         {"sizes": [[8]]},
         {"sizes": None},
         {"content": "0"},
+        {"pixels": "0"},
         {"native_size": "large"},
         {"groups": ["sky"]},
         {"channel_sums": [1, 2, 3]},
@@ -283,7 +287,9 @@ def test_facts_of_another_shape_are_made_again(tmp_path, change):
     assert contents(directory) == before
 
 
-@pytest.mark.parametrize("key", ["sizes", "content", "groups", "class_names"])
+@pytest.mark.parametrize(
+    "key", ["sizes", "content", "pixels", "groups", "class_names"]
+)
 def test_facts_that_lack_something_are_made_again(tmp_path, key):
     source = make_source(one_of_each())
     directory = build_store(tmp_path, source)
@@ -503,6 +509,56 @@ def test_content_is_of_names_ids_and_labels(tmp_path):
     assert content("b", examples, sizes=(16,)) == first
     assert content("c", examples, classes=("2",)) != first
     assert content("d", [*examples, examples[0]]) != first
+
+
+def test_pixels_are_known_whatever_the_sizes_of_the_store(tmp_path):
+    examples = one_of_each()
+
+    def pixels(name, examples, **options):
+        data = open_store(tmp_path / name, make_source(examples), **options)
+        return data.content, data.pixels
+
+    first = pixels("a", examples)
+    assert pixels("b", examples, sizes=(16, 4)) == first
+    for index in (4, 5):  # one to train on, one to validate on
+        other = list(examples)
+        image = other[index].image.copy()
+        image[0, 0, 0] ^= 1  # a bit, which no resized image might show
+        other[index] = dataclasses.replace(other[index], image=image)
+        content, changed = pixels(f"c{index}", other)
+        assert content == first[0]
+        assert changed != first[1]
+        # Classes 0 and 1 are as they were, 2 is not.
+        for count in "2", "3":
+            part, whole = (
+                pixels(name, [], classes=(count,))[1]
+                for name in (f"c{index}", "a")
+            )
+            assert (part == whole) == (count == "2")
+
+
+def test_a_digest_of_its_source_stands_for_an_image(tmp_path):
+    """As of a JPEG, which another decoder may read a bit differently."""
+    examples = one_of_each()
+
+    def pixels(name, image, digest):
+        first = dataclasses.replace(examples[0], image=image, digest=digest)
+        source = make_source([first, *examples[1:]])
+        return open_store(tmp_path / name, source).pixels
+
+    one = pixels("a", picture(90), b"a" * store.DIGEST)
+    assert pixels("b", picture(91), b"a" * store.DIGEST) == one
+    assert pixels("c", picture(90), b"b" * store.DIGEST) != one
+
+
+def test_a_later_size_of_other_pixels_is_refused(tmp_path):
+    directory = build_store(tmp_path, make_source(one_of_each()))
+    before = contents(directory)
+    first, *others = one_of_each()
+    changed = [dataclasses.replace(first, image=picture(90)), *others]
+    with pytest.raises(UserError, match="--dataset=made.*delete that folder"):
+        build_store(tmp_path, make_source(changed), (16,))
+    assert contents(directory) == before
 
 
 # --classes

@@ -223,7 +223,7 @@ def _name(path: pathlib.Path) -> str:
 
 def _source(config: Config) -> tuple:
     images = config.dataset, config.data_dir, config.cache_dir, config.classes
-    return *images, config.taxonomy
+    return *images, config.taxonomy, config.drop_leaks, config.max_bad_fraction
 
 
 def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:

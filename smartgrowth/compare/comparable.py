@@ -12,6 +12,7 @@ from smartgrowth.runs.reader import Run, read_json, read_lines
 SAME = {
     "num_classes": "number of classes",
     "content": "data (classes, images or labels, of training or validation)",
+    "pixels": "pixels of images of the same names",
     "test_size": "image size of the validation",
     "model": "model",
     "width": "width",
@@ -36,8 +37,13 @@ MACHINE = {
 def check_same_task(trials: Sequence[Trial]) -> None:
     """Raises `UserError` if two runs did not have the same task."""
     first = trials[0]  # the baseline's
+    known = [trial.description["identity"].get("pixels") for trial in trials]
+    # Runs of older versions did not know their pixels.
+    pixels = {"pixels": next(filter(None, known), None)}
     for trial in trials:
-        ours, theirs = (each.description["identity"] for each in (first, trial))
+        ours, theirs = (
+            pixels | each.description["identity"] for each in (first, trial)
+        )
         different = [
             f"{words} {_short(ours.get(name))} against "
             f"{_short(theirs.get(name))}"

@@ -11,7 +11,8 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import descriptors, earlier_run, orders
-from smartgrowth.data.store import Data, find_classes
+from smartgrowth.data.class_names import find_classes
+from smartgrowth.data.store import Data
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity
@@ -58,7 +59,7 @@ def image_order(config: Config, data: Data) -> list[np.ndarray]:
         losses = earlier_run.read_losses("--sample_order", rest, data)
         return orders.hardest_images(labels, losses)
     if kind == "file":
-        listed = _listed_images(rest, data.train.ids)
+        listed = _listed_images(rest, data)
         return orders.listed_images(labels, listed, seed)
     choose = {"iconic": orders.iconic, "medoids": orders.medoids}
     if name in choose:
@@ -138,17 +139,21 @@ def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
     return np.array(order, np.int64)
 
 
-def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
+def _listed_images(path: str, data: Data) -> np.ndarray:
+    ids = data.train.ids
     place = {id: index for index, id in enumerate(ids)}
     flag = f"--sample_order=file:{path}"
-    rows = read_rows(flag, path, ["image"])
-    wanted = dict.fromkeys(id for _, (id,) in rows)
+    rows = read_rows(flag, path, ["image"], ["digest"])
+    wanted = {}
+    for _, (id, digest) in rows:
+        wanted.setdefault(id, digest)
     listed = [place[id] for id in wanted if id in place]
     if not listed:
         raise UserError(
             f"{flag}: none of its {len(wanted):,} images "
             f"is among the training images, such as {ids[0]!r}"
         )
+    earlier_run.check_images(flag, path, wanted, data)
     if len(listed) < len(wanted):
         say(
             f"{flag}: {len(wanted) - len(listed):,} of its "

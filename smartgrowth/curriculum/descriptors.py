@@ -4,6 +4,7 @@ A descriptor is a row of numbers; similar images have a small Euclidean
 distance. Validation images are never read. Orders are made in `orders`.
 """
 
+import hashlib
 import pathlib
 import time
 
@@ -69,7 +70,8 @@ def describe(
 
 def cache_path(descriptor: str, data: Data) -> pathlib.Path:
     """Returns the path of the cached descriptors of these images."""
-    name = f"descriptors_{descriptor}_{VERSION}_{data.content[:16]}.npy"
+    images = hashlib.sha256(f"{data.content} {data.pixels}".encode())
+    name = f"descriptors_{descriptor}_{VERSION}_{images.hexdigest()[:16]}.npy"
     return data.train.directory / name
 
 

@@ -1,6 +1,7 @@
 """Losses and errors of an earlier run, read from its directory."""
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,9 +19,10 @@ def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
       data: to be trained on.
 
     Raises:
-      UserError: it cannot be read, or was trained without some of the images.
+      UserError: it cannot be read, or was trained without some of the images,
+        or on others of the same names.
     """
-    losses = _read(flag, run, "losses")
+    losses = _read(flag, run, "losses", data)
     missing = [id for id in data.train.ids if id not in losses]
     if missing:
         raise UserError(
@@ -40,9 +42,10 @@ def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
       data: to be trained on.
 
     Raises:
-      UserError: it cannot be read, or got none of them wrong.
+      UserError: it cannot be read, was trained on other images of the same
+        names, or got none of them wrong.
     """
-    is_wrong = _read(flag, run, "wrong")
+    is_wrong = _read(flag, run, "wrong", data)
     wrong = [i for i, id in enumerate(data.train.ids) if is_wrong.get(id)]
     if not wrong:
         raise UserError(
@@ -52,7 +55,36 @@ def read_wrong(flag: str, run: str, data: Data) -> np.ndarray:
     return np.array(wrong)
 
 
-def _read(flag: str, run: str, column: str) -> dict:
+def check_images(
+    flag: str, source: str, digests: Mapping[str, str], data: Data
+) -> None:
+    """Checks that images of a name are the same images.
+
+    Args:
+      flag: that named the source, for messages.
+      source: a run or a file.
+      digests: image id -> digest in hexadecimal, as the source has it; "" if
+        it does not know.
+      data: to be trained on.
+
+    Raises:
+      UserError: they are others.
+    """
+    now = dict(zip(data.train.ids, data.train.digests, strict=True))
+    others = [
+        id
+        for id, digest in digests.items()
+        if digest and id in now and digest != now[id].tobytes().hex()
+    ]
+    if others:
+        raise UserError(
+            f"{flag}: {source} is of other images under the same names: "
+            f"{len(others):,} training images, such as {others[0]}; name one "
+            "that was made with the same --dataset"
+        )
+
+
+def _read(flag: str, run: str, column: str, data: Data) -> dict:
     """Returns image id -> value in a column of train_predictions.npz."""
     path = pathlib.Path(run).expanduser() / files.TRAIN_PREDICTIONS
     try:
@@ -62,7 +94,9 @@ def _read(flag: str, run: str, column: str) -> dict:
             f"{flag}: {path} cannot be read ({error}); name the folder of a "
             "finished run"
         ) from error
+    ids = columns["ids"].tolist()
+    # Runs of versions before 0.2.0 did not keep digests.
+    digests = [row.tobytes().hex() for row in columns.get("digests", ())]
+    check_images(flag, run, dict(zip(ids, digests, strict=False)), data)
     columns["wrong"] = columns["guesses"] != columns["labels"]
-    return dict(
-        zip(columns["ids"].tolist(), columns[column].tolist(), strict=True)
-    )
+    return dict(zip(ids, columns[column].tolist(), strict=True))

@@ -87,7 +87,8 @@ def _build(source, directory, sizes, facts, reporter) -> None:
                 file = stack.enter_context(atomic_write(path, "wb"))
                 writers[split, size] = _ArrayWriter(file, size)
         census = _stream(source, writers, reporter)
-        if facts.get("content", census.content) != census.content:
+        made = {"content": census.content, "pixels": census.pixels}
+        if any(facts.get(key, made[key]) != made[key] for key in made):
             raise UserError(
                 f"--dataset={source.name} gives other images than when "
                 f"{directory} was made; delete that folder"
@@ -97,6 +98,7 @@ def _build(source, directory, sizes, facts, reporter) -> None:
     if "content" not in facts:  # otherwise they exist and are the same
         for name, split in census.splits.items():
             np.save(store.labels_path(directory, name), split.labels)
+            np.save(store.digests_path(directory, name), split.digests)
             np.save(
                 store.sizes_path(directory, name),
                 np.asarray(split.sizes, np.int32).reshape(-1, 2),
@@ -115,7 +117,8 @@ def _build(source, directory, sizes, facts, reporter) -> None:
             "groups": dict(source.groups) if source.groups else None,
             "native_size": source.native_size,
             "sizes": sorted({*sizes, *facts["sizes"]}),
-            "content": census.content,
+            **made,
+            "unreadable": census.unreadable,
             "channel_sums": census.channel_sums.tolist(),
         },
     )
@@ -132,7 +135,7 @@ def _stream(source: Source, writers, reporter: Reporter) -> Census:
 
     for example in _read(source):
         if isinstance(example, Refusal):
-            census.refused[example.id] = example.reason
+            census.refuse(example)
             continue
         census.add(example)
         for (split, _), writer in writers.items():

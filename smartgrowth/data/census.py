@@ -14,21 +14,30 @@ PART = 2**20  # pixels whose sums are taken at once, for 12 MB of memory
 
 @dataclasses.dataclass
 class _Members:
-    """Labels, ids and sizes of one split, so far."""
+    """Labels, ids, sizes and digests of one split, so far."""
 
     labels: list[int] = dataclasses.field(default_factory=list)
     ids: list[str] = dataclasses.field(default_factory=list)
     sizes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
+    digest_bytes: bytearray = dataclasses.field(default_factory=bytearray)
+
+    @property
+    def digests(self) -> np.ndarray:
+        """uint8 (N, DIGEST)."""
+        flat = np.frombuffer(self.digest_bytes, np.uint8)
+        return flat.reshape(-1, store.DIGEST)
 
 
 class Census:
     """What was written to a store, and the problems found.
 
     Attributes:
-      splits: labels, ids and sizes of the images of each split.
+      splits: labels, ids, sizes and digests of the images of each split.
       channel_sums: (C, 3, 3), per class: its training images, and their means
         and mean squares summed, by channel.
       refused, repaired, doubted: id -> what about it.
+      unreadable: those of `refused` that would have been in a split, each as
+        id, reason, split and label.
     """
 
     def __init__(self, source: Source):
@@ -36,6 +45,7 @@ class Census:
         self.splits = {TRAIN: _Members(), VALIDATION: _Members()}
         self.channel_sums = np.zeros((len(source.class_names), 3, 3))
         self.refused: dict[str, str] = {}
+        self.unreadable: list[tuple[str, str, str, int]] = []
         self.repaired: dict[str, str] = {}
         self.doubted: dict[str, str] = {}
         self.seen: dict[bytes, tuple[str, str, int]] = {}
@@ -48,6 +58,10 @@ class Census:
     def content(self) -> str:
         return store.digest(self.source.class_names, self.splits)
 
+    @property
+    def pixels(self) -> str:
+        return store.digest_pixels(self.splits)
+
     def add(self, example: store.Example) -> None:
         split = self.splits[example.split]
         split.labels.append(example.label)
@@ -55,15 +69,21 @@ class Census:
         split.sizes.append(example.image.shape[:2])
         if example.note:
             self.repaired[example.id] = example.note
-        self._doubt(example)
+        pixels = _hash_pixels(example.image)
+        split.digest_bytes += example.digest or pixels
+        self._doubt(example, pixels)
         if example.split == TRAIN:
             # Means: a photo counts no more than a thumbnail.
             means = _channel_means(store.central_square(example.image))
             self.channel_sums[example.label] += (np.ones(3), *means)
 
-    def _doubt(self, example: store.Example) -> None:
+    def refuse(self, refusal: store.Refusal) -> None:
+        self.refused[refusal.id] = refusal.reason
+        if refusal.split is not None:
+            self.unreadable.append(dataclasses.astuple(refusal))
+
+    def _doubt(self, example: store.Example, key: bytes) -> None:
         """Notes an image with the pixels of one in another split or class."""
-        key = hashlib.blake2b(example.image, digest_size=12).digest()
         if key not in self.seen:
             self.seen[key] = (example.id, example.split, example.label)
             return
@@ -93,6 +113,14 @@ class Census:
             "repaired": self.repaired,
             "doubted": self.doubted,
         }
+
+
+def _hash_pixels(image: np.ndarray) -> bytes:
+    """Returns `store.DIGEST` bytes that stand for shape and pixels."""
+    hashed = hashlib.blake2b(digest_size=store.DIGEST)
+    hashed.update(np.array(image.shape, "<i8"))
+    hashed.update(np.ascontiguousarray(image))
+    return hashed.digest()
 
 
 def _channel_means(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from smartgrowth.data import store
 from smartgrowth.data.store import TRAIN, VALIDATION
 
-VERSION = 2  # of stores; since 2, all images weigh alike in `channel_sums`
+VERSION = 3  # of stores; since 3, every image has a digest
 _NOTHING = {"sizes": []}
 
 
@@ -53,6 +53,7 @@ def _read(directory: pathlib.Path, name: str) -> types.SimpleNamespace:
         labels=np.load(store.labels_path(directory, name)),
         ids=store.ids_path(directory, name).read_text("utf-8").splitlines(),
         sizes=np.load(store.sizes_path(directory, name)),
+        digests=np.load(store.digests_path(directory, name)),
     )
 
 
@@ -64,15 +65,19 @@ def _is_whole(facts: dict, splits: dict) -> bool:
         facts.get("version") == VERSION
         # Of class names, ids and labels.
         and facts["content"] == store.digest(names, splits)
+        and facts["pixels"] == store.digest_pixels(splits)
         and all(isinstance(size, int) for size in facts["sizes"])
         and (native is None or (isinstance(native, int) and native > 0))
         and (groups is None or isinstance(groups, dict))
         and sums.shape == (len(names), 3, 3)
         and bool(np.isfinite(sums).all())
+        and all(len(entry) == 4 for entry in facts["unreadable"])
         and all(
             len(split.ids) == len(split.labels)
             and split.sizes.shape == (len(split.labels), 2)
             and split.sizes.dtype == np.int32
+            and split.digests.shape == (len(split.labels), store.DIGEST)
+            and split.digests.dtype == np.uint8
             for split in splits.values()
         )
     )

@@ -6,7 +6,6 @@ images come from or what trains on them.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import pathlib
@@ -16,8 +15,10 @@ import numpy as np
 from PIL import Image
 
 from smartgrowth import UserError
+from smartgrowth.data.class_names import choose_classes
 
 TRAIN, VALIDATION = "train", "validation"
+DIGEST = 16  # bytes of an image's digest
 STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
 
 
@@ -31,6 +32,8 @@ class Example:
       label: index into the source's `class_names`.
       image: uint8 (height, width, 3) RGB, any size.
       note: what was repaired in decoding ("grayscale", ...), or "".
+      digest: `DIGEST` bytes that stand for the image wherever it is decoded;
+        b"" stands for that of its pixels.
     """
 
     id: str
@@ -38,14 +41,21 @@ class Example:
     label: int
     image: np.ndarray
     note: str = ""
+    digest: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """An image that cannot be used, and why; it is in the data report."""
+    """An image that cannot be used, and why; it is in the data report.
+
+    `split` and `label` as in `Example`, where it would have been one; None for
+    what was never an image of the dataset.
+    """
 
     id: str
     reason: str
+    split: str | None = None
+    label: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +92,7 @@ class Split:
       labels: int64 (N,).
       ids: (N,).
       rows: of the stored arrays, int64 (N,).
+      digests: of each image, as in `Example`, uint8 (N, DIGEST).
       directory: of the store.
       name: `TRAIN` or `VALIDATION`.
     """
@@ -89,6 +100,7 @@ class Split:
     labels: np.ndarray
     ids: tuple[str, ...]
     rows: np.ndarray
+    digests: np.ndarray
     directory: pathlib.Path
     name: str
 
@@ -117,6 +129,10 @@ class Data:
         training image's central square has the same weight.
       native_size: as in `Source`.
       content: a digest of class names, ids and labels; equal on every machine.
+      pixels: a digest of the images themselves, whatever sizes are stored.
+      unreadable: split -> id -> why; images that are left out.
+      dropped: training images that `leaks` left out, id -> why; None if it
+        was not asked to.
     """
 
     class_names: tuple[str, ...]
@@ -127,6 +143,9 @@ class Data:
     variance: tuple[float, ...]
     native_size: int | None
     content: str
+    pixels: str
+    unreadable: Mapping[str, Mapping[str, str]]
+    dropped: Mapping[str, str] | None = None
 
     def stored_size(self, size: int) -> int:
         """Returns the stored size used for `size`: at most `native_size`."""
@@ -138,7 +157,9 @@ class Data:
     def report(self) -> dict:
         """Returns the images that are refused, repaired or doubted, by path."""
         path = self.train.directory / REPORT_FILE
-        return json.loads(path.read_text("utf-8"))
+        report = json.loads(path.read_text("utf-8"))
+        extra = {} if self.dropped is None else {"dropped": self.dropped}
+        return report | extra
 
     @property
     def class_counts(self) -> np.ndarray:
@@ -161,7 +182,7 @@ def open_data(
     """
     facts = json.loads((directory / STORE_FILE).read_text())
     names = facts["class_names"]
-    chosen = _choose_classes(classes, names)
+    chosen = choose_classes(classes, names)
     position = np.full(len(names), -1)
     position[chosen] = np.arange(len(chosen))
     splits = {}
@@ -173,6 +194,7 @@ def open_data(
             labels=labels[rows],
             ids=tuple(ids[row] for row in rows),
             rows=rows,
+            digests=np.load(digests_path(directory, name))[rows],
             directory=directory,
             name=name,
         )
@@ -204,6 +226,15 @@ def open_data(
         variance=tuple((square / count - mean**2).tolist()),
         native_size=facts["native_size"],
         content=digest(chosen_names, splits),
+        pixels=digest_pixels(splits),
+        unreadable={
+            name: {
+                id: reason
+                for id, reason, split, label in facts["unreadable"]
+                if split == name and label in chosen
+            }
+            for name in splits
+        },
     )
 
 
@@ -241,6 +272,14 @@ def digest(class_names: Sequence[str], splits: Mapping) -> str:
     return sha.hexdigest()
 
 
+def digest_pixels(splits: Mapping) -> str:
+    """Returns a hash of the images' own digests, in their order."""
+    sha = hashlib.sha256()
+    for name in (TRAIN, VALIDATION):
+        sha.update(np.asarray(splits[name].digests, np.uint8).tobytes())
+    return sha.hexdigest()
+
+
 def images_path(directory: pathlib.Path, split: str, size: int):
     return directory / f"images_{split}_{size}.npy"
 
@@ -249,52 +288,13 @@ def labels_path(directory: pathlib.Path, split: str):
     return directory / f"labels_{split}.npy"
 
 
+def digests_path(directory: pathlib.Path, split: str):
+    return directory / f"digests_{split}.npy"
+
+
 def sizes_path(directory: pathlib.Path, split: str):
     return directory / f"sizes_{split}.npy"
 
 
 def ids_path(directory: pathlib.Path, split: str):
     return directory / f"ids_{split}.txt"
-
-
-def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
-    """Returns indices of the classes in `--classes`, in the store's order."""
-    if tuple(classes) == ("all",):
-        return list(range(len(names)))
-    if len(classes) == 1 and classes[0].isdigit():
-        count = int(classes[0])
-        if not 2 <= count <= len(names):
-            raise UserError(
-                f"--classes={count}: the dataset has {len(names)} classes; "
-                f"give a number from 2 to {len(names)}"
-            )
-        return list(range(count))
-    if not classes:
-        raise UserError("--classes= names no class; leave it out to use all")
-    chosen = set()
-    for wanted in classes:
-        matches = find_classes(wanted, names)
-        if len(matches) != 1:
-            near = difflib.get_close_matches(wanted, names, 3) or names[:3]
-            what = "is more than one class" if matches else "is not a class"
-            near = [names[i] for i in matches] or near
-            raise UserError(
-                f"--classes: {wanted!r} {what} of this dataset; there are "
-                f"{len(names)}, such as {', '.join(near)}"
-            )
-        chosen.add(matches[0])
-    return sorted(chosen)
-
-
-def find_classes(wanted: str, names: Sequence[str]) -> list[int]:
-    """Returns indices of the classes that match `wanted`.
-
-    It is a whole name, or else the part before or after the first space.
-    """
-    if wanted in names:
-        return [names.index(wanted)]
-    return [
-        index
-        for index, name in enumerate(names)
-        if wanted in name.split(" ", 1)
-    ]

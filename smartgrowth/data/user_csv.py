@@ -8,14 +8,20 @@ from smartgrowth import UserError
 
 
 def read_rows(
-    flag: str, path: str, columns: Sequence[str]
+    flag: str,
+    path: str,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Returns line number and `columns` of every row, without outer spaces.
+    """Returns line number and values of every row, without outer spaces.
+
+    Those of `columns`, then those of `optional`.
 
     Args:
       flag: as the user gave it, "--taxonomy=groups.csv", for messages.
       path: of the CSV file.
-      columns: that its first line must name; others are ignored.
+      columns: that its first line must name, and every row fill.
+      optional: others that are read, "" where they are missing.
 
     Raises:
       UserError: the file cannot be read, its first line lacks a column, or a
@@ -51,5 +57,6 @@ def read_rows(
                 f"{flag}: line {reader.line_num} has no {lacking} "
                 f"({known!r}); a name with a comma in it wants quotes"
             )
+        values += tuple((row.get(name) or "").strip() for name in optional)
         rows.append((reader.line_num, values))
     return rows

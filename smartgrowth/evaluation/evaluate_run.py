@@ -68,7 +68,8 @@ def open_run_data(config: Config, trained: Config, sizes) -> Data:
       trained: the run's config.
       sizes: of the images, in pixels.
     """
-    here = {"cache_dir": config.cache_dir}
+    # `check_data` is stricter than --max_bad_fraction.
+    here = {"cache_dir": config.cache_dir, "max_bad_fraction": 1.0}
     if config.data_dir:
         here["data_dir"] = config.data_dir
     return open_images(dataclasses.replace(trained, **here), sizes)

@@ -12,7 +12,10 @@ from smartgrowth.rendering import contact_sheet
 from smartgrowth.runs import files
 
 PICTURES, ABREAST = 60, 10  # per contact sheet, and per row of it
-COLUMNS = ("image", "class", "predicted", "confidence", "probability_of_class")
+COLUMNS = (
+    *("image", "class", "predicted", "confidence", "probability_of_class"),
+    "digest",  # of the image, or its name could mislead a later run
+)
 
 
 def write_hardest(
@@ -42,6 +45,7 @@ def write_hardest(
         files.write_npz(
             directory / files.TRAIN_PREDICTIONS,
             ids=np.array(split.ids),
+            digests=split.digests,
             labels=split.labels,
             guesses=predicted,
             confidence=confidence.astype(np.float32),
@@ -57,6 +61,7 @@ def write_hardest(
             "predicted": names[predicted[index]],
             "confidence": float(confidence[index]),
             "probability_of_class": float(of_label[index]),
+            "digest": split.digests[index].tobytes().hex(),
         }
         for index in wrong
     ]

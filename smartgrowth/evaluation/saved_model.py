@@ -8,6 +8,7 @@ import keras
 from smartgrowth import UserError
 from smartgrowth.data.store import Data
 from smartgrowth.runs import files
+from smartgrowth.runs.identity import data_change
 from smartgrowth.runs.reader import read_json
 
 
@@ -53,11 +54,13 @@ def check_data(directory: pathlib.Path, data: Data) -> None:
             "dataset has now; give the --data_dir that the run was trained on"
         )
     identity = read_json(directory / files.PLAN).get("identity") or {}
-    if identity.get("content", data.content) != data.content:
+    now = {"content": data.content, "pixels": data.pixels}
+    changed = data_change({"content": data.content} | identity, now)
+    if changed:
         raise UserError(
-            f"--workdir={directory}: the dataset has other images or labels "
-            "now than those that the run was trained and validated on; give "
-            "the --data_dir that it was trained on, or train it again"
+            f"--workdir={directory}: {changed}, not those that the run was "
+            "trained and validated on; give the --data_dir that it was trained "
+            "on, or train it again"
         )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from smartgrowth.data import duplicates
 from smartgrowth.data.store import TRAIN, VALIDATION, Data
 from smartgrowth.experiment import Experiment
-from smartgrowth.explore import duplicates
 from smartgrowth.rendering.contact_sheet import data_uri
 from smartgrowth.rendering.html import Frame, Gallery, Picture
 from smartgrowth.rendering.text import short_name

@@ -9,10 +9,11 @@ import pathlib
 from smartgrowth import UserError, plan
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
+from smartgrowth.data import duplicates
 from smartgrowth.data.load import DESCRIPTOR_SIZE, open_images
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
-from smartgrowth.explore import classes, duplicates, pictures, sections
+from smartgrowth.explore import classes, pictures, sections
 from smartgrowth.growth import summarize
 from smartgrowth.rendering import html
 from smartgrowth.report import data_report
@@ -26,7 +27,9 @@ TEMPLATE = "explore/templates/explore.html.jinja2"
 def open_data(config: Config) -> Data:
     """Returns the data of `config`, at the sizes that the page needs."""
     sizes = plan.check_sizes(config)  # first, since a store takes minutes
-    return open_images(config, {DESCRIPTOR_SIZE, *sizes})
+    # The page is there to show also what cannot be read.
+    tolerant = dataclasses.replace(config, max_bad_fraction=1.0)
+    return open_images(tolerant, {DESCRIPTOR_SIZE, *sizes})
 
 
 def explore(experiment: Experiment) -> pathlib.Path:

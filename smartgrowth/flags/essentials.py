@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from smartgrowth.flags.checks import SEED
+from smartgrowth.flags.checks import SEED, SHARE
 from smartgrowth.flags.flag import Identity, flag
 
 MODES = (
@@ -46,6 +46,19 @@ class Essentials:
         "all, a number (that many, in the dataset's order), or names.",
         identity=Identity.INDIRECT,
         each=str,
+    )
+    max_bad_fraction: float = flag(
+        0.01,
+        "Stop if more than this fraction of the training or the validation "
+        "images cannot be read; fewer are left out and named.",
+        identity=Identity.NEVER,
+        check=SHARE,
+    )
+    drop_leaks: bool = flag(
+        False,
+        "Do not train on images that also stand in validation, exactly or "
+        "nearly.",
+        identity=Identity.IF_SET,
     )
     workdir: str = flag(
         "runs/default",

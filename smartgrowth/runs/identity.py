@@ -25,6 +25,8 @@ DRAWS = {
     "augmentation_draws": "since version 0.2.0 every augmentation draws random "
     "numbers keyed by its name; the version that began the run can finish it",
 }
+# Entries that a person is told of in words.
+DATA = ("content", "pixels")
 
 
 def describe_plan(plan: Plan, identity: dict) -> dict:
@@ -94,6 +96,7 @@ def identify(config: Config, data) -> dict:
     return {
         "num_classes": len(data.class_names),
         "content": data.content,
+        "pixels": data.pixels,
         "test_size": config.final_size,
         "inputs": inputs,
         **values,
@@ -153,11 +156,36 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
         )
         if before != after:
             name = name.removeprefix("identity.")
+            if name in DATA:
+                continue
             if name in DRAWS and finished:
                 continue
             reason = f" ({DRAWS[name]})" if name in DRAWS else ""
             lines.append(f"{name}: {before} -> {after}{reason}")
-    return lines
+    changed = data_change(old.get("identity", {}), new.get("identity", {}))
+    return [changed, *lines] if changed else lines
+
+
+def data_change(old: dict, new: dict) -> str | None:
+    """Returns in words how the data of two identities differs; None if not.
+
+    Runs of versions before 0.2.0 did not know their images; those count as
+    the same.
+
+    Args:
+      old, new: with "content" and "pixels", as in `store.Data`.
+    """
+    if old.get("content") != new.get("content"):
+        words = "the dataset has other classes, images or labels now"
+        if old.get("dataset") == "folder" and "pixels" not in old:
+            words += (
+                " (since version 0.2.0, a folder without validation images is "
+                "split by their content)"
+            )
+        return words
+    if old.get("pixels", new.get("pixels")) != new.get("pixels"):
+        return "the dataset has other images under the same names now"
+    return None
 
 
 def _complete(description: dict) -> dict:

@@ -8,6 +8,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import hashlib
 import importlib
 import io
 import pathlib
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from smartgrowth.data.store import Example, Refusal
+from smartgrowth.data.store import DIGEST, Example, Refusal
 
 # Of images that Pillow reads only with a library or a plug-in.
 OPTIONAL = (".heic", ".heif", ".avif")
@@ -56,6 +57,8 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 _ORIENTATION = 0x0112  # the EXIF tag
 _GRAYSCALE = ("1", "L", "LA", "I", "I;16", "I;16B")
 _ALPHA = ("LA", "PA", "RGBA")
+# How files begin that every decoder reads alike: PNG, GIF, BMP, PPM.
+_EXACT = (b"\x89PNG", b"GIF8", b"BM", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 # Brands in the header of a file, as iPhones and browsers write them.
 _AVIF = (b"avif", b"avis")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -191,16 +194,41 @@ def decode_example(
         entirely grayscale.
     """
     if encoded == b"":
-        return Refusal(id, "empty, or damaged in its archive")
+        reason = "empty, or damaged in its archive"
+        return Refusal(id, reason, split, label)
     try:
         image, note = decode(encoded)
     except UnidentifiedImageError:
-        return Refusal(id, _explain(encoded))
+        return Refusal(id, _explain(encoded), split, label)
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds
-        return Refusal(id, one_line(error))
+        return Refusal(id, one_line(error), split, label)
     if note and expected:
         note = ", ".join(n for n in note.split(", ") if n not in expected)
-    return Example(id, split, label, image, note)
+    return Example(id, split, label, image, note, _digest(encoded))
+
+
+def _digest(encoded: bytes | pathlib.Path) -> bytes:
+    """Returns what stands for an image on every machine, as in `Example`.
+
+    Decoders of JPEG and its like may differ in the last bit of a pixel, so
+    their files' bytes count. Other pixels are exact, while their files are
+    not: TFDS writes the PNGs of CIFAR itself, with the zlib at hand.
+    """
+    if isinstance(encoded, pathlib.Path):
+        with encoded.open("rb") as file:
+            if file.read(4).startswith(_EXACT):
+                return b""
+            file.seek(0)
+            return hashlib.file_digest(file, _new_hash).digest()
+    if encoded.startswith(_EXACT):
+        return b""
+    hashed = _new_hash()
+    hashed.update(encoded)
+    return hashed.digest()
+
+
+def _new_hash():
+    return hashlib.blake2b(digest_size=DIGEST)
 
 
 def _explain(encoded: bytes | pathlib.Path) -> str:

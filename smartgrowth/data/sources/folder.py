@@ -1,17 +1,17 @@
 """A folder of images, one subfolder per class, as a dataset.
 
 Either PATH/train/CLASS/ and PATH/val/CLASS/, under the names that `layout`
-knows, or PATH/CLASS/ alone, which is split here.
+knows, or PATH/CLASS/ alone, of which `hold_out` holds out a part.
 """
 
-import hashlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.data.sources import decode
+from smartgrowth.data.sources.hold_out import hold_out
 from smartgrowth.data.sources.layout import LAYOUT, find_layout
 from smartgrowth.data.sources.listing import (
     Listing,
@@ -21,8 +21,6 @@ from smartgrowth.data.sources.listing import (
 )
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
 
-VALIDATION_SHARE = 0.2  # of the images of each class
-
 # Images in formats that are not read. Each is named in the data report; other
 # files that are not read are only counted.
 _UNREAD = (".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga", ".exr", ".raw") + (
@@ -30,7 +28,7 @@ _UNREAD = (".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga", ".exr", ".raw") + (
 )
 _HEADERS = 100  # images whose size is read for `native_size`
 # A store that was made when folders meant something else is not used.
-_MEANING = 2
+_MEANING = 3
 
 
 def fingerprint(path: str) -> str:
@@ -55,10 +53,8 @@ def _fingerprint(listing: Listing) -> str:
 def load_folder(path: str, name: str) -> Source:
     """Returns a `Source` of the images under `path`.
 
-    Without a validation folder, about a fifth of each class, and at least one
-    image, becomes validation: those whose relative path has a low hash. So an
-    image's split hardly depends on other images and mostly stays when images
-    are added.
+    Without a validation folder, about a fifth of each class becomes validation,
+    as `hold_out` says.
 
     Args:
       path: the folder, laid out as `layout` says.
@@ -75,7 +71,7 @@ def load_folder(path: str, name: str) -> Source:
     if not any(splits[TRAIN].values()):
         raise UserError(f"--dataset={name}: no images found; {LAYOUT}")
     if VALIDATION not in splits:
-        splits = _split(name, splits[TRAIN])
+        splits = hold_out(name, root, splits[TRAIN])
     class_names = tuple(sorted(splits[TRAIN]))
     unknown = sorted(set(splits[VALIDATION]) - set(class_names))
     if unknown:
@@ -139,33 +135,6 @@ def _root(path: str) -> pathlib.Path:
             "one that exists"
         )
     return root
-
-
-def _split(
-    name: str, classes: Mapping[str, list[str]]
-) -> dict[str, dict[str, list[str]]]:
-    splits = {TRAIN: {}, VALIDATION: {}}
-    for class_name, images in classes.items():
-        if not images:  # an error that says so, unless --classes omits it
-            splits[TRAIN][class_name] = []
-            continue
-        if len(images) < 2:
-            raise UserError(
-                f"--dataset={name}: class {class_name!r} has a single image, "
-                "too few to train and validate; add images or remove it"
-            )
-        order = sorted(images, key=_draw)
-        count = round(VALIDATION_SHARE * len(images))
-        count = min(max(count, 1), len(images) - 1)
-        splits[VALIDATION][class_name] = sorted(order[:count])
-        splits[TRAIN][class_name] = sorted(order[count:])
-    return splits
-
-
-def _draw(image: str) -> float:
-    """Returns a number in [0, 1) that depends on the relative path alone."""
-    digest = hashlib.sha256(image.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _median_side(paths: list[pathlib.Path]) -> int | None:
