@@ -169,7 +169,7 @@ def test_classes_that_are_others_now_are_named(
     run = shutil.copytree(tiny_run, tmp_path / "copy")
     names = (run / "classes.txt").read_text()
     (run / "classes.txt").write_text(names.replace("sun", "sea"))
-    with pytest.raises(UserError, match="classes.txt names other.*--data_dir"):
+    with pytest.raises(UserError, match="classes.txt names other.*--dataset"):
         evaluate_run.evaluate_run(
             tiny_config(workdir=str(run), cache_dir=tiny_dataset)
         )
@@ -205,5 +205,5 @@ def test_a_folder_without_a_run_and_an_unfinished_run_are_named(
 def test_a_missing_list_of_classes_is_named(tiny_config, tiny_run, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "copy")
     (run / "classes.txt").unlink()
-    with pytest.raises(UserError, match="classes.txt cannot be read .*delete"):
+    with pytest.raises(UserError, match="classes.txt is malformed .*delete"):
         evaluate_run.evaluate_run(tiny_config(workdir=str(run)))

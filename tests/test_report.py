@@ -508,7 +508,7 @@ def test_a_directory_that_is_no_run_is_named_with_the_way_out(tmp_path, name):
 def test_a_malformed_file_is_named_with_the_way_out(running, name, content):
     content = content if isinstance(content, bytes) else content.encode()
     (running / name).write_bytes(content)
-    with pytest.raises(UserError, match="malformed.*--restart") as caught:
+    with pytest.raises(UserError, match="malformed.*delete it") as caught:
         write_report(running)
     assert str(running / name) in str(caught.value)
 

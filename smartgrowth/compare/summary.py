@@ -5,6 +5,7 @@ verdicts.py judges them, csv_tables.py writes them.
 
 import dataclasses
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -262,7 +263,8 @@ def _untimed(trials: Sequence[Trial], runs, jobs: int) -> str:
         if (trial.directory / SHARED).exists():
             return f"{trial.name} shared the machine with other runs"
     machines = {
-        tuple(sorted(run.metrics.get("numerics", {}).items())) for run in runs
+        json.dumps(run.metrics.get("numerics", {}), sort_keys=True)
+        for run in runs
     }
     if len(machines) > 1:
         return "the runs were made on different machines or in other precisions"
