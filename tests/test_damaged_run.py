@@ -293,7 +293,7 @@ def flip(position):
 def test_no_damage_ends_otherwise(modes, run, name, monkeypatch):
     """A changed digit may pass; what fails, fails in one line."""
     monkeypatch.setattr(evaluate_run, "open_run_data", stop)
-    monkeypatch.setattr(predict.pipeline, "enlarge", stop)
+    monkeypatch.setattr(predict, "load_model", stop)
     whole = (run / name).read_bytes()
     damages = [flip(part) for part in np.linspace(0, 1, 12)]
     for damage in [half, write(whole[:-1]), *damages]:

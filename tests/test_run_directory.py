@@ -412,11 +412,11 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_an_unfinished_run_is_named(config):
-    directory = run_directory.claim(config, describe())
+    directory = run_directory.claim(config, describe(lr=config.lr))
     assert not run_directory.is_finished(directory)
     with pytest.raises(UserError, match="is not finished.*go on with it"):
         load_config(str(directory))
-    files.write_json(directory / "metrics.json", {})
+    files.write_json(directory / "metrics.json", {"val_accuracy": 0.5})
     assert run_directory.is_finished(directory)
     assert load_config(str(directory)) == (directory, config)
 

@@ -34,7 +34,7 @@ def malformed(path: pathlib.Path, problem: Exception) -> UserError:
 
 _TRAIN = (
     f"delete it and {files.METRICS} beside it, and give the training command "
-    "again, which writes them anew from the last checkpoint"
+    "again, which writes anew what is missing, from the last checkpoint"
 )
 _EVALUATE = "delete it, and give --mode=evaluate again"
 
