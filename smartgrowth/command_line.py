@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -67,14 +68,104 @@ _DEFINE = {
 }
 
 
+def expand_flagfiles(arguments: Sequence[str]) -> list[str]:
+    """Returns arguments with the lines of flagfiles in place of their names.
+
+    absl would read a file in the locale's encoding alone, and ones that it
+    names from the working directory alone.
+
+    Raises:
+      UserError: a file cannot be read, is no text, or names itself.
+    """
+    arguments, expanded = list(arguments), []
+    while arguments:
+        argument = arguments.pop(0)
+        if argument == "--":
+            return [*expanded, argument, *arguments]
+        name, is_set, path = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            expanded.append(argument)
+        elif is_set or arguments:
+            path = path if is_set else arguments.pop(0)
+            expanded += _flagfile_lines(pathlib.Path(path), ()) if path else []
+        else:
+            raise UserError("--flagfile: expected a file's name behind it")
+    return expanded
+
+
+def _flagfile_lines(path: pathlib.Path, within: tuple) -> list[str]:
+    """Returns the flags of a file, and of those that it names.
+
+    within: the files that named it, the outermost first.
+    """
+    shown = f"--flagfile={path}"
+    _check_home("flagfile", str(path))
+    path = path.expanduser()
+    if within and not path.is_file():
+        path = within[-1].parent / path
+    if path in within:
+        raise UserError(f"{shown}: {path} names itself; leave that line out")
+    try:
+        content = path.read_bytes()
+        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{shown} cannot be read ({reason}); name a text file in UTF-8"
+        ) from error
+    lines = []
+    for line in map(str.strip, text.split("\n")):
+        name, _, value = line.partition("=")
+        if not line or line.startswith(("#", "//")):
+            continue
+        if name in ("--flagfile", "-flagfile"):
+            lines += _flagfile_lines(pathlib.Path(value), (*within, path))
+        elif _is_quoted(name.lstrip("-"), value) or line[0] in "\"'":
+            raise UserError(
+                f"{shown}: {line}: no shell reads it; leave out the quotes"
+            )
+        else:
+            lines.append(line)
+    return lines
+
+
+def _is_quoted(name: str, value: str) -> bool:
+    """Returns whether a flag's value is in quotes, as in a shell's command."""
+    lists = {field.name for field in _fields(Config) if field.metadata["each"]}
+    # In a list, an entry with a comma is quoted.
+    quotes = "'" if name in lists else "\"'"
+    return len(value) > 1 and value[0] == value[-1] and value[0] in quotes
+
+
 def from_flags(values: flags.FlagValues, kind: type[Flags] = Config) -> Flags:
     """Returns a checked dataclass of parsed flags; raises `UserError`."""
-    return kind(
-        **{
-            field.name: _parse(field, values[field.name].value)
-            for field in _fields(kind)
-        }
-    )
+    parsed = {
+        field.name: _parse(field, values[field.name].value)
+        for field in _fields(kind)
+    }
+    for name, value in parsed.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
+                _check_home(name, text)
+    return kind(**parsed)
+
+
+def _check_home(name: str, text: str) -> None:
+    """Raises `UserError` if a path begins with a ~ that stands for no folder.
+
+    text: of the flag `name`; the path may stand behind a word such as folder:.
+    """
+    for part in (text, text.partition(":")[2]):
+        try:
+            if part.startswith("~"):
+                pathlib.Path(part).expanduser()
+        except RuntimeError:
+            user = part.partition("/")[0]
+            raise UserError(
+                f"--{name}={text}: no home folder is known for {user}; write "
+                "the whole path, or set HOME"
+            ) from None
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
@@ -106,7 +197,7 @@ def from_flag_lines(lines: list[str]) -> Config:
     values = flags.FlagValues()
     define_flags(values, Config)
     try:
-        arguments = values(["smartgrowth", *lines])
+        arguments = values(expand_flagfiles(["smartgrowth", *lines]))
     except flags.Error as error:
         raise UserError(
             f"flags that this version does not take: {error}; use the version "

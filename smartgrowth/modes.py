@@ -52,12 +52,15 @@ def lr_find(config: Config) -> None:
     train.find_rate(experiment)
 
 
-def evaluate(config: Config) -> None:
-    """Evaluates a finished run by several views of each image."""
+def evaluate(config: Config, dataset: str | None) -> None:
+    """Evaluates a finished run by several views of each image.
+
+    dataset: `--dataset`, where the run's images are now; None if not given.
+    """
     _use_one_device(config)
     from smartgrowth.evaluation import evaluate_run
 
-    evaluate_run.evaluate_run(config)
+    evaluate_run.evaluate_run(config, dataset)
 
 
 def predict(config: Config) -> None:
@@ -127,13 +130,12 @@ def _use_one_device(config: Config) -> None:
         say(f"--devices=all: --mode={config.mode} uses one device")
 
 
-# --mode -> function of the config; `compare` takes more.
+# --mode -> function of the config; `evaluate` and `compare` take more.
 MODES = {
     "train": train,
     "plan": plan,
     "explore": explore,
     "lr_find": lr_find,
-    "evaluate": evaluate,
     "predict": predict,
     "report": report,
     "audit": audit,

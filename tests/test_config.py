@@ -230,7 +230,9 @@ def test_a_stray_argument_is_an_error_in_a_flagfile_too(tmp_path):
         parse("--depth=3", "lr=0.5")
     path = tmp_path / "some.flags"
     path.write_text("--depth=3\n  # indented\n")
-    with pytest.raises(UserError, match="stray argument"):
+    assert parse(f"--flagfile={path}").depth == 3
+    path.write_text("--depth=3\n  lr=0.5\n")
+    with pytest.raises(UserError, match="stray argument 'lr=0.5'"):
         parse(f"--flagfile={path}")
 
 

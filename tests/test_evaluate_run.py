@@ -6,9 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import flags
 from conftest import make_config
+from PIL import Image
 
-from smartgrowth import UserError
+from smartgrowth import UserError, command_line, main, modes
+from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 from smartgrowth.data import registry
 from smartgrowth.evaluation import evaluate_run
 from smartgrowth.metrics.calibration import expected_calibration_error
@@ -169,7 +173,7 @@ def test_classes_that_are_others_now_are_named(
     run = shutil.copytree(tiny_run, tmp_path / "copy")
     names = (run / "classes.txt").read_text()
     (run / "classes.txt").write_text(names.replace("sun", "sea"))
-    with pytest.raises(UserError, match="classes.txt names other.*--data_dir"):
+    with pytest.raises(UserError, match="classes.txt names other.*--dataset"):
         evaluate_run.evaluate_run(
             tiny_config(workdir=str(run), cache_dir=tiny_dataset)
         )
@@ -212,5 +216,66 @@ def test_a_folder_without_a_run_and_an_unfinished_run_are_named(
 def test_a_missing_list_of_classes_is_named(tiny_config, tiny_run, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "copy")
     (run / "classes.txt").unlink()
-    with pytest.raises(UserError, match="classes.txt cannot be read .*delete"):
+    with pytest.raises(UserError, match="classes.txt is malformed .*delete"):
         evaluate_run.evaluate_run(tiny_config(workdir=str(run)))
+
+
+@pytest.fixture
+def moved(tiny_data, tiny_config, tmp_path):
+    """A run on a folder of images, which was moved since: its new place."""
+    from smartgrowth.data.load import open_data
+    from smartgrowth.experiment import make_experiment
+    from smartgrowth.training.train import train
+
+    folder = tmp_path / "images"
+    images = tiny_data.validation.images(24)
+    for split in ("train", "validation"):
+        for number, image in enumerate(images[:8]):
+            path = folder / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image + (split == "train")).save(path)
+    config = tiny_config(
+        dataset=f"folder:{folder}",
+        cache_dir=str(tmp_path / "cache"),
+        grow_size=(16,),
+        stage_steps=(1,),
+        batch_size=(4,),
+        evals=1,
+    )
+    train(make_experiment(config, open_data(config)))
+    return folder.rename(tmp_path / "elsewhere")
+
+
+def test_a_folder_that_was_moved_is_found_by_the_flag(
+    moved, tiny_config, tmp_path
+):
+    """Given on the command line; without it the old place is named."""
+    place = {"cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(UserError, match="images"):
+        evaluate_run.evaluate_run(tiny_config(**place))
+    found = evaluate_run.evaluate_run(tiny_config(**place), f"folder:{moved}")
+    assert found["images"] == 8
+    # Relative to the folder that is given, not to the run's.
+    data_dir = {"data_dir": str(moved.parent)}
+    again = evaluate_run.evaluate_run(
+        tiny_config(**place | data_dir), f"folder:{moved.name}"
+    )
+    assert again["accuracy"] == found["accuracy"]
+    (moved / "train" / "a" / "0.png").unlink()
+    with pytest.raises(UserError, match="other images or labels now"):
+        evaluate_run.evaluate_run(tiny_config(**place), f"folder:{moved}")
+    with pytest.raises(UserError, match="--dataset=glyphs: .*on folder"):
+        evaluate_run.evaluate_run(tiny_config(**place), "glyphs")
+
+
+@pytest.mark.parametrize("given", [None, "folder:b"])
+def test_only_a_dataset_that_is_given_replaces_the_run_s(monkeypatch, given):
+    called = []
+    monkeypatch.setattr(modes, "evaluate", lambda *rest: called.append(rest))
+    values = flags.FlagValues()
+    command_line.define_flags(values, Config, Comparison)
+    values(["main", "--mode=evaluate", *([f"--dataset={given}"] * bool(given))])
+    monkeypatch.setattr(flags, "FLAGS", values)
+    assert main.main(["main"]) == 0
+    [(_, dataset)] = called
+    assert dataset == given

@@ -125,7 +125,7 @@ def test_a_run_that_cannot_serve_is_named(tiny_data, probabilities, tmp_path):
         choose.hard_images(config, tiny_data)
     for half in (b"PK\x03\x04 half a file", b""):
         (tmp_path / "train_predictions.npz").write_bytes(half)
-        with pytest.raises(UserError, match="cannot be read"):
+        with pytest.raises(UserError, match="predictions.npz is malformed"):
             choose.hard_images(config, tiny_data)
     hard_examples.write_hardest(
         tmp_path, tiny_data, tiny_data.train, probabilities, 24

@@ -141,7 +141,6 @@ def test_a_process_ends_with_the_status_of_main():
         "--mode=trian",
         "--lr=x",
         "--width=8.5",
-        "--flagfile=nowhere.flags",
     ],
 )
 def test_what_absl_refuses_is_short_too(mistake):
@@ -154,6 +153,13 @@ def test_what_absl_refuses_is_short_too(mistake):
     assert name in lines[0]
     assert value in lines[0] or name == "foo"
     assert "Traceback" not in done.stderr
+
+
+def test_a_flagfile_that_is_not_there_is_named():
+    done = process("--flagfile=nowhere.flags")
+    assert_one_line(
+        (done.returncode, done.stdout, done.stderr), "--flagfile=nowhere.flags"
+    )
 
 
 def test_help_lists_the_flags():

@@ -275,14 +275,14 @@ def test_a_damaged_model_is_named_with_the_way_out(config, run, folder, damage):
     with pytest.raises(UserError) as caught:
         predict.label_images(config(images=str(folder)))
     message = str(caught.value)
-    assert message.startswith(f"{path} cannot be read (")
-    assert "delete metrics.json beside it" in message
+    assert message.startswith(f"{path} is malformed (")
+    assert "delete it and metrics.json beside it" in message
     assert "\n" not in message
 
 
 def test_a_missing_list_of_classes_is_named(config, run, folder):
     (run / "classes.txt").unlink()
-    with pytest.raises(UserError, match="classes.txt cannot be read .*delete"):
+    with pytest.raises(UserError, match="classes.txt is malformed .*delete"):
         predict.label_images(config(images=str(folder)))
 
 

@@ -33,7 +33,8 @@ def test_a_small_training_set_is_all_clean_part(tiny_data):
 
 def test_the_clean_figures_are_the_trained_model_s(tiny_run, tiny_data):
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    evaluator = module.Evaluator(saved_model.load_model(tiny_run), tiny_data)
+    model = saved_model.load_model(tiny_run, 4)
+    evaluator = module.Evaluator(model, tiny_data)
     everything = softmax(evaluator.logits(TRAIN, 24))
     chosen = results.clean_part(tiny_data)
     scores = score(everything[chosen], tiny_data.train.labels[chosen])

@@ -12,6 +12,7 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.report import curves, outcome
 from smartgrowth.runs import checkpoint, files, identity
 from smartgrowth.runs import directory as run_directory
+from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.reader import read_run
 from smartgrowth.runtime import atomic
 
@@ -445,24 +446,24 @@ def test_the_written_flags_do_not_restart_when_they_are_given_again(
 
 
 def test_a_finished_run_gives_its_directory_and_settings(tiny_run):
-    directory, config = run_directory.load_config(str(tiny_run))
+    directory, config = load_config(str(tiny_run))
     assert directory == tiny_run
     assert (config.dataset, config.grow_size) == ("tiny", (16, 24))
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match=f"--workdir={tmp_path} holds no run"):
-        run_directory.load_config(str(tmp_path))
+        load_config(str(tmp_path))
 
 
 def test_an_unfinished_run_is_named(config):
-    directory = run_directory.claim(config, describe())
+    directory = run_directory.claim(config, describe(lr=config.lr))
     assert not run_directory.is_finished(directory)
     with pytest.raises(UserError, match="is not finished.*go on with it"):
-        run_directory.load_config(str(directory))
-    files.write_json(directory / "metrics.json", {})
+        load_config(str(directory))
+    files.write_json(directory / "metrics.json", {"val_accuracy": 0.5})
     assert run_directory.is_finished(directory)
-    assert run_directory.load_config(str(directory)) == (directory, config)
+    assert load_config(str(directory)) == (directory, config)
 
 
 # Writing

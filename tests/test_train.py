@@ -29,7 +29,7 @@ from smartgrowth.evaluation import evaluator, results
 from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
 from smartgrowth.runs import checkpoint, files
-from smartgrowth.runs import directory as run_directory
+from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.reader import read_run
 from smartgrowth.runtime import scratch
 from smartgrowth.training import callbacks, checkpointing, learner, train
@@ -789,7 +789,7 @@ def test_a_run_whose_folder_is_deleted_in_the_middle_can_be_opened(
     train.train(make_experiment(config, tiny_data))
     for name in ("plan.json", "schedule.csv", "classes.txt"):
         assert (directory / name).read_bytes() == (whole / name).read_bytes()
-    opened, kept = run_directory.load_config(str(directory))
+    opened, kept = load_config(str(directory))
     assert (opened, kept) == (directory, config)
     run = read_run(directory)
     assert (

@@ -16,7 +16,8 @@ from smartgrowth.data.load import open_images, store
 from smartgrowth.experiment import make_experiment
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import check, is_finished
-from smartgrowth.runs.reader import malformed, read_json
+from smartgrowth.runs.parse import parsing, require
+from smartgrowth.runs.reader import read_plan
 
 # Flags that belong to the comparison, or to each trial alone.
 OWN = ("mode", "workdir", "restart", "seed", "budget_gflops", "images")
@@ -247,12 +248,10 @@ def _read_trials(arm: Arm) -> list[Trial]:
     trials = []
     for directory in arm.runs:
         path = directory / files.PLAN
-        description = read_json(path)
-        try:
+        description = read_plan(directory)
+        with parsing(path):
             seed = int(description["identity"]["seed"])
-            float(description["gflops"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise malformed(path, f"no {error} in it") from error
+            require(description["gflops"] > 0, "`gflops` is not above 0")
         trials.append(Trial(arm.name, seed, 1.0, directory, description))
     most = max((trial.gflops for trial in trials), default=0)
     trials = [

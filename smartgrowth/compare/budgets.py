@@ -23,7 +23,8 @@ from smartgrowth.data.store import Data
 from smartgrowth.experiment import make_experiment
 from smartgrowth.plan import Plan
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import read_json
+from smartgrowth.runs.parse import parsing, require
+from smartgrowth.runs.reader import read_metrics
 
 CALIBRATION_STEPS = 50  # per stage; the first step is not timed
 
@@ -71,23 +72,31 @@ def measure_speeds(
     speeds = {}
     configs = {arm.name: arm.config for arm in arms}
     for trial in calibrations:
-        times = read_json(trial.directory / files.METRICS)
+        times = read_metrics(trial.directory)
         plan = make_plan(configs[trial.arm], opened[trial.arm])
-        seconds = 0.0
-        for stage, measured, spent, first in zip(
-            plan.stages,
-            trial.description["stages"],
-            times["stage_seconds"],
-            times["boundary_seconds"],
-            strict=True,
-        ):
-            # A stage's first batch includes compilation, a fixed cost.
-            timed = measured["gflops"] * (1 - 1 / measured["steps"])
-            seconds += plan.gflops_of(stage) * (spent - first) / timed
-        speeds[trial.arm] = Speed(
-            sum(times["boundary_seconds"]), seconds / plan.gflops()
-        )
+        with parsing(trial.directory / files.METRICS):
+            speeds[trial.arm] = _speed(
+                plan,
+                trial.description["stages"],
+                times["stage_seconds"],
+                times["boundary_seconds"],
+            )
     return speeds
+
+
+def _speed(plan: Plan, measured, spent, first) -> Speed:
+    """Returns the speed of `plan`, from the stages of a calibration.
+
+    measured: the stages. spent, first: seconds of each, and of its boundary.
+    """
+    seconds = 0.0
+    for stage, timed, whole, boundary in zip(
+        plan.stages, measured, spent, first, strict=True
+    ):
+        # A stage's first batch includes compilation, a fixed cost.
+        gflops = timed["gflops"] * (1 - 1 / timed["steps"])
+        seconds += plan.gflops_of(stage) * (whole - boundary) / gflops
+    return Speed(sum(first), seconds / plan.gflops())
 
 
 def equal_budgets(
@@ -144,7 +153,11 @@ def _baseline(arm, opened, share, total, speeds) -> dict[str, float]:
         if speeds:
             spent["seconds"] = speeds[arm.name].seconds(share * total)
         return spent
-    runs = [read_json(run / files.METRICS) for run in arm.runs]
+    runs = [read_metrics(run) for run in arm.runs]
+    for directory, run in zip(arm.runs, runs, strict=True):
+        with parsing(directory / files.METRICS):
+            for kind in KINDS.values():
+                require(kind.metric in run, f"it has no `{kind.metric}`")
     most = max(run["gflops"] for run in runs)
     runs = [run for run in runs if run["gflops"] > 0.99 * most]
     part = share * (total or most) / most

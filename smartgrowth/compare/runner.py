@@ -24,7 +24,7 @@ except ImportError:  # Windows; there, two comparisons do not notice each other
 from smartgrowth.compare.arms import Trial
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import read_json
+from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import Reporter
 
 OUTPUT = "output.txt"  # what the trial's process printed
@@ -118,7 +118,7 @@ class Forecast:
           trial: finished.
           whole_seconds: of its process, if it trained the whole run.
         """
-        metrics = read_json(trial.directory / files.METRICS)
+        metrics = read_metrics(trial.directory)
         seconds = metrics.get("wall_seconds")
         if seconds is None:
             return
@@ -239,7 +239,7 @@ def _progress(running, total: int, waiting, jobs: int, forecast) -> str:
 
 
 def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:
-    metrics = read_json(job.trial.directory / files.METRICS)
+    metrics = read_metrics(job.trial.directory)
     text = (
         f"run {job.number} of {total}, {job.trial.name}: accuracy "
         f"{show('accuracy', metrics.get('val_accuracy'))}"

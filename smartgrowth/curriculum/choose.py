@@ -16,6 +16,7 @@ from smartgrowth.data.store import Data
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity
+from smartgrowth.runs.parse import parsing, read_arrays, require
 from smartgrowth.runtime.reporter import say
 
 
@@ -92,14 +93,26 @@ def write_orders(config: Config, experiment) -> None:
 def read_orders(
     config: Config, data: Data
 ) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """Returns the orders written for this config and data; None if none."""
-    if not config.needs_descriptor:
+    """Returns the orders written for this config and data; None if none.
+
+    Those of a damaged file are found anew.
+    """
+    path = _orders_path(config)
+    if not config.needs_descriptor or not path.exists():
         return None
     try:
-        kept = files.read_npz(_orders_path(config))
-    except OSError:
-        return None
-    if str(kept["key"]) != hash_identity(config, data):
+        kept = read_arrays(path, {"key": 0, "classes": 1, "samples": 1})
+        if str(kept["key"]) != hash_identity(config, data):
+            return None
+        with parsing(path):
+            for name, items in (
+                ("classes", data.class_names),
+                ("samples", data.train.labels),
+            ):
+                whole = np.array_equal(np.sort(kept[name]), range(len(items)))
+                require(whole, f"`{name}` is not an order of all")
+    except UserError:
+        say(f"warning: {path} is damaged, its orders are found anew")
         return None
     ends = np.cumsum(data.class_counts)[:-1]
     return kept["classes"], np.split(kept["samples"], ends)

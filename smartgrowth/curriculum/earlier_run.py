@@ -8,6 +8,11 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data.store import Data
 from smartgrowth.runs import files
+from smartgrowth.runs.parse import parsing, read_arrays, require
+
+# What is read of train_predictions.npz: name -> number of dimensions.
+COLUMNS = {"ids": 1, "labels": 1, "guesses": 1, "losses": 1}
+DIGESTS = {"digests": 2}  # which runs of versions before 0.2.0 did not keep
 
 
 def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
@@ -87,15 +92,21 @@ def check_images(
 def _read(flag: str, run: str, column: str, data: Data) -> dict:
     """Returns image id -> value in a column of train_predictions.npz."""
     path = pathlib.Path(run).expanduser() / files.TRAIN_PREDICTIONS
-    try:
-        columns = files.read_npz(path)
-    except OSError as error:
+    if not path.is_file():
         raise UserError(
-            f"{flag}: {path} cannot be read ({error}); name the folder of a "
-            "finished run"
-        ) from error
+            f"{flag}: {run} has no {files.TRAIN_PREDICTIONS}; name the folder "
+            "of a finished run"
+        )
+    try:
+        columns = read_arrays(path, COLUMNS, optional=DIGESTS)
+        with parsing(path):
+            kinds = "".join(columns[name].dtype.kind for name in COLUMNS)
+            require(kinds == "Uiif", f"its arrays are of the kinds {kinds}")
+            lengths = {len(column) for column in columns.values()}
+            require(len(lengths) == 1, "its arrays differ in length")
+    except UserError as error:
+        raise UserError(f"{flag}: {error}") from error
     ids = columns["ids"].tolist()
-    # Runs of versions before 0.2.0 did not keep digests.
     digests = [row.tobytes().hex() for row in columns.get("digests", ())]
     check_images(flag, run, dict(zip(ids, digests, strict=False)), data)
     columns["wrong"] = columns["guesses"] != columns["labels"]

@@ -180,7 +180,7 @@ def open_data(
     Raises:
       UserError: no such class, or one without usable images.
     """
-    facts = json.loads((directory / STORE_FILE).read_text())
+    facts = json.loads((directory / STORE_FILE).read_text("utf-8"))
     names = facts["class_names"]
     chosen = choose_classes(classes, names)
     position = np.full(len(names), -1)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data.augment import policy
 from smartgrowth.data.load import open_images
@@ -18,33 +19,43 @@ from smartgrowth.models.network import Network
 from smartgrowth.plan import make_network
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
-from smartgrowth.runs.directory import load_config
+from smartgrowth.runs.finished import load_config
+from smartgrowth.runs.identity import name_flags
+from smartgrowth.runs.reader import read_classes
 from smartgrowth.runtime.reporter import say
 
 LISTED = 5  # classes and confusions that are printed
 
 
-def evaluate_run(config: Config) -> dict:
+def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     """Validates the `final.keras` of `--workdir`; prints and writes figures.
 
     Writes evaluation.json, and rewrites predictions.npz, classes.txt, the list
     of hard validation images and the report. It uses the run's data, found on
-    this machine by `--cache_dir` and `--data_dir`.
+    this machine by `--cache_dir`, `--data_dir` and `--dataset`.
+
+    Args:
+      config: the flags of the command.
+      dataset: its `--dataset`; None if it gives none.
 
     Returns:
       What evaluation.json holds.
+
+    Raises:
+      UserError: there is no finished run, a file of it is malformed, or the
+        data is not what it was trained on.
     """
     directory, trained = load_config(config.workdir)
-    names = saved_model.read_classes(directory)
+    names = read_classes(directory)
     network = make_network(trained, len(names))
     variants = tta.make_variants(
         trained.final_size,
         network.stride,
         mirrored=policy.choose(trained).mirrors,
     )
-    data = open_run_data(config, trained, tta.sizes_of(variants))
+    data = open_run_data(config, dataset, trained, tta.sizes_of(variants))
     saved_model.check_data(directory, data)
-    evaluator = Evaluator(saved_model.load_model(directory), data)
+    evaluator = Evaluator(saved_model.load_model(directory, len(names)), data)
     views = {view for views in variants.values() for view in views}
     passes = tta.run(evaluator, VALIDATION, views)
     summary = summarize(data, network, variants, passes)
@@ -60,19 +71,38 @@ def evaluate_run(config: Config) -> dict:
     return summary
 
 
-def open_run_data(config: Config, trained: Config, sizes) -> Data:
+def open_run_data(
+    config: Config, dataset: str | None, trained: Config, sizes
+) -> Data:
     """Opens the data of a run, at these sizes.
 
     Args:
       config: has the folders on this machine.
+      dataset: where a folder of images is now; None if it was not moved.
       trained: the run's config.
       sizes: of the images, in pixels.
+
+    Raises:
+      UserError: `dataset` is of another kind, or there is no such data.
     """
-    # `check_data` is stricter than --max_bad_fraction.
-    here = {"cache_dir": config.cache_dir, "max_bad_fraction": 1.0}
-    if config.data_dir:
+    # No group of classes is needed, and so no file that has them; `check_data`
+    # is stricter than --max_bad_fraction.
+    here = {
+        "cache_dir": config.cache_dir,
+        "taxonomy": None,
+        "max_bad_fraction": 1.0,
+    }
+    if dataset:
+        here |= {"dataset": dataset, "data_dir": config.data_dir}
+    elif config.data_dir:
         here["data_dir"] = config.data_dir
-    return open_images(dataclasses.replace(trained, **here), sizes)
+    moved = dataclasses.replace(trained, **here)
+    if name_flags(moved)["dataset"] != name_flags(trained)["dataset"]:
+        raise UserError(
+            f"--dataset={dataset}: the run was trained on {trained.dataset}; "
+            "give the place where that is now, or leave --dataset out"
+        )
+    return open_images(moved, sizes)
 
 
 def summarize(

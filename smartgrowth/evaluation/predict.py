@@ -14,10 +14,11 @@ from smartgrowth.data.sources.listing import (
     list_folder,
 )
 from smartgrowth.data.store import VALIDATION, Refusal, fit_square
-from smartgrowth.evaluation.saved_model import load_model, read_classes
+from smartgrowth.evaluation.saved_model import load_model
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.runs import files
-from smartgrowth.runs.directory import load_config, load_metrics
+from smartgrowth.runs.finished import load_config
+from smartgrowth.runs.reader import read_classes, read_metrics
 from smartgrowth.runtime.reporter import say
 
 BATCH = 64
@@ -39,9 +40,9 @@ def label_images(config: Config) -> pathlib.Path:
     directory, trained = load_config(config.workdir)
     paths, passed = _find_images(config.images)
     names = read_classes(directory)
-    model = load_model(directory)
+    model = load_model(directory, len(names))
     # As in training: never larger than the stored images.
-    size, metrics = trained.final_size, load_metrics(directory)
+    size, metrics = trained.final_size, read_metrics(directory)
     stored = min(size, metrics.get("native_size") or size)
     columns = [f"probability of {name}" for name in names]
     rows = []

@@ -58,7 +58,9 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
         "xtick.color": colors.ink,
         "ytick.color": colors.ink,
     }
-    with matplotlib.rc_context(look), io.BytesIO() as file:
+    with matplotlib.rc_context(), io.BytesIO() as file:
+        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+        matplotlib.rcParams.update(look)
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         alt = draw_into(figure)
         figure.savefig(file, dpi=180, metadata={"Software": None})

@@ -9,9 +9,11 @@ from smartgrowth.metrics import confusion
 from smartgrowth.rendering import contact_sheet
 from smartgrowth.rendering.html import Frame, Gallery, Picture, Table, Tile
 from smartgrowth.rendering.text import name_of, shares, short_name, show
+from smartgrowth.report import data_report
 from smartgrowth.report.outcome import Outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import Run, malformed, read_json, read_records
+from smartgrowth.runs.parse import parsing, read_json, read_records, require
+from smartgrowth.runs.reader import Run
 
 CONFUSIONS = 10
 BARS = 60  # most classes with a bar each; with more, the worst half as many
@@ -153,12 +155,11 @@ def hard_images(run: Run) -> list[HardImages]:
     for split, (listed, sheet) in reversed(files.HARD.items()):
         path = run.directory / listed
         rows = read_records(path, HARD_COLUMNS)
-        # Runs of earlier versions have "taken_for".
-        if rows and not {"predicted", "taken_for"} & rows[0].keys():
-            raise malformed(path, "it has no column predicted")
         if not path.is_file():
             continue
-        frames = _frames(run.directory / sheet, rows)
+        with parsing(path):
+            captions = [_caption(row) for row in rows]
+        frames = _frames(run.directory / sheet, rows, captions)
         parts.append(
             HardImages(
                 "Training" if split == "train" else "Validation",
@@ -170,23 +171,28 @@ def hard_images(run: Run) -> list[HardImages]:
     return parts
 
 
-def _frames(path: pathlib.Path, rows: list[dict]) -> list[Frame]:
+def _caption(row: dict) -> str:
+    """Returns what is said of a wrong image."""
+    # Runs of earlier versions have "taken_for".
+    predicted = row.get("predicted", row.get("taken_for"))
+    require(predicted is not None, "it has no column predicted")
+    return (
+        f"{short_name(row['class'])}: predicted as {short_name(predicted)}, "
+        f"{float(row['confidence']):.0%}"
+    )
+
+
+def _frames(path: pathlib.Path, rows: list[dict], captions) -> list[Frame]:
     """Returns the images of a contact sheet, with captions from its list."""
     if not path.is_file():
         return []
     frames = []
-    try:
+    with parsing(path):
         images = contact_sheet.cut(path.read_bytes())
-        for image, row in zip(images, rows, strict=False):
-            name = short_name(row["class"])
-            predicted = short_name(row.get("predicted", row.get("taken_for")))
-            confidence = f"{float(row['confidence']):.0%}"
-            caption = f"{name}: predicted as {predicted}, {confidence}"
+        for image, row, caption in zip(images, rows, captions, strict=False):
             uri = contact_sheet.data_uri(image, PICTURE)
             picture = Picture(uri, f"{caption}. {row['image']}")
             frames.append(Frame([picture], caption))
-    except (OSError, ValueError) as error:
-        raise malformed(path, error) from error
     return frames
 
 
@@ -194,10 +200,10 @@ def test_time(run: Run) -> Table | None:
     """Returns test-time augmentation's figures from evaluation.json."""
     path = run.directory / files.EVALUATION
     evaluation = read_json(path)
-    if not evaluation:
+    if not path.is_file():
         return None
     rows = []
-    try:
+    with parsing(path):
         for name, row in evaluation["variants"].items():
             change = "–"
             if name != "plain":
@@ -214,8 +220,6 @@ def test_time(run: Run) -> Table | None:
                     show("calibration_error", row["calibration_error"]),
                 )
             )
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise malformed(path, f"`variants`: {error!r}") from error
     head = ("Views", "Accuracy", "Gain in points", "Passes", "Cost")
     return Table((*head, "Images per second", "Calibration error"), rows)
 
@@ -224,16 +228,14 @@ def audit(run: Run) -> Table | None:
     """Returns the findings of audit.json."""
     path = run.directory / files.AUDIT
     findings = read_json(path)
-    if not findings:
+    if not path.is_file():
         return None
     words = {True: "pass", False: "FAIL", None: "–"}
-    try:
+    with parsing(path):
         rows = [
             (each["rule"], words[each["passed"]], each["detail"])
             for each in findings["findings"]
         ]
-    except (LookupError, TypeError) as error:
-        raise malformed(path, f"`findings`: {error!r}") from error
     return Table(("Rule", "Verdict", "Found"), rows)
 
 
@@ -242,16 +244,22 @@ def augmentation(run: Run) -> Picture | None:
     path = run.directory / files.AUGMENTATION
     if not path.is_file():
         return None
-    try:
+    with parsing(path):
         uri = contact_sheet.file_uri(path.read_bytes(), SHEET)
-    except (OSError, ValueError) as error:
-        raise malformed(path, error) from error
     names = run.flags.get("augment", "augmentation")
     return Picture(
         uri,
         f"Training images as --augment={names} changes them: each variant "
         "alone, then the first images of every stage",
     )
+
+
+def data_problems(run: Run) -> list[data_report.Entry]:
+    """Returns the entries of data_report.json."""
+    path = run.directory / files.DATA_REPORT
+    reported = read_json(path)
+    with parsing(path):
+        return data_report.entries(reported)
 
 
 def made_with(run: Run) -> Table | None:

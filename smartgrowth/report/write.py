@@ -12,10 +12,11 @@ from smartgrowth import UserError
 from smartgrowth.rendering import html, svg_chart
 from smartgrowth.rendering.figure import Plot, chart_png, make_plot, render
 from smartgrowth.rendering.text import stage_summary
-from smartgrowth.report import curves, data_report, sections
+from smartgrowth.report import curves, sections
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import Run, read_json, read_lines, read_run
+from smartgrowth.runs.parse import read_lines
+from smartgrowth.runs.reader import Run, read_run
 
 TEMPLATE = "report/templates/report.html.jinja2"
 
@@ -66,7 +67,6 @@ def _values(
     plots: dict[str, Plot],
 ) -> dict:
     """Returns the template's variables."""
-    reported = read_json(run.directory / files.DATA_REPORT)
     return {
         "title": "{model} on {dataset}".format_map(run.flags),
         "name": run.directory.resolve().name,
@@ -84,7 +84,7 @@ def _values(
         "figures": sections.final_figures(run),
         "audit": sections.audit(run),
         "augmentation": sections.augmentation(run),
-        "data_report": data_report.entries(reported),
+        "data_report": sections.data_problems(run),
         "made_with": sections.made_with(run),
         "flags": read_lines(run.directory / files.FLAGS),
     }

@@ -1,16 +1,15 @@
-"""The life of a run directory: checked, claimed, finished, read back."""
+"""The life of a run directory: checked, claimed, mended, finished."""
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 import shutil
 
 from smartgrowth import UserError
-from smartgrowth.command_line import from_flag_lines
 from smartgrowth.config import Config
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.identity import differences
+from smartgrowth.runs.reader import read_plan
 from smartgrowth.runtime.atomic import remove_partial
 from smartgrowth.runtime.reporter import say
 
@@ -133,31 +132,6 @@ def is_finished(directory: pathlib.Path) -> bool:
     return (directory / files.METRICS).exists()
 
 
-def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
-    """Returns a finished run's directory and the config that made it.
-
-    Raises:
-      UserError: there is no run, or it is not finished.
-    """
-    directory = pathlib.Path(workdir).expanduser()
-    if not (directory / files.FLAGS).exists():
-        raise UserError(
-            f"--workdir={workdir} holds no run; train one there first"
-        )
-    if not is_finished(directory):
-        raise UserError(
-            f"--workdir={workdir} holds a run that is not finished; give its "
-            "training command again to go on with it"
-        )
-    lines = (directory / files.FLAGS).read_text("utf-8").splitlines()
-    return directory, from_flag_lines(lines)
-
-
-def load_metrics(directory: pathlib.Path) -> dict:
-    """Returns the final figures of a finished run."""
-    return json.loads((directory / files.METRICS).read_text("utf-8"))
-
-
 def _unusable(config: Config, error: OSError) -> UserError:
     return UserError(
         f"--workdir={config.workdir}: {error.strerror or error}; name a folder "
@@ -174,13 +148,11 @@ def _write_flags(directory: pathlib.Path, config: Config) -> None:
 def _read_plan(path: pathlib.Path) -> dict | None:
     """Returns what plan.json holds; None if it is missing or torn."""
     try:
-        plan = json.loads(path.read_text("utf-8"))
-        differences(plan, plan)  # which fails if it is not a plan
-        whole = isinstance(plan["hash"], str) and plan["stages"]
-        return plan if whole else None
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (AttributeError, LookupError, TypeError, ValueError):
+        plan = read_plan(path.parent)
+        return plan if isinstance(plan.get("hash"), str) else None
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None  # it may be whole
         return None
 
 

@@ -122,23 +122,6 @@ def write_npz(path: pathlib.Path, **arrays) -> None:
         np.savez(file, **arrays)
 
 
-def read_npz(path: pathlib.Path) -> dict:
-    """Returns the arrays that `write_npz` wrote.
-
-    Raises:
-      OSError: there is no such file, or it is damaged.
-    """
-    import zipfile
-
-    import numpy as np
-
-    try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise OSError(f"not a whole file of arrays: {error}") from error
-
-
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Replaces the file atomically."""
     with atomic_write(path, "wb") as file:

@@ -71,36 +71,45 @@ def identify(config: Config, data) -> dict:
     Raises:
       UserError: a file that decides an order cannot be read.
     """
-    values = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if _is_named(config, field)
-    }
+    values = name_flags(config)
     values["sampling_draws"] = SAMPLING_DRAWS
     if config.augments:
         values["augmentation_draws"] = AUGMENTATION_DRAWS
-    if config.dataset.startswith("folder:"):
-        values["dataset"] = "folder"  # at any path
     # Files that decide the orders: by content, at any path.
     inputs = {}
     for name, path in _input_files(config).items():
-        values[name] = values.get(name, "file").partition(":")[0]
         try:
             inputs[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise UserError(
                 f"--{name}: {path} cannot be read ({error.strerror or error})"
             ) from None
-    if config.replay:
-        values["replay_hard"] = config.replay[1]
     return {
         "num_classes": len(data.class_names),
         "content": data.content,
         "pixels": data.pixels,
-        "test_size": config.final_size,
         "inputs": inputs,
         **values,
     }
+
+
+def name_flags(config: Config) -> dict:
+    """Returns the part of `identify` that the flags alone decide.
+
+    A file or folder that a flag names is left out of its value.
+    """
+    values = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if _is_named(config, field)
+    }
+    if config.dataset.startswith("folder:"):
+        values["dataset"] = "folder"  # at any path
+    for name in _input_files(config):
+        values[name] = values.get(name, "file").partition(":")[0]
+    if config.replay:
+        values["replay_hard"] = config.replay[1]
+    return {"test_size": config.final_size} | values
 
 
 def hash_identity(config: Config, data) -> str:

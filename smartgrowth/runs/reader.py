@@ -1,23 +1,54 @@
 """A run directory as tables and figures, for reports and comparisons.
 
 It only reads files (no model, no TensorFlow), so it also serves a run in
-progress. Every file except plan.json may still be missing.
+progress. Every file except plan.json may still be missing. parse.py reads a
+single file; here is what each must hold, and how they must agree.
 """
 
-import csv
 import dataclasses
-import json
+import math
 import pathlib
-import zipfile
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smartgrowth import UserError
 from smartgrowth.metrics.scores import TOP
+from smartgrowth.plan import Stage
 from smartgrowth.runs import files
+from smartgrowth.runs.parse import (
+    is_number,
+    parsing,
+    read_arrays,
+    read_json,
+    read_lines,
+    read_table,
+    require,
+)
 
-if TYPE_CHECKING:  # imported late, when there is a table to read
+if TYPE_CHECKING:  # imported late, when there is something to read
+    import numpy as np
     import pandas as pd
+
+# Entries of metrics.json that are numbers, and those with one for each stage.
+FIGURES = (
+    "val_accuracy",
+    "val_top5",
+    "val_loss",
+    *files.RAW_COLUMNS,
+    "tta_accuracy",
+    "clean_train_accuracy",
+    "clean_train_loss",
+    "image_size",
+    "native_size",
+    "parameters",
+    "images_seen",
+    "gflops",
+    "epochs",
+    "train_seconds",
+    "wall_seconds",
+)
+SECONDS = ("stage_seconds", "boundary_seconds")
+_STAGE_NUMBERS = {field.name for field in dataclasses.fields(Stage)}
+_STAGE_NUMBERS = (_STAGE_NUMBERS | {"gflops"}) - {"jitter_sizes"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,48 +91,39 @@ def read_run(directory: pathlib.Path) -> Run:
     Raises:
       UserError: it is not a run directory, or a file in it is malformed.
     """
-    plan_path = directory / files.PLAN
-    if not plan_path.is_file():
-        raise UserError(
-            f"{directory} is not a run directory: it has no "
-            f"{files.PLAN}. Give the `--workdir` of a run that "
-            "`--mode=train` has started."
-        )
-    plan = read_json(plan_path)
-    stages = plan.get("stages")
-    try:
-        for stage in stages:
-            stage["steps"] = int(stage["steps"])
-            stage["image_size"] = int(stage["image_size"])
-            stage["gflops"] = float(stage.get("gflops") or 0)
-        final_size = stages[-1]["image_size"]
-    except (TypeError, ValueError, LookupError) as error:
-        problem = "`stages` must list stages with `steps` and `image_size`"
-        raise malformed(plan_path, problem) from error
+    plan = read_plan(directory)
+    stages = plan["stages"]
+    steps = sum(stage["steps"] for stage in stages)
+    metrics = read_metrics(directory)
     log_path = directory / files.LOG
     log = read_table(log_path, files.LOG_COLUMNS, files.RAW_COLUMNS)
-    if not log["stage"].isin(range(len(stages))).all():
-        problem = f"a stage is not one of plan.json's 0 to {len(stages) - 1}"
-        raise malformed(log_path, problem)
+    with parsing(log_path):
+        require(
+            log["stage"].isin(range(len(stages))).all(),
+            f"a stage is not one of {files.PLAN}'s 0 to {len(stages) - 1}",
+        )
+        require(
+            not log_path.exists()
+            or not metrics
+            or (len(log) and log["step"].iloc[-1] == steps),
+            f"it does not end at the last step, {steps}",
+        )
     schedule = read_table(
         directory / files.SCHEDULE, ("step", "lr", "momentum")
     )
-    metrics = read_json(directory / files.METRICS)
-    flags = {"model": "a model", "dataset": "a dataset"}
-    for line in read_lines(directory / files.FLAGS):
-        name, _, value = line.removeprefix("--").partition("=")
-        flags[name] = value
-    if flags.get("test_size", "0").isdigit():
+    flags = read_flags(directory)
+    final_size = stages[-1]["image_size"]
+    if flags.get("test_size", "0").isdecimal():
         final_size = int(flags.get("test_size", "0")) or final_size
     figures = dict(log.iloc[-1] if len(log) else {}) | metrics
-    num_classes = (plan.get("identity") or {}).get("num_classes", TOP + 1)
+    num_classes = plan["identity"].get("num_classes", TOP + 1)
     if num_classes <= TOP:
         for values in (metrics, figures):
             values.pop("val_top5", None)
     return Run(
         directory=directory,
         stages=stages,
-        flags=flags,
+        flags={"model": "a model", "dataset": "a dataset"} | flags,
         log=log,
         schedule=schedule if len(schedule) else log,
         metrics=metrics,
@@ -111,103 +133,148 @@ def read_run(directory: pathlib.Path) -> Run:
     )
 
 
-def read_predictions(directory: pathlib.Path):
-    """Returns labels int64 (N,) and probabilities (N, C) of validation images.
+def read_plan(directory: pathlib.Path) -> dict:
+    """Returns what plan.json holds: `stages`, `identity` and more.
 
-    None if there are no predictions yet.
+    Raises:
+      UserError: there is none, or it is malformed.
     """
-    import numpy as np
+    path = directory / files.PLAN
+    if not path.is_file():
+        raise UserError(
+            f"{directory} is not a run directory: it has no "
+            f"{files.PLAN}. Give the `--workdir` of a run that "
+            "`--mode=train` has started."
+        )
+    plan = read_json(path)
+    with parsing(path):
+        identity = plan.setdefault("identity", {})
+        require(isinstance(identity, dict), "`identity` must be an object")
+        count = identity.get("num_classes", 1)
+        require(_is_count(count), "`num_classes` must be a count")
+        stages = plan.get("stages")
+        require(stages and isinstance(stages, list), "`stages` must list some")
+        for stage in stages:
+            require(isinstance(stage, dict), "a stage must be an object")
+            for name in ("steps", "image_size"):
+                require(
+                    _is_count(stage.get(name)),
+                    f"`stages` must have a count of `{name}` each",
+                )
+            stage["gflops"] = stage.get("gflops") or 0.0
+            for name in _STAGE_NUMBERS & stage.keys():
+                value = stage[name]
+                fits = is_number(value) and math.isfinite(value)
+                require(
+                    fits or value is None,
+                    f"a stage's `{name}` is {value!r:.40}",
+                )
+    return plan
 
+
+def read_metrics(directory: pathlib.Path) -> dict:
+    """Returns what metrics.json holds; {} until the run is finished.
+
+    Raises:
+      UserError: it is malformed.
+    """
+    path = directory / files.METRICS
+    metrics = read_json(path)
+    if not path.exists():
+        return metrics
+    with parsing(path):
+        require("val_accuracy" in metrics, "it has no `val_accuracy`")
+        for name, value in metrics.items():
+            fits = True
+            if name in FIGURES:
+                fits = is_number(value)
+            elif name in SECONDS:
+                fits = isinstance(value, list) and all(map(is_number, value))
+            elif name in ("versions", "numerics"):
+                fits = isinstance(value, dict)
+            require(fits, f"`{name}` is {value!r:.40}")
+        for name in ("gflops", "image_size", "native_size"):
+            require(metrics.get(name, 1) > 0, f"`{name}` is not above 0")
+    return metrics
+
+
+def read_flags(directory: pathlib.Path) -> dict[str, str]:
+    """Returns name -> value, as text, of flags.txt; {} if it is missing.
+
+    Raises:
+      UserError: it is malformed.
+    """
+    path, flags = directory / files.FLAGS, {}
+    lines = read_lines(path)
+    with parsing(path):
+        require(lines or not path.exists(), "it is empty")
+        for line in lines:
+            require(line.startswith("--"), f"{line!r:.60} is no flag")
+            name, _, value = line.removeprefix("--").partition("=")
+            flags[name] = value
+    return flags
+
+
+def read_classes(directory: pathlib.Path) -> list[str]:
+    """Returns a finished run's class names, in the order of the logits.
+
+    Raises:
+      UserError: classes.txt is missing or malformed, or does not agree with
+        plan.json.
+    """
+    path = directory / files.CLASSES
+    count = read_plan(directory)["identity"].get("num_classes")
+    with parsing(path):
+        require(path.exists(), "it is missing")
+        names = read_lines(path)
+        require(all(names), "a line is empty")
+        require(len({*names}) == len(names), "a name is there twice")
+        require(
+            names and count in (None, len(names)),
+            f"it has {len(names)} names, {files.PLAN} {count} classes",
+        )
+    return names
+
+
+def read_predictions(
+    directory: pathlib.Path,
+) -> tuple["np.ndarray", "np.ndarray", list[str]] | None:
+    """Returns the predictions of the validation images; None before the end.
+
+    Returns:
+      labels int64 (N,), probabilities (N, C) and the names of the C classes.
+
+    Raises:
+      UserError: predictions.npz or classes.txt is malformed.
+    """
     path = directory / files.PREDICTIONS
     if not path.is_file():
         return None
-    try:
-        with np.load(path) as arrays:
-            labels, probabilities = arrays["labels"], arrays["probabilities"]
-        if probabilities.shape[:-1] != labels.shape or labels.ndim != 1:
-            raise ValueError(
-                f"{labels.shape} labels, {probabilities.shape} probabilities"
-            )
-        if (
-            not (labels >= 0).all()
-            or not (labels < probabilities.shape[1]).all()
-        ):
-            raise ValueError("a label is of no class")
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise malformed(path, error) from error
-    return labels, probabilities
+    names = read_classes(directory)
+    arrays = read_arrays(path, {"labels": 1, "probabilities": 2})
+    labels, probabilities = arrays["labels"], arrays["probabilities"]
+    with parsing(path):
+        classes = probabilities.shape[1]
+        require(
+            classes == len(names),
+            f"its predictions are of {classes} classes, {files.CLASSES} has "
+            f"{len(names)}",
+        )
+        require(labels.dtype.kind in "iu", f"its labels are {labels.dtype}")
+        require(
+            len(labels) == len(probabilities) > 0,
+            f"it has {len(labels)} labels, {len(probabilities)} predictions",
+        )
+        require(
+            (labels >= 0).all() and (labels < classes).all(),
+            "a label is of no class",
+        )
+        require(
+            probabilities.dtype.kind == "f",
+            f"its probabilities are {probabilities.dtype}",
+        )
+    return labels, probabilities, names
 
 
-def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
-    """Returns the rows of a CSV file as text by column; [] if it is missing."""
-    rows = list(csv.DictReader(read_lines(path)))
-    if rows and (missing := set(columns) - set(rows[0])):
-        raise malformed(path, f"it has no column {', '.join(sorted(missing))}")
-    return rows
-
-
-def read_lines(path: pathlib.Path) -> list[str]:
-    """Returns the lines of a text file; [] if it is missing."""
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise malformed(path, error) from error
-
-
-def read_json(path: pathlib.Path) -> dict:
-    """Returns the object in a JSON file; {} if it is missing."""
-    try:
-        value = json.loads("\n".join(read_lines(path)) or "{}")
-    except json.JSONDecodeError as error:
-        raise malformed(path, error) from error
-    if not isinstance(value, dict):
-        raise malformed(path, f"expected an object, got {value!r:.40}")
-    return value
-
-
-def read_table(
-    path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
-) -> "pd.DataFrame":
-    """Returns columns of a CSV file as floats, by step; empty fields are NaN.
-
-    If rows have the same step, the last one counts: a resumed run may have
-    written it twice.
-
-    Args:
-      path: of the file.
-      columns: to read.
-      optional: columns that are NaN if the file lacks them.
-    """
-    import pandas as pd
-
-    rows = [row for row in csv.reader(read_lines(path)) if row]
-    header = rows.pop(0) if rows else columns
-    if missing := [name for name in columns if name not in header]:
-        raise malformed(path, f"it has no column {', '.join(missing)}")
-    columns = (*columns, *optional)
-    if rows and len(rows[-1]) < len(header):
-        rows.pop()  # the run is still writing it
-    values = []
-    for row in rows:
-        try:
-            fields = dict(zip(header, row, strict=True))
-            values.append(
-                [float(fields.get(name) or "nan") for name in columns]
-            )
-            int(fields["step"])
-        except ValueError as error:
-            problem = f"{error} in the row {','.join(row)!r:.60}"
-            raise malformed(path, problem) from error
-    table = pd.DataFrame(values, columns=list(columns), dtype=float)
-    table = table.drop_duplicates("step", keep="last")
-    return table.sort_values("step", ignore_index=True)
-
-
-def malformed(path: pathlib.Path, problem) -> UserError:
-    """Returns the error for a file that differs from what training writes."""
-    return UserError(
-        f"{path} is malformed: {problem}. Put back what training wrote, or "
-        "train again with `--restart`."
-    )
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
