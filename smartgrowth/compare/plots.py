@@ -11,6 +11,7 @@ import numpy as np
 
 from smartgrowth.compare.significance import bootstrap_band
 from smartgrowth.compare.summary import Figures
+from smartgrowth.names import for_legend
 from smartgrowth.rendering.chart import STROKES
 from smartgrowth.rendering.text import show
 
@@ -44,7 +45,7 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
             color=color,
             markersize=3.5,
             linewidth=2.2 if place == 0 else 1.5,
-            label=arm,
+            label=for_legend(arm),
             clip_on=False,
             zorder=3 if place else 2.5,
         )
@@ -81,7 +82,7 @@ def draw_budgets(figure, figures: Figures) -> str:
             color=color,
             markersize=5,
             linewidth=2.2 if place == 0 else 1.5,
-            label=arm,
+            label=for_legend(arm),
             clip_on=False,
         )
         axis.fill_between(costs, lows, highs, color=color, alpha=BAND, lw=0)

@@ -11,8 +11,10 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import descriptors, earlier_run, orders
-from smartgrowth.data.store import Data, find_classes
+from smartgrowth.data.class_names import find_classes
+from smartgrowth.data.store import Data
 from smartgrowth.data.user_csv import read_rows
+from smartgrowth.names import clean, key
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity
 from smartgrowth.runtime.reporter import say
@@ -139,11 +141,17 @@ def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
 
 
 def _listed_images(path: str, ids: Sequence[str]) -> np.ndarray:
-    place = {id: index for index, id in enumerate(ids)}
+    exact = {id: index for index, id in enumerate(ids)}
+    # A list that was typed, or written on another system.
+    place = {key(id).strip(): index for id, index in exact.items()} | exact
     flag = f"--sample_order=file:{path}"
     rows = read_rows(flag, path, ["image"])
     wanted = dict.fromkeys(id for _, (id,) in rows)
-    listed = [place[id] for id in wanted if id in place]
+    found = (
+        next((s for s in (id, key(id), key(clean(id))) if s in place), None)
+        for id in wanted
+    )
+    listed = list(dict.fromkeys(place[s] for s in found if s is not None))
     if not listed:
         raise UserError(
             f"{flag}: none of its {len(wanted):,} images "

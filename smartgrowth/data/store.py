@@ -6,7 +6,6 @@ images come from or what trains on them.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import pathlib
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from smartgrowth import UserError
+from smartgrowth.data.class_names import choose_classes
 
 TRAIN, VALIDATION = "train", "validation"
 STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
@@ -161,7 +161,7 @@ def open_data(
     """
     facts = json.loads((directory / STORE_FILE).read_text())
     names = facts["class_names"]
-    chosen = _choose_classes(classes, names)
+    chosen = choose_classes(classes, names)
     position = np.full(len(names), -1)
     position[chosen] = np.arange(len(chosen))
     splits = {}
@@ -255,46 +255,3 @@ def sizes_path(directory: pathlib.Path, split: str):
 
 def ids_path(directory: pathlib.Path, split: str):
     return directory / f"ids_{split}.txt"
-
-
-def _choose_classes(classes: Sequence[str], names: list[str]) -> list[int]:
-    """Returns indices of the classes in `--classes`, in the store's order."""
-    if tuple(classes) == ("all",):
-        return list(range(len(names)))
-    if len(classes) == 1 and classes[0].isdigit():
-        count = int(classes[0])
-        if not 2 <= count <= len(names):
-            raise UserError(
-                f"--classes={count}: the dataset has {len(names)} classes; "
-                f"give a number from 2 to {len(names)}"
-            )
-        return list(range(count))
-    if not classes:
-        raise UserError("--classes= names no class; leave it out to use all")
-    chosen = set()
-    for wanted in classes:
-        matches = find_classes(wanted, names)
-        if len(matches) != 1:
-            near = difflib.get_close_matches(wanted, names, 3) or names[:3]
-            what = "is more than one class" if matches else "is not a class"
-            near = [names[i] for i in matches] or near
-            raise UserError(
-                f"--classes: {wanted!r} {what} of this dataset; there are "
-                f"{len(names)}, such as {', '.join(near)}"
-            )
-        chosen.add(matches[0])
-    return sorted(chosen)
-
-
-def find_classes(wanted: str, names: Sequence[str]) -> list[int]:
-    """Returns indices of the classes that match `wanted`.
-
-    It is a whole name, or else the part before or after the first space.
-    """
-    if wanted in names:
-        return [names.index(wanted)]
-    return [
-        index
-        for index, name in enumerate(names)
-        if wanted in name.split(" ", 1)
-    ]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.data import store
+from smartgrowth.data.class_names import find_classes
 from smartgrowth.data.user_csv import read_rows
 from smartgrowth.runtime.reporter import say
 
@@ -76,7 +76,7 @@ def read_groups(path: str, class_names: Sequence[str]) -> dict[str, str]:
     groups: dict[str, str] = {}
     unknown = []
     for line, (name, group) in read_rows(f"--taxonomy={path}", path, COLUMNS):
-        matches = store.find_classes(name, class_names)
+        matches = find_classes(name, class_names)
         if len(matches) > 1:
             several = ", ".join(class_names[index] for index in matches)
             raise UserError(

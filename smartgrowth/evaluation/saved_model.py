@@ -32,11 +32,10 @@ def load_model(directory: pathlib.Path) -> keras.Model:
 
 def read_classes(directory: pathlib.Path) -> list[str]:
     """Returns a run directory's class names, in the order of the logits."""
-    path = directory / files.CLASSES
     try:
-        return path.read_text("utf-8").splitlines()
+        return files.read_classes(directory)
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(directory / files.CLASSES, error) from error
 
 
 def check_data(directory: pathlib.Path, data: Data) -> None:

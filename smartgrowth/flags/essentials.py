@@ -4,6 +4,7 @@ import dataclasses
 
 from smartgrowth.flags.checks import SEED
 from smartgrowth.flags.flag import Identity, flag
+from smartgrowth.names import printable
 
 MODES = (
     "train",
@@ -43,9 +44,10 @@ class Essentials:
     )
     classes: tuple[str, ...] = flag(
         ("all",),
-        "all, a number (that many, in the dataset's order), or names.",
+        "all, a number (that many, in the dataset's order), or names; one "
+        "with a comma in double quotes.",
         identity=Identity.INDIRECT,
-        each=str,
+        each=printable,
     )
     workdir: str = flag(
         "runs/default",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from smartgrowth.metrics import calibration, confusion
 from smartgrowth.rendering.text import short_name
-from smartgrowth.runs.files import CLASSES
-from smartgrowth.runs.reader import Run, read_lines, read_predictions
+from smartgrowth.runs.reader import Run, read_classes, read_predictions
 
 if TYPE_CHECKING:  # imported late, when there is something to draw
     import numpy as np
@@ -59,7 +58,7 @@ def read_outcome(run: Run) -> Outcome | None:
     if predictions is None:
         return None
     labels, probabilities = predictions
-    known = dict(enumerate(read_lines(run.directory / CLASSES)))
+    known = dict(enumerate(read_classes(run.directory)))
     names = [
         short_name(known.get(label, f"class {label}"))
         for label in range(probabilities.shape[1])

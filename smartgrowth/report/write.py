@@ -15,7 +15,7 @@ from smartgrowth.rendering.text import stage_summary
 from smartgrowth.report import curves, data_report, sections
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.reader import Run, read_json, read_lines, read_run
+from smartgrowth.runs.reader import Run, read_flags, read_json, read_run
 
 TEMPLATE = "report/templates/report.html.jinja2"
 
@@ -86,7 +86,7 @@ def _values(
         "augmentation": sections.augmentation(run),
         "data_report": data_report.entries(reported),
         "made_with": sections.made_with(run),
-        "flags": read_lines(run.directory / files.FLAGS),
+        "flags": read_flags(run.directory),
     }
 
 

@@ -104,7 +104,8 @@ def rescue_folder(config: Config) -> pathlib.Path:
     workdir = pathlib.Path(config.workdir).expanduser().absolute()
     key = hashlib.sha256(str(workdir).encode()).hexdigest()[:16]
     cache = pathlib.Path(config.cache_dir).expanduser().absolute()
-    return cache / "rescued" / f"{workdir.name}-{key}"
+    # A name takes 255 bytes at most, and --workdir may have used them up.
+    return cache / "rescued" / f"{workdir.name[:50]}-{key}"
 
 
 def remove_rescued(config: Config) -> None:
@@ -149,8 +150,7 @@ def load_config(workdir: str) -> tuple[pathlib.Path, Config]:
             f"--workdir={workdir} holds a run that is not finished; give its "
             "training command again to go on with it"
         )
-    lines = (directory / files.FLAGS).read_text("utf-8").splitlines()
-    return directory, from_flag_lines(lines)
+    return directory, from_flag_lines(files.read_flags(directory))
 
 
 def load_metrics(directory: pathlib.Path) -> dict:
@@ -168,7 +168,7 @@ def _unusable(config: Config, error: OSError) -> UserError:
 def _write_flags(directory: pathlib.Path, config: Config) -> None:
     # --restart is done; repeated, it would delete this run.
     lines = dataclasses.replace(config, restart=False).flag_lines()
-    files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
+    files.write_flags(directory, lines)
 
 
 def _read_plan(path: pathlib.Path) -> dict | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from smartgrowth import UserError
 from smartgrowth.metrics.scores import TOP
+from smartgrowth.names import from_cell
 from smartgrowth.runs import files
 
 if TYPE_CHECKING:  # imported late, when there is a table to read
@@ -88,7 +89,7 @@ def read_run(directory: pathlib.Path) -> Run:
     )
     metrics = read_json(directory / files.METRICS)
     flags = {"model": "a model", "dataset": "a dataset"}
-    for line in read_lines(directory / files.FLAGS):
+    for line in read_flags(directory):
         name, _, value = line.removeprefix("--").partition("=")
         flags[name] = value
     if flags.get("test_size", "0").isdigit():
@@ -140,10 +141,31 @@ def read_predictions(directory: pathlib.Path):
 
 def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
     """Returns the rows of a CSV file as text by column; [] if it is missing."""
-    rows = list(csv.DictReader(read_lines(path)))
+    rows = [
+        {name: from_cell(cell or "") for name, cell in row.items() if name}
+        for row in csv.DictReader(read_lines(path))
+    ]
     if rows and (missing := set(columns) - set(rows[0])):
         raise malformed(path, f"it has no column {', '.join(sorted(missing))}")
     return rows
+
+
+def read_flags(directory: pathlib.Path) -> list[str]:
+    """Returns the lines of a run's flags.txt; [] if it is missing."""
+    try:
+        return files.read_flags(directory)
+    except OSError as error:
+        raise malformed(directory / files.FLAGS, error) from error
+
+
+def read_classes(directory: pathlib.Path) -> list[str]:
+    """Returns a run's class names; [] if they are not written yet."""
+    try:
+        return files.read_classes(directory)
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise malformed(directory / files.CLASSES, error) from error
 
 
 def read_lines(path: pathlib.Path) -> list[str]:

@@ -147,6 +147,7 @@ def draw(figure, curve: Curve) -> str:
             label=f"{SUGGESTIONS[name]}: {rate:g}",
         )
     axis.set(xscale="log", xlabel="learning rate", ylabel="loss of the batch")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set_title(None if found else "no descent: no suggestion")
     figure.legend(loc="outside upper left", ncols=2)
     return summary(curve)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from smartgrowth import UserError
+from smartgrowth import UserError, names
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.layout import LAYOUT, find_layout
 from smartgrowth.data.sources.listing import (
@@ -77,6 +77,12 @@ def load_folder(path: str, name: str) -> Source:
     if VALIDATION not in splits:
         splits = _split(name, splits[TRAIN])
     class_names = tuple(sorted(splits[TRAIN]))
+    # A copy from another system may compose equal names differently.
+    spelled = {names.key(class_name): class_name for class_name in class_names}
+    splits[VALIDATION] = {
+        spelled.get(names.key(class_name), class_name): images
+        for class_name, images in splits[VALIDATION].items()
+    }
     unknown = sorted(set(splits[VALIDATION]) - set(class_names))
     if unknown:
         raise UserError(
