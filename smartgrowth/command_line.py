@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,41 @@ def from_flags(values: flags.FlagValues, kind: type[Flags] = Config) -> Flags:
     )
 
 
+def read_flagfiles(
+    arguments: Sequence[str], within: Sequence[str] = ()
+) -> list[str]:
+    """Returns arguments with the lines of each `--flagfile=` in its place.
+
+    absl would read them in the encoding of the locale. They are UTF-8, and a
+    path in them may have any bytes, as in a run's flags.txt.
+
+    Args:
+      arguments: without the program's name.
+      within: the flagfiles that they stand in.
+    """
+    lines, left = [], list(arguments)
+    while left:
+        argument = left.pop(0)
+        name, equals, path = argument.partition("=")
+        if name not in ("-flagfile", "--flagfile"):
+            lines.append(argument)
+            continue
+        if not equals and left:
+            path = left.pop(0)
+        try:
+            content = pathlib.Path(path).expanduser().read_bytes()
+        except OSError:
+            content = None
+        if content is None or path in within:
+            lines.append(f"--flagfile={path}")  # absl says what is wrong
+            continue
+        text = content.decode("utf-8-sig", "surrogateescape")
+        inner = [line.strip() for line in text.split("\n")]
+        inner = [i for i in inner if i and not i.startswith(("#", "//"))]
+        lines += read_flagfiles(inner, (*within, path))
+    return lines
+
+
 def check_arguments(arguments: Sequence[str]) -> None:
     """Raises `UserError` if parsing left anything over.
 
@@ -106,7 +142,7 @@ def from_flag_lines(lines: list[str]) -> Config:
     values = flags.FlagValues()
     define_flags(values, Config)
     try:
-        arguments = values(["smartgrowth", *lines])
+        arguments = values(["smartgrowth", *read_flagfiles(lines)])
     except flags.Error as error:
         raise UserError(
             f"flags that this version does not take: {error}; use the version "

@@ -3,6 +3,8 @@
 python -m smartgrowth.main --flagfile=configs/h3.flags --dataset=cifar10
 """
 
+import sys
+
 from absl import app, flags
 
 from smartgrowth import UserError, command_line, modes
@@ -34,4 +36,4 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     command_line.define_flags(flags.FLAGS, Config, Comparison)
     command_line.define_help(flags.FLAGS, GROUPS | {"Comparison": Comparison})
-    app.run(main)
+    app.run(main, [sys.argv[0], *command_line.read_flagfiles(sys.argv[1:])])

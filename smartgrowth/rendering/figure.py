@@ -110,7 +110,8 @@ def _fonts_with(characters: frozenset[int]) -> list[str]:
             found = left & set(font.get_charmap())
         except (OSError, RuntimeError):  # a file that is gone or damaged
             continue
-        if found and font.scalable:  # bitmaps of emoji cannot be drawn
+        # Not bitmaps of emoji, nor a font that has a box for everything.
+        if found and font.scalable and "Last Resort" not in entry.name:
             fonts.append(entry.name)
             left -= found
     return fonts

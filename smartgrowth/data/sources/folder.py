@@ -49,6 +49,9 @@ def _fingerprint(listing: Listing) -> str:
     if any(name.lower().endswith(decode.OPTIONAL) for name in entries):
         # Once a plug-in is installed, they are read.
         entries["/formats"] = decode.list_formats()
+    if any(names.clean(name) != name for name in entries):
+        # Earlier versions stored some of these names in another form.
+        entries["/names"] = ()
     return f"folder{_MEANING}-{hash_entries(entries)}"
 
 
