@@ -1,5 +1,6 @@
 """Dataclasses of flags as absl flags: defined, parsed, shown by --help."""
 
+import codecs
 import contextlib
 import dataclasses
 import pathlib
@@ -14,6 +15,7 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import flag_text, integer_or_all
 from smartgrowth.flags.training import AUTO_RATES, RATE
+from smartgrowth.names import decode
 
 Flags = TypeVar("Flags")
 WIDTH = 80  # of --help, in characters
@@ -106,9 +108,12 @@ def read_flagfiles(
         if content is None or path in within:
             lines.append(f"--flagfile={path}")  # absl says what is wrong
             continue
-        text = content.decode("utf-8-sig", "surrogateescape")
-        inner = [line.strip() for line in text.split("\n")]
-        inner = [i for i in inner if i and not i.startswith(("#", "//"))]
+        text = decode(content.removeprefix(codecs.BOM_UTF8))
+        inner = [
+            line.strip()
+            for line in text.split("\n")
+            if line.strip() and not line.startswith(("#", "//"))
+        ]
         lines += read_flagfiles(inner, (*within, path))
     return lines
 

@@ -6,7 +6,9 @@ functions are for places where even a line of text means something: terminals,
 tables, legends. HTML is escaped by `rendering.html`.
 """
 
+import codecs
 import re
+import sys
 import unicodedata
 
 # Control characters, line breaks of Unicode, bytes that are no UTF-8, and what
@@ -37,6 +39,16 @@ def clean(name: str) -> str:
     different names stay different. An ordinary name is returned as it is.
     """
     return _UNCLEAN.sub(_escape, _join(name))
+
+
+def decode(content: bytes) -> str:
+    """Returns the text of a file of paths, as the command line gives them.
+
+    It is UTF-8, but that bytes of a path may be of any kind. Where the system
+    knows ASCII alone (LC_ALL=C), all others are kept as bytes.
+    """
+    is_ascii = codecs.lookup(sys.getfilesystemencoding()).name == "ascii"
+    return content.decode("ascii" if is_ascii else "utf-8", "surrogateescape")
 
 
 def printable(text: str, lines: bool = False) -> str:

@@ -115,7 +115,7 @@ def test_a_comma_in_a_class_name_is_explained():
     entry = re.search("--classes='(.*),...'", str(caught.value))[1]
     assert next(csv.reader([f"{entry},Tomato"])) == ["Pepper,_bell", "Tomato"]
     with pytest.raises(UserError) as caught:
-        class_names.choose_classes(["Tomatoe"], ["Pepper", "Tomato"])
+        class_names.choose_classes(["Potato"], ["Pepper", "Tomato"])
     assert "quotes" not in str(caught.value)
 
 
@@ -204,6 +204,20 @@ def test_a_flagfile_is_utf8_and_keeps_a_path_of_any_bytes(tmp_path):
     for path in (inner, tmp_path / "nowhere"):
         lines = command_line.read_flagfiles([f"--flagfile={path}"])
         assert lines == [f"--flagfile={path}"]
+
+
+def test_a_path_is_read_as_a_system_of_ascii_gives_it(tmp_path, monkeypatch):
+    line = f"--dataset=folder:/{COMPOSED}{BYTES}"
+    files.write_flags(tmp_path, [line])
+    assert files.read_flags(tmp_path) == [line]
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    [read] = files.read_flags(tmp_path)
+    assert read == line.encode("utf-8", "surrogateescape").decode(
+        "ascii", "surrogateescape"
+    )
+    files.write_flags(tmp_path, [read])  # and back
+    monkeypatch.undo()
+    assert files.read_flags(tmp_path) == [line]
 
 
 def test_a_line_break_that_no_flagfile_holds_is_refused(tmp_path):

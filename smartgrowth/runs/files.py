@@ -80,7 +80,7 @@ def read_flags(directory: pathlib.Path) -> list[str]:
     except FileNotFoundError:
         return []
     # Nothing but a line feed ends a line: a path may hold other separators.
-    lines = content.decode("utf-8", "surrogateescape").split("\n")
+    lines = names.decode(content).split("\n")
     return [line.removesuffix("\r") for line in lines if line.strip()]
 
 
