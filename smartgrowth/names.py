@@ -78,8 +78,16 @@ def for_stream(text: str, encoding: str | None) -> str:
         return text.encode("ascii", "backslashreplace").decode()
 
 
+def abbreviate(name: str, most: int) -> str:
+    """Returns a name of at most so many characters: its middle is left out."""
+    if len(name) <= most:
+        return name
+    return f"{name[: most // 2]}…{name[most // 2 + 1 - most :]}"
+
+
 def for_legend(name: str) -> str:
     """Returns a label that a legend of matplotlib does not leave out."""
+    name = abbreviate(name, 60)  # as wide as a figure
     return _ZERO_WIDTH_SPACE + name if name.startswith("_") else name
 
 

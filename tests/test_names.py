@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import sys
+import types
 import unicodedata
 
 import numpy as np
@@ -16,6 +17,7 @@ from html_page import Page
 from PIL import Image
 
 from smartgrowth import UserError, command_line, names
+from smartgrowth.compare import plots
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.curriculum import choose
@@ -27,6 +29,7 @@ from smartgrowth.explore import pictures, write
 from smartgrowth.rendering import contact_sheet, figure, html
 from smartgrowth.runs import directory, files, reader
 from smartgrowth.runtime.reporter import Reporter
+from smartgrowth.training import lr_curve
 from smartgrowth.training.train import train
 
 BYTES = b"\xbf\xcd\xce".decode("utf-8", "surrogateescape")
@@ -319,6 +322,45 @@ def test_a_name_is_no_formula_on_a_plot():
     png, alt = figure.render(draw, "light")
     assert png[:4] == b"\x89PNG"
     assert alt == "alt"
+
+
+def test_every_arm_has_a_label_that_fits():
+    figures = types.SimpleNamespace(
+        arms=["_base", "$a$b", "x" * 120 + "y" * 120],
+        curve=lambda *_: (np.array([0.0, 1.0]), np.array([[0.1, 0.2]] * 2)),
+    )
+
+    def draw(figure):
+        plots.draw_accuracy(figure, figures, "gflops", "val_accuracy")
+        [legend] = figure.legends
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert labels == ["\u200b_base", "$a$b", f"{'x' * 30}…{'y' * 29}"]
+
+    figure.render(draw, "dark")
+
+
+@pytest.mark.parametrize("ends", [(1e-5, 10), (0.02, 0.05)])
+def test_the_axis_of_rates_has_no_formulas(ends, monkeypatch):
+    monkeypatch.setattr(lr_curve, "summary", lambda curve: "alt")
+    rates = np.geomspace(*ends, 50)
+    curve = types.SimpleNamespace(
+        rates=rates, losses=rates, smoothed=rates, suggestions={}
+    )
+
+    def draw(figure):
+        lr_curve.draw(figure, curve)
+        figure.draw_without_rendering()
+        [axis] = figure.axes
+        ticks = {
+            text.get_text()
+            for which in ("major", "minor")
+            for text in axis.get_xticklabels(which=which)
+        }
+        assert len(ticks) > 2
+        assert not any("$" in tick for tick in ticks)
+        return "alt"
+
+    figure.render(draw, "light")
 
 
 def test_a_font_is_looked_for_where_one_lacks_a_character():

@@ -11,7 +11,7 @@ import numpy as np
 
 from smartgrowth.compare.significance import bootstrap_band
 from smartgrowth.compare.summary import Figures
-from smartgrowth.names import for_legend
+from smartgrowth.names import abbreviate, for_legend
 from smartgrowth.rendering.chart import STROKES
 from smartgrowth.rendering.text import show
 
@@ -211,7 +211,8 @@ def _by_evaluation(figures: Figures, arm: str, column: str):
 
 
 def _wrap(name: str) -> str:
-    """Returns an arm's name in lines of 16 characters."""
+    """Returns an arm's name in up to three lines of 16 characters."""
+    name = abbreviate(name, 48)
     return "\n".join(name[at : at + 16] for at in range(0, len(name), 16))
 
 
