@@ -14,6 +14,7 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import flag_text, integer_or_all
 from smartgrowth.flags.training import AUTO_RATES, RATE
+from smartgrowth.names import decode
 
 Flags = TypeVar("Flags")
 WIDTH = 80  # of --help, in characters
@@ -108,8 +109,10 @@ def _flagfile_lines(path: pathlib.Path, within: tuple) -> list[str]:
     try:
         content = path.read_bytes()
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = content.decode("utf-16" if utf16 else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-16") if utf16 else decode(content)
+        if "\0" in text:
+            raise UnicodeError("it is not text")
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{shown} cannot be read ({reason}); name a text file in UTF-8"

@@ -45,11 +45,10 @@ def main(arguments: list[str]) -> int:
         else:
             modes.MODES[config.mode](config)
     except (UserError, OSError) as error:  # OSError: a disk, say, full
-        REPORTER.clear()
-        print(f"error: {error}", file=sys.stderr)
+        REPORTER.complain(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
+        REPORTER.complain("\nstopped; the same command goes on")
         return 130
     return 0
 

@@ -20,6 +20,7 @@ PACKAGE = pathlib.Path(smartgrowth.__file__).parent
 # modules stand where the folder does.
 ROWS = (
     {"smartgrowth"},
+    {"names"},
     {"rendering", "metrics"},
     {"flags", "growth"},
     {"config"},

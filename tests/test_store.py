@@ -445,7 +445,7 @@ def test_ids_stay_lines_whatever_a_file_is_called(tmp_path):
     ]
     refused = Refusal("ol\udce9", "torn")
     data = open_store(tmp_path, make_source([*examples, refused]))
-    assert data.train.ids == ("a b", "c d", "e f", "caf\\udce9")
+    assert data.train.ids == (r"a\nb", r"c\rd", r"e\u2028f", r"caf\udce9")
     assert data.report()["refused"] == {"ol\\udce9": "torn"}
 
 

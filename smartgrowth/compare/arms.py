@@ -14,6 +14,7 @@ from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.data.load import open_images, store
 from smartgrowth.experiment import make_experiment
+from smartgrowth.names import clean
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import check, is_finished
 from smartgrowth.runs.parse import parsing, require
@@ -217,9 +218,8 @@ def folder_of(common: Config, arm: Arm) -> pathlib.Path:
 def _name(path: pathlib.Path) -> str:
     """Returns an arm's name; a run's own flagfile has the run's name."""
     path = path.resolve()
-    if path.name == files.FLAGS:
-        path = path.parent
-    return path.name if path.is_dir() else path.stem
+    path = path.parent if path.name == files.FLAGS else path
+    return clean(path.name if path.is_dir() else path.stem)
 
 
 def _source(config: Config) -> tuple:

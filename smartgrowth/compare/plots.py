@@ -12,6 +12,7 @@ import numpy as np
 from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.significance import bootstrap_band
 from smartgrowth.compare.summary import Figures
+from smartgrowth.names import abbreviate, for_legend
 from smartgrowth.rendering.chart import STROKES
 from smartgrowth.rendering.text import show
 
@@ -45,7 +46,7 @@ def draw_accuracy(figure, figures: Figures, cost: str, column: str) -> str:
             color=color,
             markersize=3.5,
             linewidth=2.2 if place == 0 else 1.5,
-            label=arm,
+            label=for_legend(arm),
             clip_on=False,
             zorder=3 if place else 2.5,
         )
@@ -83,7 +84,7 @@ def draw_budgets(figure, figures: Figures) -> str:
             color=color,
             markersize=5,
             linewidth=2.2 if place == 0 else 1.5,
-            label=arm,
+            label=for_legend(arm),
             clip_on=False,
         )
         axis.fill_between(costs, lows, highs, color=color, alpha=BAND, lw=0)
@@ -214,7 +215,8 @@ def _by_evaluation(figures: Figures, arm: str, column: str):
 
 
 def _wrap(name: str) -> str:
-    """Returns an arm's name in lines of 16 characters."""
+    """Returns an arm's name in up to three lines of 16 characters."""
+    name = abbreviate(name, 48)
     return "\n".join(name[at : at + 16] for at in range(0, len(name), 16))
 
 

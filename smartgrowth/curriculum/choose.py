@@ -14,6 +14,7 @@ from smartgrowth.curriculum import descriptors, earlier_run, orders
 from smartgrowth.data.class_names import find_classes
 from smartgrowth.data.store import Data
 from smartgrowth.data.user_csv import read_rows
+from smartgrowth.names import clean, key
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import hash_identity
 from smartgrowth.runs.parse import parsing, read_arrays, require
@@ -153,18 +154,21 @@ def _listed_classes(path: str, names: Sequence[str]) -> np.ndarray:
 
 
 def _listed_images(path: str, data: Data) -> np.ndarray:
-    ids = data.train.ids
-    place = {id: index for index, id in enumerate(ids)}
+    exact = {id: index for index, id in enumerate(data.train.ids)}
+    # A list that was typed, or written on another system.
+    place = {key(id).strip(): index for id, index in exact.items()} | exact
     flag = f"--sample_order=file:{path}"
     rows = read_rows(flag, path, ["image"], ["digest"])
     wanted = {}
     for _, (id, digest) in rows:
-        wanted.setdefault(id, digest)
-    listed = [place[id] for id in wanted if id in place]
+        spellings = (id, key(id), key(clean(id)))
+        known = next((each for each in spellings if each in place), id)
+        wanted.setdefault(known, digest)
+    listed = list(dict.fromkeys(place[id] for id in wanted if id in place))
     if not listed:
         raise UserError(
             f"{flag}: none of its {len(wanted):,} images "
-            f"is among the training images, such as {ids[0]!r}"
+            f"is among the training images, such as {data.train.ids[0]!r}"
         )
     earlier_run.check_images(flag, path, wanted, data)
     if len(listed) < len(wanted):

@@ -20,6 +20,7 @@ from smartgrowth.data import integrity, store
 from smartgrowth.data.census import Census
 from smartgrowth.data.sources.listing import name_some
 from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+from smartgrowth.names import clean
 from smartgrowth.runs import files
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
@@ -160,9 +161,7 @@ def _read(source: Source):
     """Yields examples and refusals; every id is a single line of UTF-8."""
     try:
         for example in source.examples():
-            # Also where the file's name is not UTF-8.
-            id = example.id.encode(errors="backslashreplace").decode()
-            yield dataclasses.replace(example, id=" ".join(id.splitlines()))
+            yield dataclasses.replace(example, id=clean(example.id))
     except OSError as error:  # of reading, not of writing the store
         raise UserError(
             f"--dataset={source.name} cannot be read ({error}); check that "

@@ -1,10 +1,12 @@
 """Reads a CSV that a user names with a flag."""
 
 import csv
+import io
 import pathlib
 from collections.abc import Sequence
 
 from smartgrowth import UserError
+from smartgrowth.names import from_cell
 
 
 def read_rows(
@@ -13,7 +15,7 @@ def read_rows(
     columns: Sequence[str],
     optional: Sequence[str] = (),
 ) -> list[tuple[int, tuple[str, ...]]]:
-    """Returns line number and values of every row, without outer spaces.
+    """Returns line number and values of every row, as `names.from_cell`.
 
     Those of `columns`, then those of `optional`.
 
@@ -40,7 +42,9 @@ def read_rows(
         raise UserError(
             f"{flag}: is not UTF-8 text; save it as a CSV in UTF-8"
         ) from error
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    # Line by line, but for a name with a line break in it, within quotes.
+    lines = io.StringIO(text, newline="")
+    reader = csv.DictReader(lines, skipinitialspace=True)
     if not set(columns) <= set(reader.fieldnames or ()):
         raise UserError(
             f"{flag}: its first line is "
@@ -49,8 +53,8 @@ def read_rows(
         )
     rows = []
     for row in reader:
-        values = tuple((row[column] or "").strip() for column in columns)
-        if not all(values):
+        values = tuple(from_cell(row[column] or "") for column in columns)
+        if not all(value.strip() for value in values):
             lacking = columns[values.index("")]
             known = next(filter(None, values), "")
             raise UserError(

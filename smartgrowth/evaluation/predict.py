@@ -16,10 +16,11 @@ from smartgrowth.data.sources.listing import (
 from smartgrowth.data.store import VALIDATION, Refusal, fit_square
 from smartgrowth.evaluation.saved_model import load_model
 from smartgrowth.metrics.scores import softmax
+from smartgrowth.names import printable
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.reader import read_classes, read_metrics
-from smartgrowth.runtime.reporter import say
+from smartgrowth.runtime.reporter import REPORTER, say
 
 BATCH = 64
 TOP = 3
@@ -28,8 +29,8 @@ TOP = 3
 def label_images(config: Config) -> pathlib.Path:
     """Labels `--images` with the `final.keras` of `--workdir`.
 
-    Prints the top 3 of every image and writes all probabilities to labels.csv
-    in the run directory; an image that cannot be read is named and skipped.
+    Writes all probabilities to labels.csv in the run directory, and then prints
+    the top 3 of every image; an image that cannot be read is named and skipped.
 
     Returns:
       The path of labels.csv.
@@ -45,13 +46,17 @@ def label_images(config: Config) -> pathlib.Path:
     size, metrics = trained.final_size, read_metrics(directory)
     stored = min(size, metrics.get("native_size") or size)
     columns = [f"probability of {name}" for name in names]
-    rows = []
+    rows, lines = [], []
+    report = REPORTER.countdown("images labeled:", len(paths))
     for start in range(0, len(paths), BATCH):
         readable, images = [], []
         for path in paths[start : start + BATCH]:
             found = decode.decode_example(str(path), VALIDATION, 0, path)
             if isinstance(found, Refusal):
-                say(f"{path}: skipped, not a readable image ({found.reason})")
+                say(
+                    f"{printable(str(path))}: skipped, not a readable image "
+                    f"({found.reason})"
+                )
                 passed += 1
                 continue
             readable.append(path)
@@ -63,15 +68,19 @@ def label_images(config: Config) -> pathlib.Path:
         for path, row in zip(readable, softmax(logits), strict=True):
             best = np.argsort(-row)[:TOP]
             top = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
-            say(f"{path}: {top}")
+            image = printable(str(path))
+            lines.append(f"{image}: {top}")
             rows.append(
-                {"image": str(path), "label": names[best[0]]}
+                {"image": image, "label": names[best[0]]}
                 | dict(zip(columns, row.tolist(), strict=True))
             )
+        report(start + len(readable))
     if not rows:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / files.LABELS
     files.write_csv(path, ["image", "label", *columns], rows)
+    for line in lines:  # once they are in a file
+        say(line)
     skipped = f", {passed:,} files skipped" if passed else ""
     say(f"{len(rows)} images labeled{skipped}: {path}")
     return path
@@ -94,7 +103,8 @@ def _find_images(images: str | None) -> tuple[list[pathlib.Path], int]:
     if unread:
         say(describe_unread(unread))
     for name in sorted(listing.skipped):
-        say(f"{path / name}: skipped, {listing.skipped[name]}")
+        where = printable(str(path / name))
+        say(f"{where}: skipped, {listing.skipped[name]}")
     if not found:
         raise UserError(
             f"--images={images}: there is no image file "

@@ -104,8 +104,7 @@ def write_predictions(
       probabilities: (images, classes), of the validation images, in their
         order.
     """
-    names = "\n".join(data.class_names) + "\n"
-    files.write_text(directory / files.CLASSES, names)
+    files.write_classes(directory, data.class_names)
     files.write_npz(
         directory / files.PREDICTIONS,
         labels=data.validation.labels,

@@ -4,6 +4,7 @@ import dataclasses
 
 from smartgrowth.flags.checks import SEED, SHARE
 from smartgrowth.flags.flag import Identity, flag
+from smartgrowth.names import printable
 
 MODES = (
     "train",
@@ -43,9 +44,10 @@ class Essentials:
     )
     classes: tuple[str, ...] = flag(
         ("all",),
-        "all, a number (that many, in the dataset's order), or names.",
+        "all, a number (that many, in the dataset's order), or names; one "
+        "with a comma in double quotes.",
         identity=Identity.INDIRECT,
-        each=str,
+        each=printable,
     )
     max_bad_fraction: float = flag(
         0.01,

@@ -1,10 +1,12 @@
 """Pictures of images: contact sheets, and thumbnails for a page.
 
-Pillow alone; plots with axes are in figure.py.
+Pillow alone, and a font; plots with axes are in figure.py.
 """
 
 import base64
+import functools
 import io
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,7 +51,7 @@ def grid(
             f"{len(captions)} and {len(images)}"
         )
     colors = THEMES[theme]
-    font = ImageFont.load_default(FONT_SIZE)
+    font = _load_font()
     pictures = [_fit(image, side, enlarge=True) for image in images]
     texts = [_wrap(caption, font, side) for caption in captions]
     columns = min(columns, len(pictures))
@@ -143,6 +145,18 @@ def _smallest_uri(picture: Image.Image) -> str:
             kinds[kind] = file.getvalue()
     kind = min(kinds, key=lambda kind: len(kinds[kind]))
     return f"data:image/{kind};base64,{base64.b64encode(kinds[kind]).decode()}"
+
+
+@functools.cache
+def _load_font():
+    """Returns DejaVu Sans, which comes with matplotlib.
+
+    Pillow's own font has few letters beyond English.
+    """
+    import matplotlib
+
+    path = pathlib.Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), FONT_SIZE - 2)  # as wide as Pillow's
 
 
 def _fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:

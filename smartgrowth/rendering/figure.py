@@ -1,8 +1,11 @@
 """Figures as PNG files in the colors of a theme, drawn with matplotlib."""
 
 import dataclasses
+import functools
 import io
 import math
+import re
+import warnings
 from collections.abc import Callable, Sequence
 
 from smartgrowth.rendering.chart import Chart
@@ -40,7 +43,6 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
       The bytes of a PNG, and the alt text.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     colors = THEMES[theme]
     look = {
@@ -55,16 +57,72 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
         "legend.frameon": False,
         "font.size": 9.5,
         "text.color": colors.ink,
+        # A name with dollars in it is no formula.
+        "text.parse_math": False,
         "xtick.color": colors.ink,
         "ytick.color": colors.ink,
     }
-    with matplotlib.rc_context(), io.BytesIO() as file:
+    with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
         matplotlib.rcParams.update(look)
+        png, alt, missing = _draw(draw_into)
+        fonts = _fonts_with(missing)
+        if fonts:
+            family = [*matplotlib.rcParams["font.family"], *fonts]
+            with matplotlib.rc_context({"font.family": family}):
+                png, alt, _ = _draw(draw_into)
+        return png, alt
+
+
+def _draw(draw_into: Callable) -> tuple[bytes, str, frozenset[int]]:
+    """Draws a figure; also returns the characters that its fonts lack.
+
+    matplotlib draws a box for each, and warns.
+    """
+    from matplotlib.figure import Figure
+
+    with warnings.catch_warnings(record=True) as caught, io.BytesIO() as file:
+        warnings.simplefilter("always")
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         alt = draw_into(figure)
         figure.savefig(file, dpi=180, metadata={"Software": None})
-        return file.getvalue(), alt
+        png = file.getvalue()
+    missing = set()
+    for each in caught:
+        if found := re.match(r"Glyph (\d+) .* missing from", str(each.message)):
+            missing.add(int(found[1]))
+        else:
+            warnings.warn_explicit(
+                each.message, each.category, each.filename, each.lineno
+            )
+    return png, alt, frozenset(missing)
+
+
+@functools.cache
+def _fonts_with(characters: frozenset[int]) -> list[str]:
+    """Returns families of this machine's fonts that have them, or some."""
+    from matplotlib import font_manager
+
+    fonts, left = [], set(characters)
+    for entry in sorted(font_manager.fontManager.ttflist, key=_plainness):
+        if not left:
+            break
+        try:
+            font = font_manager.get_font(entry.fname)
+            found = left & set(font.get_charmap())
+        except (OSError, RuntimeError):  # a file that is gone or damaged
+            continue
+        # Not bitmaps of emoji, nor a font that has a box for everything.
+        if found and font.scalable and "Last Resort" not in entry.name:
+            fonts.append(entry.name)
+            left -= found
+    return fonts
+
+
+def _plainness(entry) -> tuple:
+    """Sorts the regular fonts to the front, in an order that stays."""
+    regular = entry.style == "normal" and entry.weight in (400, "normal")
+    return not regular, entry.name, entry.fname
 
 
 def chart_png(charts: Sequence[Chart], theme: str = "light") -> bytes:

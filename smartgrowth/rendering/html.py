@@ -2,7 +2,8 @@
 
 A page opens offline, on light and dark screens, laptops and phones. Templates
 lie beside the module that fills them, in `templates/`; those of this package
-are what all pages share. Whatever a template prints is escaped.
+are what all pages share. Whatever a template prints is escaped: what means
+something in HTML, and what UTF-8 or a line of text cannot hold.
 """
 
 import base64
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from smartgrowth.names import printable
 from smartgrowth.rendering.theme import THEMES
 
 
@@ -80,6 +82,7 @@ def environment():
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("smartgrowth", "."),
         autoescape=True,
+        finalize=_finalize,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -97,4 +100,11 @@ def environment():
 def _breakable(text: str) -> Markup:
     """Returns a text that may be wrapped after "/" and "_"."""
     # A str: Markup would escape what is put between its parts.
-    return Markup(re.sub("([/_])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub("([/_])", r"\1<wbr>", str(escape(printable(text)))))
+
+
+def _finalize(value):
+    """Returns what a template prints; HTML is made of texts that were here."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, lines=True)
+    return value

@@ -26,7 +26,8 @@ def rate_chart(
       Lines of text, in ASCII where the terminal has nothing else.
     """
     try:
-        BLOCKS.encode(sys.stdout.encoding or "ascii")
+        # There is no stream at all where the process was started without.
+        BLOCKS.encode(getattr(sys.stdout, "encoding", None) or "ascii")
         blocks = BLOCKS
     except UnicodeEncodeError:
         blocks = PLAIN

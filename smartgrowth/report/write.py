@@ -15,8 +15,7 @@ from smartgrowth.rendering.text import stage_summary
 from smartgrowth.report import curves, sections
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.parse import read_lines
-from smartgrowth.runs.reader import Run, read_run
+from smartgrowth.runs.reader import Run, read_flag_lines, read_run
 
 TEMPLATE = "report/templates/report.html.jinja2"
 
@@ -86,7 +85,7 @@ def _values(
         "augmentation": sections.augmentation(run),
         "data_report": sections.data_problems(run),
         "made_with": sections.made_with(run),
-        "flags": read_lines(run.directory / files.FLAGS),
+        "flags": read_flag_lines(run.directory),
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import shutil
 
@@ -25,9 +26,15 @@ def check(config: Config, description: dict) -> pathlib.Path:
       description: of the plan, as `describe_plan` makes it.
 
     Raises:
-      UserError: it holds a run of another plan; the message shows the
-        difference.
+      UserError: it holds a run of another plan, and the message shows the
+        difference; or a flag cannot be written to flags.txt.
     """
+    for line in config.flag_lines():
+        if "\n" in line or "\r" in line:
+            raise UserError(
+                f"{line!r}: {files.FLAGS} has a line for each flag and cannot "
+                "hold a line break; rename that file or folder"
+            )
     directory = pathlib.Path(config.workdir).expanduser()
     try:
         if not config.restart:
@@ -101,9 +108,10 @@ def rescue_folder(config: Config) -> pathlib.Path:
     On this machine, under `--cache_dir`, by the absolute path of `--workdir`.
     """
     workdir = pathlib.Path(config.workdir).expanduser().absolute()
-    key = hashlib.sha256(str(workdir).encode()).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(workdir)).hexdigest()[:16]
     cache = pathlib.Path(config.cache_dir).expanduser().absolute()
-    return cache / "rescued" / f"{workdir.name}-{key}"
+    # A name takes 255 bytes at most, and --workdir may have used them up.
+    return cache / "rescued" / f"{workdir.name[:50]}-{key}"
 
 
 def remove_rescued(config: Config) -> None:
@@ -142,7 +150,7 @@ def _unusable(config: Config, error: OSError) -> UserError:
 def _write_flags(directory: pathlib.Path, config: Config) -> None:
     # --restart is done; repeated, it would delete this run.
     lines = dataclasses.replace(config, restart=False).flag_lines()
-    files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
+    files.write_flags(directory, lines)
 
 
 def _read_plan(path: pathlib.Path) -> dict | None:

@@ -10,6 +10,7 @@ import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
+from smartgrowth import names
 from smartgrowth.runtime.atomic import atomic_write
 
 FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
@@ -62,6 +63,17 @@ LOG_COLUMNS = (
 RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
 
 
+def write_flags(directory: pathlib.Path, lines: Sequence[str]) -> None:
+    """Writes flags.txt; a path in it keeps bytes that are no UTF-8."""
+    text = "\n".join(lines) + "\n"
+    write_bytes(directory / FLAGS, text.encode("utf-8", "surrogateescape"))
+
+
+def write_classes(directory: pathlib.Path, class_names: Sequence[str]) -> None:
+    """Writes classes.txt, a name per line: `names.clean` has made them so."""
+    write_text(directory / CLASSES, "".join(f"{n}\n" for n in class_names))
+
+
 def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
     """Writes log.csv as a whole: a row per evaluation, with fixed columns.
 
@@ -86,20 +98,25 @@ def write_schedule(directory: pathlib.Path, tables) -> None:
 
 
 def write_csv(path: pathlib.Path, columns, rows) -> None:
-    """Writes the `columns` of dicts to a CSV file; floats with 6 digits."""
+    """Writes the `columns` of dicts to a CSV file; floats with 6 digits.
+
+    Texts become cells that no spreadsheet calculates; `reader.read_records`
+    and `user_csv.read_rows` return them as they were.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, columns))
     for row in rows:
-        writer.writerow(
-            {
-                name: f"{row[name]:.6g}"
-                if isinstance(row[name], float)
-                else row[name]
-                for name in columns
-            }
-        )
+        writer.writerow([_cell(row[name]) for name in columns])
     write_text(path, text.getvalue())
+
+
+def _cell(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return names.to_cell(names.printable(value))
+    return value
 
 
 def write_json(path: pathlib.Path, value) -> None:

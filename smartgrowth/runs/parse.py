@@ -9,10 +9,11 @@ import csv
 import io
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from smartgrowth import UserError
+from smartgrowth.names import from_cell
 from smartgrowth.runs import files
 
 if TYPE_CHECKING:  # imported late, when there is something to read
@@ -80,21 +81,30 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def read_text(path: pathlib.Path) -> str | None:
+def decode_utf8(content: bytes) -> str:
+    """Returns UTF-8, with a mark or without, as text."""
+    return content.decode("utf-8-sig")
+
+
+def read_text(
+    path: pathlib.Path, decode: Callable[[bytes], str] = decode_utf8
+) -> str | None:
     """Returns a text file's content; None if it is missing."""
     with parsing(path):
         try:
-            return path.read_bytes().decode("utf-8-sig")
+            return decode(path.read_bytes())
         except FileNotFoundError:
             return None
 
 
-def read_lines(path: pathlib.Path) -> list[str]:
+def read_lines(
+    path: pathlib.Path, decode: Callable[[bytes], str] = decode_utf8
+) -> list[str]:
     """Returns the lines of a text file; [] if it is missing.
 
     Lines end where a run's writers end them: a name may have other breaks.
     """
-    text = (read_text(path) or "").replace("\r\n", "\n")
+    text = (read_text(path, decode) or "").replace("\r\n", "\n")
     return text.removesuffix("\n").split("\n") if text else []
 
 
@@ -126,7 +136,9 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
         for row in rows:
             whole = None not in row and None not in row.values()
             require(whole, f"the row {list(row.values())!r:.60} is not whole")
-    return rows
+    return [
+        {name: from_cell(cell) for name, cell in row.items()} for row in rows
+    ]
 
 
 def read_table(

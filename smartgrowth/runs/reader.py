@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from smartgrowth import UserError
 from smartgrowth.metrics.scores import TOP
+from smartgrowth.names import decode
 from smartgrowth.plan import Stage
 from smartgrowth.runs import files
 from smartgrowth.runs.parse import (
@@ -198,21 +199,33 @@ def read_metrics(directory: pathlib.Path) -> dict:
     return metrics
 
 
+def read_flag_lines(directory: pathlib.Path) -> list[str]:
+    """Returns the lines of flags.txt; [] if it is missing.
+
+    Raises:
+      UserError: it is malformed.
+    """
+    path = directory / files.FLAGS
+    lines = read_lines(path, decode)
+    with parsing(path):
+        require(lines or not path.exists(), "it is empty")
+        for line in lines:
+            is_flag = line.startswith("--") and "\0" not in line
+            require(is_flag, f"{line!r:.60} is no flag")
+    return lines
+
+
 def read_flags(directory: pathlib.Path) -> dict[str, str]:
     """Returns name -> value, as text, of flags.txt; {} if it is missing.
 
     Raises:
       UserError: it is malformed.
     """
-    path, flags = directory / files.FLAGS, {}
-    lines = read_lines(path)
-    with parsing(path):
-        require(lines or not path.exists(), "it is empty")
-        for line in lines:
-            require(line.startswith("--"), f"{line!r:.60} is no flag")
-            name, _, value = line.removeprefix("--").partition("=")
-            flags[name] = value
-    return flags
+    pairs = [
+        line.removeprefix("--").partition("=")
+        for line in read_flag_lines(directory)
+    ]
+    return {name: value for name, _, value in pairs}
 
 
 def read_classes(directory: pathlib.Path) -> list[str]:

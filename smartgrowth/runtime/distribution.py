@@ -18,6 +18,7 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.runtime.keras_internals import wrap_predict_function
+from smartgrowth.runtime.reporter import REPORTER
 
 LOST = (
     "another process of this run has ended or cannot be reached; give all "
@@ -182,7 +183,7 @@ class Distribution:
             elif not isinstance(error, UserError | OSError):
                 text = traceback.format_exc()
             sys.stdout.flush()
-            print(text, file=sys.stderr, flush=True)
+            REPORTER.complain(text)
             messenger.communicate(_ALL_IS_WELL)
             # Python's own way out would wait for the others.
             os._exit(status)

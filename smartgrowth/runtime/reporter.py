@@ -4,11 +4,15 @@ One place decides how often progress is worth a line, what a terminal makes of
 it, and which of several processes speaks. Imports nothing slow.
 """
 
+import contextlib
+import io
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
 
+from smartgrowth import names
 from smartgrowth.rendering.text import show
 
 
@@ -17,6 +21,9 @@ class Reporter:
 
     On a terminal, progress is written over itself; elsewhere, in a file or a
     notebook, each time is a line of its own.
+
+    What the stream cannot show is escaped, and one that is closed or full ends
+    no run: from then on nothing is written to it.
 
     Args:
       stream: a text file; without one, what `sys.stdout` is at each call.
@@ -41,13 +48,22 @@ class Reporter:
         self._clock = clock
         self._spoke = clock()
         self._unfinished = False  # the cursor stands behind some progress
+        self._lost = None  # a stream that takes nothing any more
 
     def say(self, text: str = "") -> None:
         """Writes a whole line, or several."""
         if self.muted:
             return
         self.clear()
-        self._write(f"{text}\n")
+        self._write(f"{self._safe(str(text))}\n")
+
+    def complain(self, text: str) -> None:
+        """Writes a line, or several, to standard error, muted or not."""
+        self.clear()
+        with _whatever_happens():
+            encoding = getattr(sys.stderr, "encoding", None)
+            line = names.for_stream(text, encoding)
+            print(line, file=sys.stderr, flush=True)
 
     def progress(self, text: str | Callable[[], str]) -> None:
         """Writes how far something has come, if that is due.
@@ -57,20 +73,20 @@ class Reporter:
         if not self.due():
             return
         text = text() if callable(text) else text
-        if not self._stream_or_stdout().isatty():
+        if not self._is_terminal():
             self.say(text)
             return
         # A line that wraps could not be written over.
         width = shutil.get_terminal_size().columns - 1
         self.clear()
-        self._write(text[:width])
+        self._write(self._safe(text)[:width])
         self._unfinished = True
 
     def due(self) -> bool:
         """Returns whether nothing was said for as long as progress waits."""
         if self.muted:
             return False
-        on_terminal = self._stream_or_stdout().isatty()
+        on_terminal = self._is_terminal()
         wait = self._terminal_seconds if on_terminal else self._other_seconds
         return self._clock() - self._spoke >= wait
 
@@ -104,11 +120,50 @@ class Reporter:
     def _stream_or_stdout(self):
         return self._stream or sys.stdout
 
-    def _write(self, text: str) -> None:
+    def _is_terminal(self) -> bool:
+        with _whatever_happens():
+            return self._stream_or_stdout().isatty()
+        return False
+
+    def _safe(self, text: str) -> str:
         stream = self._stream_or_stdout()
-        stream.write(text)
-        stream.flush()
+        if isinstance(stream, io.StringIO):  # of any characters
+            return names.printable(text, lines=True)
+        return names.for_stream(text, getattr(stream, "encoding", None))
+
+    def _write(self, text: str) -> None:
         self._spoke = self._clock()
+        stream = self._stream_or_stdout()
+        if stream is self._lost:
+            return
+        before, self._lost = self._lost, stream
+        with _whatever_happens():
+            stream.write(text)
+            stream.flush()
+            self._lost = before
+        if stream is self._lost:
+            _forget_rest(stream)
+
+
+@contextlib.contextmanager
+def _whatever_happens():
+    """Passes over the errors of a stream that is closed, full or missing.
+
+    A process that was started without one has None in its place.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        yield
+
+
+def _forget_rest(stream) -> None:
+    """Lets what a lost stream still holds go nowhere.
+
+    Python would try to write it at the very end, and fail the process.
+    """
+    with _whatever_happens():
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 REPORTER = Reporter()

@@ -135,6 +135,8 @@ def write_curve(directory: pathlib.Path, curve: Curve) -> pathlib.Path:
 
 def draw(figure, curve: Curve) -> str:
     """Draws the curve and its suggestions into a figure; returns alt text."""
+    from matplotlib.ticker import LogFormatter
+
     axis = figure.subplots()
     axis.plot(curve.rates, curve.losses, ".", color="C0", alpha=0.4, ms=4)
     axis.plot(curve.rates, curve.smoothed, color="C0", label="smoothed loss")
@@ -147,6 +149,9 @@ def draw(figure, curve: Curve) -> str:
             label=f"{SUGGESTIONS[name]}: {rate:g}",
         )
     axis.set(xscale="log", xlabel="learning rate", ylabel="loss of the batch")
+    # matplotlib's own choice writes formulas, which `figure.render` does not.
+    axis.xaxis.set_major_formatter(LogFormatter())
+    axis.xaxis.set_minor_formatter(LogFormatter())
     axis.set_title(None if found else "no descent: no suggestion")
     figure.legend(loc="outside upper left", ncols=2)
     return summary(curve)

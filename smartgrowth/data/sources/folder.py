@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from smartgrowth import UserError
+from smartgrowth import UserError, names
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.hold_out import hold_out
 from smartgrowth.data.sources.layout import LAYOUT, find_layout
@@ -47,6 +47,9 @@ def _fingerprint(listing: Listing) -> str:
     if any(name.lower().endswith(decode.OPTIONAL) for name in entries):
         # Once a plug-in is installed, they are read.
         entries["/formats"] = decode.list_formats()
+    if any(names.clean(name) != name for name in entries):
+        # Earlier versions stored some of these names in another form.
+        entries["/names"] = ()
     return f"folder{_MEANING}-{hash_entries(entries)}"
 
 
@@ -73,6 +76,12 @@ def load_folder(path: str, name: str) -> Source:
     if VALIDATION not in splits:
         splits = hold_out(name, root, splits[TRAIN])
     class_names = tuple(sorted(splits[TRAIN]))
+    # A copy from another system may compose equal names differently.
+    spelled = {names.key(class_name): class_name for class_name in class_names}
+    splits[VALIDATION] = {
+        spelled.get(names.key(class_name), class_name): images
+        for class_name, images in splits[VALIDATION].items()
+    }
     unknown = sorted(set(splits[VALIDATION]) - set(class_names))
     if unknown:
         raise UserError(

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from smartgrowth import UserError
+from smartgrowth import UserError, names
 from smartgrowth.data.sources.decode import SUFFIXES
 from smartgrowth.data.sources.listing import Listing, name_some
 from smartgrowth.data.store import TRAIN, VALIDATION
@@ -223,11 +223,19 @@ class _Tree:
         return folder
 
     def classes(self, root: str) -> dict[str, list[str]]:
-        """Returns class -> images; a class is a folder directly in `root`."""
+        """Returns class -> images; a class is a folder directly in `root`.
+
+        Folders of equal names, differently composed, are one class.
+        """
         start = f"{root}/" if root else ""
-        found = {_base(folder): [] for folder in self.inside[root]}
+        members = {_base(folder): [] for folder in self.inside[root]}
         for image in self.images:
-            class_name, slash, _ = image.removeprefix(start).partition("/")
+            folder, slash, _ = image.removeprefix(start).partition("/")
             if slash and image.startswith(start):
-                found[class_name].append(image)
+                members[folder].append(image)
+        found, first = {}, {}
+        for folder, images in members.items():
+            name = names.clean(folder)
+            name = first.setdefault(names.key(name), name)
+            found.setdefault(name, []).extend(images)
         return found

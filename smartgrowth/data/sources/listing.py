@@ -12,6 +12,8 @@ import pathlib
 import stat
 from collections.abc import Collection, Mapping
 
+from smartgrowth.names import printable
+
 # What systems and archives leave in folders, in lower case.
 LITTER = frozenset(
     ("__macosx", "__pycache__", "@eadir", "lost+found", "$recycle.bin")
@@ -101,9 +103,7 @@ def name_some(names: Collection[str], most: int = 3) -> str:
     """Returns the first names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    shown = ", ".join(names[:most]) + more
-    # A name that is not UTF-8 must not stop the line that names it.
-    return shown.encode(errors="backslashreplace").decode()
+    return printable(", ".join(names[:most]) + more)
 
 
 def describe_unread(names: Collection[str]) -> str:

@@ -16,6 +16,7 @@ from absl import logging
 from smartgrowth import UserError
 from smartgrowth.data.sources.decode import decode_in_order, one_line
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
+from smartgrowth.names import clean
 
 # TFDS 4.9.10 uses this package without requiring it, and every download fails
 # without it. Python's own module has all that TFDS uses of it.
@@ -68,7 +69,7 @@ def load_tfds(
     return Source(
         name=name,
         fingerprint=fingerprint,
-        class_names=tuple(features[label_key].names),
+        class_names=tuple(map(clean, features[label_key].names)),
         native_size=native_size,
         examples=lambda: stream(builder, name, image_key, label_key),
         groups=groups,
@@ -250,7 +251,7 @@ def _read_groups(
     groups = {}
     for batch in batches:
         for label, group in zip(batch[fine], batch[coarse], strict=True):
-            name_of_class = features[fine].names[label]
+            name_of_class = clean(features[fine].names[label])
             groups[name_of_class] = features[coarse].names[group]
     return groups
 
