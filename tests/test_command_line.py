@@ -103,7 +103,7 @@ def test_a_flagfile_is_found_beside_the_one_that_names_it(
     ("content", "part"),
     [
         (b"\xff\xfe-\0-", "cannot be read"),
-        (b"--dataset=folder:B\xe4ume", "cannot be read"),
+        (b"--dataset=folder:a\0b", "cannot be read"),
         (b"--flagfile=a.flags", "names itself"),
         (b"--flagfile=none.flags", "none.flags cannot be read"),
         (b'--dataset="folder:my images"', "leave out the quotes"),

@@ -788,7 +788,7 @@ def test_an_interval_also_covers_other_validation_images(done):
         (lambda path: path.write_bytes(b"PK half"), "has a damaged"),
         (
             lambda path: files.write_npz(
-                path, **files.read_npz(path) | {"ids": np.arange(1, 1001)}
+                path, **dict(np.load(path)) | {"ids": np.arange(1, 1001)}
             ),
             "has a predictions.npz of other images",
         ),

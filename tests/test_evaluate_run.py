@@ -262,7 +262,7 @@ def test_a_folder_that_was_moved_is_found_by_the_flag(
     )
     assert again["accuracy"] == found["accuracy"]
     (moved / "train" / "a" / "0.png").unlink()
-    with pytest.raises(UserError, match="other images or labels now"):
+    with pytest.raises(UserError, match="other classes, images or labels now"):
         evaluate_run.evaluate_run(tiny_config(**place), f"folder:{moved}")
     with pytest.raises(UserError, match="--dataset=glyphs: .*on folder"):
         evaluate_run.evaluate_run(tiny_config(**place), "glyphs")

@@ -27,7 +27,7 @@ from smartgrowth.evaluation import evaluate_run, predict
 from smartgrowth.experiment import make_experiment
 from smartgrowth.explore import pictures, write
 from smartgrowth.rendering import contact_sheet, figure, html
-from smartgrowth.runs import directory, files, reader
+from smartgrowth.runs import directory, files, finished, parse, reader
 from smartgrowth.runtime.reporter import Reporter
 from smartgrowth.training import lr_curve
 from smartgrowth.training.train import train
@@ -142,7 +142,7 @@ def test_a_table_is_read_back_exactly(tmp_path):
     columns = ("image", "class", "gap")
     path = tmp_path / "hard_train.csv"
     files.write_csv(path, columns, rows)
-    read = reader.read_records(path, columns)
+    read = parse.read_records(path, columns)
     assert [row["class"] for row in read] == list(CLEAN)
     assert {row["gap"] for row in read} == {"-0.5"}
     listed = user_csv.read_rows("--flag", str(path), ("image", "class"))
@@ -156,7 +156,9 @@ def test_a_list_of_images_is_found_however_it_is_composed(tmp_path):
     rows = [{"image": f"{COMPOSED}/0.png"}, {"image": " lead/1.png"}]
     path = tmp_path / "list.csv"
     files.write_csv(path, ("image",), rows)
-    assert choose._listed_images(str(path), ids).tolist() == [0, 1]
+    train = types.SimpleNamespace(ids=ids, digests=np.zeros((4, 16), np.uint8))
+    data = types.SimpleNamespace(train=train)
+    assert choose._listed_images(str(path), data).tolist() == [0, 1]
 
 
 def test_a_table_with_a_line_break_in_quotes_is_read(tmp_path):
@@ -174,7 +176,7 @@ def test_a_table_with_a_line_break_in_quotes_is_read(tmp_path):
 
 def test_class_names_are_read_back_exactly(tmp_path):
     files.write_classes(tmp_path, CLEAN)
-    assert files.read_classes(tmp_path) == list(CLEAN)
+    assert parse.read_lines(tmp_path / files.CLASSES) == list(CLEAN)
 
 
 def test_flags_keep_a_path_of_any_bytes(tmp_path):
@@ -185,7 +187,7 @@ def test_flags_keep_a_path_of_any_bytes(tmp_path):
         .read_bytes()
         .startswith(b"--dataset=folder:/\xbf\xcd\xce\xc2\x85")
     )
-    assert files.read_flags(tmp_path) == lines
+    assert reader.read_flag_lines(tmp_path) == lines
 
 
 def test_a_flagfile_is_utf8_and_keeps_a_path_of_any_bytes(tmp_path):
@@ -193,34 +195,31 @@ def test_a_flagfile_is_utf8_and_keeps_a_path_of_any_bytes(tmp_path):
     text = f"\ufeff# é\r\n--seed=1\r\n\r\n--flagfile={inner}\n// end\n"
     outer.write_bytes(text.encode())
     inner.write_bytes(b"--dataset=folder:/caf\xc3\xa9/\xbf\xcd\xce\n--seed=2")
-    lines = command_line.read_flagfiles(
+    lines = command_line.expand_flagfiles(
         ["--seed=0", f"--flagfile={outer}", "--workdir=x"]
     )
     dataset = f"folder:/{COMPOSED}/{BYTES}"
     expected = ["--seed=1", f"--dataset={dataset}", "--seed=2"]
     assert lines == ["--seed=0", *expected, "--workdir=x"]
-    assert command_line.read_flagfiles(["--flagfile", str(inner)]) == lines[2:4]
+    assert (
+        command_line.expand_flagfiles(["--flagfile", str(inner)]) == lines[2:4]
+    )
     config = command_line.from_flag_lines([f"--flagfile={outer}"])
     assert (config.dataset, config.seed) == (dataset, 2)
-    # absl says what is wrong with these.
-    inner.write_text(f"--flagfile={inner}")
-    for path in (inner, tmp_path / "nowhere"):
-        lines = command_line.read_flagfiles([f"--flagfile={path}"])
-        assert lines == [f"--flagfile={path}"]
 
 
 def test_a_path_is_read_as_a_system_of_ascii_gives_it(tmp_path, monkeypatch):
     line = f"--dataset=folder:/{COMPOSED}{BYTES}"
     files.write_flags(tmp_path, [line])
-    assert files.read_flags(tmp_path) == [line]
+    assert reader.read_flag_lines(tmp_path) == [line]
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
-    [read] = files.read_flags(tmp_path)
+    [read] = reader.read_flag_lines(tmp_path)
     assert read == line.encode("utf-8", "surrogateescape").decode(
         "ascii", "surrogateescape"
     )
     files.write_flags(tmp_path, [read])  # and back
     monkeypatch.undo()
-    assert files.read_flags(tmp_path) == [line]
+    assert reader.read_flag_lines(tmp_path) == [line]
 
 
 def test_a_line_break_that_no_flagfile_holds_is_refused(tmp_path):
@@ -433,17 +432,17 @@ def test_a_run_whose_names_are_nasty_reaches_the_end(tmp_path, monkeypatch):
     assert data.class_names == tuple(SHOWN)
     run = train(make_experiment(config, data))
 
-    assert files.read_classes(run) == SHOWN
-    assert directory.load_config(str(run))[1].dataset == f"folder:{root}"
+    assert reader.read_classes(run) == SHOWN
+    assert finished.load_config(str(run))[1].dataset == f"folder:{root}"
     report = Page((run / files.REPORT).read_text("utf-8"))
     assert r"\udcbf\udccd\udcce" in report.text
     assert {row[0].strip() for row in report.rows if row} >= {
         name.strip() for name in SHOWN
     }
     # What was got wrong is read back, by reports and by a later run.
-    hard = reader.read_records(run / "hard_train.csv", ("image", "class"))
+    hard = parse.read_records(run / "hard_train.csv", ("image", "class"))
     assert {row["class"] for row in hard} <= set(SHOWN)
-    listed = choose._listed_images(str(run / "hard_train.csv"), data.train.ids)
+    listed = choose._listed_images(str(run / "hard_train.csv"), data)
     assert [data.train.ids[i] for i in listed] == [r["image"] for r in hard]
 
     photos = dict.fromkeys(["photos"])
@@ -452,7 +451,7 @@ def test_a_run_whose_names_are_nasty_reaches_the_end(tmp_path, monkeypatch):
         run, images=str(tmp_path / "album"), cache_dir=config.cache_dir
     )
     labels = predict.label_images(asked)
-    rows = reader.read_records(labels, ("image", "label"))
+    rows = parse.read_records(labels, ("image", "label"))
     assert [pathlib.Path(row["image"]).name for row in rows] == [
         "-😀.png",
         "0.png",
@@ -475,7 +474,7 @@ def test_a_run_whose_names_are_nasty_reaches_the_end(tmp_path, monkeypatch):
     page = compare.compare(make_config(out), comparison, [f"--workdir={out}"])
     shown = [names.clean(arm.name) for arm in arms]
     assert all(name in Page(page.read_text("utf-8")).text for name in shown)
-    rows = reader.read_records(out / "comparison.csv", ("arm", "seed"))
+    rows = parse.read_records(out / "comparison.csv", ("arm", "seed"))
     assert [row["arm"] for row in rows] == shown
 
     said = terminal.text()

@@ -7,8 +7,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from smartgrowth import UserError
 from smartgrowth.runs import files
+from smartgrowth.runs.parse import parsing, read_arrays
 from smartgrowth.runs.reader import Run
+
+# What is read of predictions.npz: name -> number of dimensions.
+ARRAYS = {"labels": 1, "probabilities": 2, "ids": 1}
 
 
 def differences(
@@ -29,14 +34,16 @@ def differences(
     for key, run in sorted(
         runs.items(), key=lambda pair: pair[0][0] != baseline
     ):
-        try:
-            arrays = files.read_npz(run.directory / files.PREDICTIONS)
-            which = arrays["labels"], arrays["ids"]
-            right = arrays["probabilities"].argmax(axis=1) == which[0]
-        except FileNotFoundError:
+        path = run.directory / files.PREDICTIONS
+        if not path.is_file():
             problems[key] = "has no predictions.npz"
             continue
-        except (OSError, LookupError, ValueError):
+        try:
+            arrays = read_arrays(path, ARRAYS)
+            which = arrays["labels"], arrays["ids"]
+            with parsing(path):
+                right = arrays["probabilities"].argmax(axis=1) == which[0]
+        except UserError:
             problems[key] = "has a damaged predictions.npz"
             continue
         first = first or which
