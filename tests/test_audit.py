@@ -260,9 +260,9 @@ CHEATS = {
     # Fully connected layers
     "Dense": ([layer("Dense", 3)], DENSE, "a (3 units)"),
     "EinsumDense": (
-        [layer("EinsumDense", "bhwc,hwcu->bu", 3)],
+        [layer("EinsumDense", "bhwc,hwcd->bd", 3)],
         DENSE,
-        "a (bhwc,hwcu->bu)",
+        "a (bhwc,hwcd->bd)",
     ),
     "Dense in TimeDistributed": (
         [wrapped("TimeDistributed", layer("Dense", 3))],
