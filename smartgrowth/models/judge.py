@@ -8,7 +8,7 @@ layer. What cannot be judged is named.
 import collections
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -17,9 +17,6 @@ from smartgrowth.models import layer_kinds as kinds
 from smartgrowth.models import taps
 from smartgrowth.runtime.keras_internals import Call, sublayers, trace_calls
 
-# A kernel of 3 that slides over a map of 2 reads all of it everywhere. It is a
-# convolution yet: every network for small images ends so.
-SMALLEST_KERNEL = 3
 MIXED = "mixed"  # of a tensor: no longer known which position a value is of
 
 
@@ -161,7 +158,7 @@ class _Walk:
         if origin is MIXED or (origin is not None and separable):
             self._add("unknown", layer, "on rearranged axes")
             return
-        kernels = list(_kernels(layer, x.shape, y.shape))
+        kernels = list(taps.kernels(layer, x.shape, y.shape))
         dense = any(kernel.is_dense(origin) for kernel in kernels)
         entering, leaving = x.shape[-1], y.shape[-1]
         if separable:
@@ -213,77 +210,6 @@ class _Walk:
         # As good as new: the last axis has the channels of one position.
         regular = np.array_equal(origin, _positions(y.shape[1:]))
         return None if regular else origin
-
-
-@dataclasses.dataclass(frozen=True)
-class _Kernel:
-    """What a convolution's kernel meets.
-
-    sizes: of its map. sides: of the kernel. channels: that it reads. reads: for
-    each axis, for each output, the inputs that it reads.
-    """
-
-    sizes: tuple[int, ...]
-    sides: tuple[int, ...]
-    channels: int
-    reads: list[list[set[int]]]
-
-    @property
-    def meets_one(self) -> bool:
-        """Whether every output reads one position at most."""
-        return all(len(read) <= 1 for axis in self.reads for read in axis)
-
-    def is_dense(self, origin) -> bool:
-        """Whether every output reads its whole map.
-
-        origin: as in `_Walk.origins`.
-        """
-        if origin is not None:
-            # Rearranged: does the output in the middle read all positions?
-            window = [sorted(axis[len(axis) // 2]) for axis in self.reads]
-            read = np.unique(origin[np.ix_(*window, range(self.channels))])
-            return 1 < len(read) == len(np.unique(origin))
-        if math.prod(self.sizes) * self.channels == 1:
-            return False  # a factor
-        slides = any(
-            side <= SMALLEST_KERNEL and size > 1 and len(axis) > 1
-            for side, size, axis in zip(
-                self.sides, self.sizes, self.reads, strict=True
-            )
-        )
-        return not slides and all(
-            len(read) == size
-            for size, axis in zip(self.sizes, self.reads, strict=True)
-            for read in axis
-        )
-
-
-def _kernels(layer, entering, leaving) -> Iterator[_Kernel]:
-    """Returns a layer's kernel, or the two of a separable convolution.
-
-    entering, leaving: shapes (batch, ..., channels).
-    """
-    sizes, outputs, channels = entering[1:-1], leaving[1:-1], entering[-1]
-    transposed = "Transpose" in type(layer).__name__
-    find_reads = taps.transposed_reads if transposed else taps.reads
-    reads = [
-        find_reads(*axis, layer.padding)
-        for axis in zip(
-            sizes,
-            outputs,
-            layer.kernel_size,
-            layer.strides,
-            layer.dilation_rate,
-            strict=True,
-        )
-    ]
-    by_channel = hasattr(layer, "depth_multiplier")
-    groups = channels if by_channel else getattr(layer, "groups", 1)
-    yield _Kernel(sizes, layer.kernel_size, channels // groups, reads)
-    if hasattr(layer, "pointwise_kernel"):
-        pointwise = [taps.reads(size, size, 1) for size in outputs]
-        made = channels * layer.depth_multiplier
-        yield _Kernel(outputs, (1,) * len(outputs), made, pointwise)
 
 
 def _describe_dense(layer) -> str:
