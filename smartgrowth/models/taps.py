@@ -108,7 +108,7 @@ def kernels(layer, entering, leaving) -> Iterator[Kernel]:
     sizes, outputs, channels = entering[1:-1], leaving[1:-1], entering[-1]
     transposed = "Transpose" in type(layer).__name__
     find_reads = transposed_reads if transposed else reads
-    reads = [
+    along = [
         find_reads(*axis, layer.padding)
         for axis in zip(
             sizes,
@@ -121,7 +121,7 @@ def kernels(layer, entering, leaving) -> Iterator[Kernel]:
     ]
     by_channel = hasattr(layer, "depth_multiplier")
     groups = channels if by_channel else getattr(layer, "groups", 1)
-    yield Kernel(sizes, layer.kernel_size, channels // groups, reads)
+    yield Kernel(sizes, layer.kernel_size, channels // groups, along)
     if hasattr(layer, "pointwise_kernel"):
         pointwise = [reads(size, size, 1) for size in outputs]
         made = channels * layer.depth_multiplier
