@@ -203,11 +203,38 @@ def test_within_a_fit_the_variables_can_be_brought_up_to_date(model):
     assert np.abs(seen[1] - seen[0]).max() > 0, message("jax_state_sync")
 
 
-def test_the_nodes_of_a_layer_have_inputs_and_outputs(model):
-    pooling = model.layers[1]
-    (node,) = keras_internals.nodes_of(pooling)
-    assert node.input_tensors[0] is model.inputs[0], message("_inbound_nodes")
-    assert node.outputs[0] is pooling.output
+def test_the_calls_of_a_model_have_the_shapes_of_their_inputs(model):
+    outer_input = keras.Input((None, 2))
+    outer = keras.Model(outer_input, model(outer_input))
+    nodes = len(model.layers[1]._inbound_nodes)
+    image = keras.KerasTensor((1, 5, 2))
+    pooling, dense = keras_internals.trace_calls(outer, [image])
+    assert pooling.operation is model.layers[1], message("_run_through_graph")
+    assert pooling.inputs == [image]
+    assert dense.inputs == pooling.outputs
+    assert dense.outputs[0].shape == (1, 3)
+    assert len(model.layers[1]._inbound_nodes) == nodes
+
+
+def test_a_model_with_a_call_of_its_own_is_not_functional(model):
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    sequence = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    assert keras_internals.is_functional(model), message("Functional.call")
+    assert keras_internals.is_functional(sequence)
+    assert not keras_internals.is_functional(Own(model.inputs, model.outputs))
+    assert not keras_internals.is_functional(keras.layers.ReLU())
+
+
+def test_the_layers_within_a_layer(model):
+    inner = keras.layers.Dense(3)
+    outer = keras.layers.TimeDistributed(inner)
+    assert keras_internals.sublayers(outer) == [inner], message(
+        "_flatten_layers"
+    )
+    assert keras_internals.sublayers(keras.Operation()) == []
 
 
 def test_the_optimizer_without_its_loss_scale(model):

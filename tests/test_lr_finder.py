@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from smartgrowth import UserError
+from smartgrowth.config import Config
 from smartgrowth.experiment import make_experiment
+from smartgrowth.flags.training import DEFAULT_RATES
 from smartgrowth.optim import optimizers
 from smartgrowth.optim.rates import RateTables
 from smartgrowth.runs import checkpoint, files, identity
@@ -24,7 +26,7 @@ from smartgrowth.training import (
 from smartgrowth.training.checkpointing import group_variables
 from smartgrowth.training.lr_curve import Curve
 
-RATES = lr_finder.rising_rates(1e-5, 1.0)
+RATES = lr_finder.rising_rates(1e-5, 1.0, 100)
 USED = next(iter(lr_curve.SUGGESTIONS))
 
 
@@ -51,7 +53,7 @@ def valley_of_losses(noise=0.0, seed=0, size=2.0):
 
 
 def test_rates_rise_by_a_constant_factor_between_the_ends():
-    assert len(RATES) == lr_finder.STEPS
+    assert len(RATES) == 100
     assert RATES[[0, -1]] == pytest.approx([1e-5, 1.0])
     np.testing.assert_allclose(np.diff(np.log(RATES)), np.log(1e5) / 99)
 
@@ -90,17 +92,85 @@ def test_nothing_is_suggested_where_nothing_falls(seed):
         assert "the loss never fell" in lr_curve.summary(make_curve(losses))
 
 
+def falling(until=1.0, floor=0.0):
+    """A loss that falls from 3 at a rate of 1e-4, to the floor at `until`."""
+    way = np.log10(RATES / 1e-4) / np.log10(until / 1e-4)
+    return 3 - (3 - floor) * np.clip(way, 0, 1)
+
+
+# name -> losses at RATES that have no minimum within.
+OPEN = {
+    "falls to the last rate": falling(),
+    # Some images, learned by heart: any higher rate does as well.
+    "stays at the bottom": falling(until=0.01),
+    "stays at the bottom, with noise": falling(0.01)
+    + 0.01 * np.random.default_rng(0).uniform(size=len(RATES)),
+    "ends while it falls": falling()[:60],
+    "stays at the bottom until the last rates": falling(until=0.01)
+    + np.r_[np.zeros(90), np.linspace(0.1, 1, 10)],
+    "falls at the first rate alone": np.r_[
+        np.full(10, 4.0), 1.0, np.linspace(3.6, 6, 89)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_no_rate_is_read_off_a_minimum_at_an_end_of_the_range(name):
+    curve = make_curve(OPEN[name])
+    assert curve.fell
+    assert curve.suggestions == {}
+    assert "the loss has no minimum between" in lr_curve.summary(curve)
+
+
+@pytest.mark.parametrize("rise", [1.0, 3.0])
+def test_a_minimum_within_the_range_is_read_off_again(rise):
+    """The same curve, once it rises."""
+    losses = falling(until=0.01) + rise * np.clip(np.log10(RATES) + 2, 0, None)
+    half = lr_curve.suggest(RATES, losses)["half"]
+    assert 0.01 < 2 * half < 0.1
+
+
+def test_a_loss_that_overflows_has_risen():
+    losses = falling()[:80]
+    assert lr_curve.suggest(RATES[:80], losses) == {}
+    found = lr_curve.suggest(RATES[:80], losses, overflowed=True)
+    assert found["half"] == pytest.approx(RATES[79] / 2, rel=0.05)
+
+
 def test_the_first_suggestion_is_taken():
     curve = make_curve(valley_of_losses())
-    assert lr_finder.choose_rate(curve, []) == curve.suggestions[USED]
-    assert lr_finder.choose_rate(curve, [0.5]) == curve.suggestions[USED]
+    for before in ([], [0.5]):
+        rate = lr_finder.choose_rate(curve, before, "adamw")
+        assert rate == curve.suggestions[USED]
 
 
 def test_without_a_descent_the_rate_of_the_stage_before_stays():
     flat = make_curve(np.full(100, 3.0))
-    assert lr_finder.choose_rate(flat, [0.5, 0.25]) == 0.25
+    assert lr_finder.choose_rate(flat, [0.5, 0.25], "adamw") == 0.25
     with pytest.raises(UserError, match="--lr=NUMBER"):
-        lr_finder.choose_rate(flat, [])
+        lr_finder.choose_rate(flat, [], "adamw")
+
+
+@pytest.mark.parametrize("name", OPEN)
+@pytest.mark.parametrize(
+    ("optimizer", "default"), [("adamw", 0.006), ("sgd", 0.1)]
+)
+def test_without_a_minimum_the_default_is_taken(name, optimizer, default):
+    curve = make_curve(OPEN[name])
+    assert lr_finder.choose_rate(curve, [0.5, 0.25], optimizer) == 0.25
+    found = lr_finder.choose_rate(curve, [], optimizer)
+    assert found == pytest.approx(min(default, curve.rates[-1]))
+
+
+def test_the_default_lies_within_the_rates_that_were_tested():
+    losses = OPEN["stays at the bottom"]
+    low, high = (make_curve(losses, RATES * factor) for factor in (1e-3, 1e4))
+    assert lr_finder.choose_rate(low, [], "adamw") == pytest.approx(1e-3)
+    assert lr_finder.choose_rate(high, [], "adamw") == pytest.approx(0.1)
+
+
+def test_the_default_of_the_flag_is_adamws():
+    assert DEFAULT_RATES[Config().optimizer] == Config().lr
 
 
 def test_the_line_names_every_suggestion():
@@ -110,12 +180,6 @@ def test_the_line_names_every_suggestion():
         assert f"{rate:g}" in line
         assert lr_curve.SUGGESTIONS[name] in line
     assert "100 steps in 1 s, not counted as training" in line
-    assert "still fell" not in line
-
-
-def test_a_curve_that_ends_too_early_says_so():
-    curve = make_curve(valley_of_losses()[:50])
-    assert "the loss still fell at 0.003" in lr_curve.summary(curve)
 
 
 # The test itself
@@ -187,7 +251,7 @@ def test_a_test_leaves_everything_as_it_was(policy, optimizer):
     fit(model, np.full(6, 0.01))
     before = values_of(variables)
     curve = search(model, variables, first_step=3)
-    assert curve.suggestions
+    assert curve.fell
     after = values_of(variables)
     assert before.keys() == after.keys()
     for name in before:
@@ -251,7 +315,7 @@ def test_a_test_ends_where_the_loss_diverges():
     curve = lr_finder.run_range_test(
         model,
         batches,
-        lr_finder.rising_rates(1e-3, 1e6),
+        lr_finder.rising_rates(1e-3, 1e6, 100),
         first_step=0,
         variables=variables,
     )
@@ -354,7 +418,9 @@ def test_auto_trains_as_if_the_rate_had_been_given(
     found = train.train(make_experiment(auto_config(**settings), tiny_data))
     assert searches == [(1, 0)]
     (rate,) = json.loads((found / "metrics.json").read_text())["found_rates"]
-    assert f"rate found: {rate:g} (half the minimum" in capsys.readouterr().out
+    # A network that learns 46 images by heart has no minimum.
+    assert rate == DEFAULT_RATES["adamw"]
+    assert f"the default of adamw: {rate:g}" in capsys.readouterr().out
     assert read_rates(found).max() == pytest.approx(rate, rel=1e-5)
     given = train.train(
         make_experiment(
@@ -449,8 +515,8 @@ def test_a_stage_of_a_few_images_is_tested_like_any_other(
     stage = learner.plan.stages[0]
     assert (stage.num_images, stage.steps) == (8, 3)
     curve = rate_search.test_rates(learner, stage)
-    assert curve.suggestions
-    assert 1e-5 < curve.suggestions[USED] < 1
+    assert curve.fell and not curve.suggestions
+    assert lr_finder.choose_rate(curve, [], "adamw") == DEFAULT_RATES["adamw"]
     assert "testing learning rates on stage 1" in capsys.readouterr().out
     for name, value in values_of(learner.checkpoints.variables).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
@@ -475,8 +541,25 @@ def test_the_mode_writes_curve_and_plot_and_no_run(
     assert (directory / "lr_find.png").read_bytes()[:4] == b"\x89PNG"
     output = capsys.readouterr().out
     assert lr_curve.summary(curve) in output
-    assert f"--lr=auto takes {curve.suggestions[USED]:g}" in output
+    assert "--lr=auto takes 0.006" in output
     assert "testing learning rates on stage 2" in output
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [("adamw", 100), ("sgd", 300)])
+def test_a_test_of_sgd_takes_more_steps(
+    auto_config, tiny_data, monkeypatch, optimizer, steps
+):
+    seen = []
+    monkeypatch.setattr(
+        lr_finder,
+        "run_range_test",
+        lambda model, batches, rates, **_: seen.append(rates),
+    )
+    config = auto_config(optimizer=optimizer, lr_min=1e-4, lr_max=0.5)
+    made = make_learner(config, tiny_data)
+    rate_search.test_rates(made, made.plan.stages[0])
+    assert len(seen[0]) == steps
+    assert seen[0][[0, -1]] == pytest.approx([1e-4, 0.5])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

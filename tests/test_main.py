@@ -320,7 +320,7 @@ def test_the_default_network_passes_the_audit(tiny):
     status, output, _ = tiny("--mode=audit", "--width=32", "--depth=2")
     assert status == 0
     assert "FAIL" not in output
-    assert output.count("pass ") == 7
+    assert output.count("pass ") == 8
     assert re.search(r"px of 24 px \(\d+\.\d x\)", output)
 
 

@@ -13,6 +13,8 @@ from smartgrowth.flags.checks import (
 from smartgrowth.flags.flag import Identity, flag
 
 AUTO_RATES = ("auto", "auto:stage")  # of --lr: a range test finds it
+# By optimizer; see `optimizer` below.
+DEFAULT_RATES = {"adamw": 0.006, "sgd": 0.1}
 RATE = "a number above 0, auto or auto:stage"
 
 
@@ -37,7 +39,7 @@ class Training:
         choices=("adamw", "sgd"),
     )
     lr: float | str = flag(
-        0.006,
+        DEFAULT_RATES["adamw"],
         "The highest learning rate: a number; auto: found by a range test on "
         "the stage that costs most; auto:stage: by one before every stage.",
         identity=Identity.ALWAYS,

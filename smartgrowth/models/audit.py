@@ -12,21 +12,13 @@ from collections.abc import Sequence
 import keras
 
 from smartgrowth import UserError
-from smartgrowth.runtime.keras_internals import nodes_of
+from smartgrowth.models.judge import judge
+from smartgrowth.runtime.keras_internals import Call, is_functional, trace_calls
 
 MAX_PARAMETERS = 26_000_000
 MAX_EPOCHS = 500
 # A path in a test split's folder, or an id of TFDS' own.
 TEST_IMAGE = re.compile(r"^test/|^\w+-test\.")
-# Also of a class whose name does not say so.
-DROPOUT_LAYERS = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-)
 SPATIAL = (
     keras.layers.Conv2D,
     keras.layers.DepthwiseConv2D,
@@ -56,11 +48,14 @@ def audit(
     Args:
       model: built.
       epochs: passes over the training set that the plan makes.
-      image_size: the final one, in pixels.
+      image_size: the final one, in pixels. The finished network is what is
+        judged. In a smaller stage its maps may be no larger than its kernels:
+        the weights are a convolution's all the same, which slides at the end.
       train_ids: paths of the training images.
     """
-    layers = list(_all_layers(model))
-    field = receptive_field(model)
+    calls, error = _trace(model, image_size)
+    verdict = judge(calls)
+    field = receptive_field(calls)
     share = field / image_size
     return [
         Finding(
@@ -68,18 +63,10 @@ def audit(
             model.count_params() < MAX_PARAMETERS,
             f"{model.count_params():,}",
         ),
-        _forbid(
-            "no 1x1 convolution that widens",
-            [text for layer in layers if (text := _widens(layer))],
-        ),
-        _forbid(
-            "no dropout",
-            [x.name for x in layers if isinstance(x, DROPOUT_LAYERS)],
-        ),
-        _forbid(
-            "no dense layer",
-            [text for layer in layers if (text := _is_dense(layer))],
-        ),
+        _forbid("no 1x1 convolution that widens", verdict.widening),
+        _forbid("no dropout", verdict.dropout),
+        _forbid("no dense layer", verdict.fully_connected),
+        _forbid("nothing that cannot be judged", error + verdict.unknown),
         Finding(
             f"at most {MAX_EPOCHS} epochs",
             epochs <= MAX_EPOCHS,
@@ -117,7 +104,7 @@ def format_findings(findings: list[Finding]) -> str:
     )
 
 
-def receptive_field(model: keras.Model) -> int:
+def receptive_field(calls: Sequence[Call]) -> int:
     """Returns the receptive field of the last feature map, in pixels per side.
 
     It is the largest over all paths. Each layer with kernel k widens the field
@@ -125,66 +112,51 @@ def receptive_field(model: keras.Model) -> int:
     """
     reach = {}  # tensor -> (field, step in image pixels)
     largest = 1
-    for operation in model.operations:
-        for node in nodes_of(operation):
-            inputs = [reach.get(id(x), (1, 1)) for x in node.input_tensors]
-            field = max((f for f, _ in inputs), default=1)
-            step = max((s for _, s in inputs), default=1)
-            if isinstance(operation, SPATIAL):
-                if hasattr(operation, "kernel_size"):
-                    kernel = operation.kernel_size[0]
-                else:
-                    kernel = operation.pool_size[0]
-                gap = getattr(operation, "dilation_rate", (1,))[0]
-                field += (kernel - 1) * gap * step
-                step *= operation.strides[0]
-            for x in node.outputs:
-                reach[id(x)] = (field, step)
-            largest = max(largest, field)
+    for call in calls:
+        layer = call.operation
+        inputs = [reach.get(id(x), (1, 1)) for x in call.inputs]
+        field = max((f for f, _ in inputs), default=1)
+        step = max((s for _, s in inputs), default=1)
+        if isinstance(layer, SPATIAL):
+            if hasattr(layer, "kernel_size"):
+                kernel = layer.kernel_size[0]
+            else:
+                kernel = layer.pool_size[0]
+            gap = getattr(layer, "dilation_rate", (1,))[0]
+            field += (kernel - 1) * gap * step
+            step *= layer.strides[0]
+        for x in call.outputs:
+            reach[id(x)] = (field, step)
+        largest = max(largest, field)
     return largest
+
+
+def trace(model: keras.Model, image_size: int) -> list[Call]:
+    """Returns the calls of a network's layers on one square image.
+
+    image_size: in pixels, where the model's input has no size of its own.
+    """
+    if not is_functional(model):
+        return [Call(model, [], [])]  # its `call` may do anything
+    inputs = [
+        keras.KerasTensor(
+            (1, *(side or image_size for side in x.shape[1:])), x.dtype
+        )
+        for x in model.inputs
+    ]
+    return trace_calls(model, inputs)
+
+
+def _trace(model, image_size) -> tuple[list[Call], list[str]]:
+    """The calls, or why there are none: a layer takes no image of this size."""
+    try:
+        return trace(model, image_size), []
+    except Exception as error:  # whatever a layer raises
+        reason = str(error).partition("\n")[0]
+        return [], [f"the network at {image_size} px: {reason}"]
 
 
 def _forbid(rule: str, culprits: list[str]) -> Finding:
     shown = ", ".join(culprits[:4])
     more = f" and {len(culprits) - 4} more" if len(culprits) > 4 else ""
     return Finding(rule, not culprits, f"{shown}{more}" or "none")
-
-
-def _widens(layer) -> str:
-    """Describes how a 1x1 convolution adds channels; "" if it does not."""
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        # The pointwise half is a 1x1 over the depthwise half's output.
-        channels = layer.pointwise_kernel.shape[2]
-        entering = channels // layer.depth_multiplier
-        filters = max(layer.filters, channels)
-    elif isinstance(layer, keras.layers.DepthwiseConv2D):
-        if tuple(layer.kernel_size) != (1, 1):
-            return ""
-        entering = layer.kernel.shape[2]
-        filters = entering * layer.depth_multiplier
-    elif isinstance(layer, keras.layers.Conv2D):
-        if tuple(layer.kernel_size) != (1, 1):
-            return ""
-        entering, filters = layer.kernel.shape[2] * layer.groups, layer.filters
-    else:
-        return ""
-    return f"{layer.name} ({entering} -> {filters})" * (filters > entering)
-
-
-def _is_dense(layer) -> str:
-    """Describes a dense layer or an equivalent convolution; "" for others."""
-    if isinstance(layer, keras.layers.Dense):
-        return f"{layer.name} ({layer.units} units)"
-    if not isinstance(layer, keras.layers.Conv2D):
-        return ""
-    # After a global pooling every convolution multiplies one vector.
-    on_vector = tuple(layer.input.shape[1:3]) == (1, 1)
-    return f"{layer.name} ({layer.filters} filters on a 1x1 map)" * on_vector
-
-
-def _all_layers(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-        else:
-            yield layer

@@ -6,9 +6,11 @@ which it last held.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import keras
+from keras.src.models.functional import Functional
 
 
 class CallbackList(keras.callbacks.CallbackList):
@@ -152,8 +154,66 @@ def wrap_predict_function(model: keras.Model, wrap: Callable) -> None:
     model.predict_function = wrap(model.predict_function)
 
 
-def nodes_of(operation: keras.Operation) -> list:
-    """Returns where an operation was called: nodes with `input_tensors` and
-    `outputs`.
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One use of an operation, on tensors without values.
+
+    inputs, outputs: KerasTensors; those of one call are those of the next.
     """
-    return operation._inbound_nodes
+
+    operation: keras.Operation
+    inputs: list
+    outputs: list
+
+
+def trace_calls(model: keras.Model, inputs: list) -> list[Call]:
+    """Returns what a functional model does to inputs of these shapes, in order.
+
+    Models within it are opened. The model stays as it is: no node is added.
+    A model that is not functional is one call, of itself.
+    """
+    calls = []
+    _trace(model, inputs, calls)
+    return calls
+
+
+def _trace(model, inputs, calls: list[Call]):
+    def traced(operation):
+        def call(*args, **kwargs):
+            if is_functional(operation):
+                return _trace(operation, args, calls)
+            outputs = operation.compute_output_spec(*args, **kwargs)
+            calls.append(
+                Call(operation, _tensors((args, kwargs)), _tensors(outputs))
+            )
+            return outputs
+
+        return call
+
+    if not is_functional(model):
+        return traced(model)(*inputs)
+    graph = getattr(model, "_functional", None) or model
+    return graph._run_through_graph(inputs, operation_fn=traced)
+
+
+def is_functional(operation: keras.Operation) -> bool:
+    """Whether a model does what its graph says: it has no own `call`."""
+    graph = getattr(operation, "_functional", None) or operation
+    if not hasattr(graph, "_run_through_graph"):
+        return False
+    return type(operation).call in (Functional.call, keras.Sequential.call)
+
+
+def _tensors(structure) -> list:
+    return [
+        x
+        for x in keras.tree.flatten(structure)
+        if isinstance(x, keras.KerasTensor)
+    ]
+
+
+def sublayers(operation: keras.Operation) -> list[keras.Layer]:
+    """Returns the layers that a layer consists of, those within them too."""
+    if not isinstance(operation, keras.Layer):
+        return []
+    return list(operation._flatten_layers(include_self=False))

@@ -210,8 +210,9 @@ def rate_seconds(
     """Seconds of the range tests that are still to come, if --lr asks so."""
     if not config.finds_rate:
         return 0.0
+    steps = lr_finder.STEPS[config.optimizer]
     ahead = [
-        (rest.stage, pace.compiling + lr_finder.STEPS * pace.step)
+        (rest.stage, pace.compiling + steps * pace.step)
         for rest, pace in zip(rests, paces, strict=True)
         if rest.steps == rest.stage.steps
     ]

@@ -15,6 +15,9 @@ from smartgrowth.runs import files
 FIRST = 10  # losses that count as its start
 SMOOTHING = 0.9
 DIVERGED = 4.0  # times the lowest smoothed loss
+# The lowest loss is on a plain if a rate this many times smaller brings nine
+# tenths of the descent. On the bracketed curves measured it was 2.5 at most.
+FLAT = 4.0
 NOISE = 2.0  # deviations of a batch's loss that are no descent yet
 CSV, PLOT = "lr_find.csv", "lr_find.png"
 # suggestion -> its name in words. --lr=auto takes the first: with AdamW the
@@ -34,18 +37,25 @@ class Curve:
     """Loss against learning rate, as far as the test came.
 
     rates, losses, smoothed: float64 (N,); the losses are finite, in nats, one
-    a batch. seconds: that the test took, its compiling included.
+    a batch. seconds: that the test took, its compiling included. overflowed:
+    whether the loss was no number after these.
     """
 
     rates: np.ndarray
     losses: np.ndarray
     smoothed: np.ndarray
     seconds: float
+    overflowed: bool = False
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss fell by more than batches differ."""
+        return _descends(self.losses, self.smoothed)
 
     @property
     def suggestions(self) -> dict[str, float]:
-        """Rates by the names of `SUGGESTIONS`; none if the loss never fell."""
-        return suggest(self.rates, self.losses)
+        """Rates by the names of `SUGGESTIONS`, as `suggest` finds them."""
+        return suggest(self.rates, self.losses, self.overflowed)
 
 
 def smooth(losses, beta: float = SMOOTHING) -> np.ndarray:
@@ -60,16 +70,23 @@ def smooth(losses, beta: float = SMOOTHING) -> np.ndarray:
     return np.array(smoothed)
 
 
-def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
+def suggest(
+    rates: np.ndarray, losses: np.ndarray, overflowed: bool = False
+) -> dict[str, float]:
     """Returns the rates that a curve suggests, to two digits, by name.
 
     steepest: where the loss falls fastest in log rate. valley: the middle, in
     log rate, of the longest run of falling losses, the points that interrupt it
     left out (as in fastai). half, tenth: of the rate of the lowest loss.
-    All of the smoothed loss. Empty if it nowhere fell by more than noise.
+    All of the smoothed loss. Empty if it nowhere fell by more than noise, or
+    has no minimum within: one at an end of the range, or on a plain, says
+    nothing of where rates become too high. Few images are learned by heart in
+    some steps, and their loss then stays at zero whatever the rate.
     """
     smoothed = smooth(losses)
     if not _descends(losses, smoothed):
+        return {}
+    if not _is_bracketed(rates, losses, smoothed, overflowed):
         return {}
     # Not among the first, whose average moves as they do.
     lowest = FIRST + int(smoothed[FIRST:].argmin())
@@ -89,19 +106,17 @@ def summary(curve: Curve) -> str:
     cost = f"{len(curve.rates)} steps in {curve.seconds:.0f} s"
     found = curve.suggestions
     if not found:
+        why = "has no minimum" if curve.fell else "never fell"
         return (
-            f"no rate found: the loss never fell between {curve.rates[0]:.2g} "
-            f"and {curve.rates[-1]:.2g}, {cost}"
+            f"no rate found: the loss {why} between {curve.rates[0]:.2g} and "
+            f"{curve.rates[-1]:.2g}, {cost}"
         )
     used, *others = SUGGESTIONS
     rest = ", ".join(f"{SUGGESTIONS[name]} {found[name]:g}" for name in others)
-    line = (
+    return (
         f"rate found: {found[used]:g} ({SUGGESTIONS[used]}; {rest}), {cost}, "
         "not counted as training"
     )
-    if curve.smoothed.argmin() == len(curve.smoothed) - 1:
-        line += f"; the loss still fell at {curve.rates[-1]:.2g}"
-    return line
 
 
 def write_curve(directory: pathlib.Path, curve: Curve) -> pathlib.Path:
@@ -152,7 +167,8 @@ def draw(figure, curve: Curve) -> str:
     # matplotlib's own choice writes formulas, which `figure.render` does not.
     axis.xaxis.set_major_formatter(LogFormatter())
     axis.xaxis.set_minor_formatter(LogFormatter())
-    axis.set_title(None if found else "no descent: no suggestion")
+    why = "no minimum within" if curve.fell else "no descent"
+    axis.set_title(None if found else f"{why}: no suggestion")
     figure.legend(loc="outside upper left", ncols=2)
     return summary(curve)
 
@@ -182,6 +198,19 @@ def _descends(losses: np.ndarray, smoothed: np.ndarray) -> bool:
         return False
     start, least = _start(losses)
     return start - smoothed[FIRST:].min() > least
+
+
+def _is_bracketed(
+    rates, losses, smoothed: np.ndarray, overflowed: bool
+) -> bool:
+    """Whether the lowest loss has higher ones on both sides, and near."""
+    lowest = FIRST + int(smoothed[FIRST:].argmin())
+    start, least = _start(losses)
+    rose = smoothed[lowest:].max() - smoothed[lowest] > least
+    fall = start - smoothed[lowest]
+    as_low = smoothed[FIRST:] <= smoothed[lowest] + 0.1 * fall
+    flat = rates[lowest] > FLAT * rates[FIRST + int(as_low.argmax())]
+    return lowest > FIRST and not flat and (overflowed or bool(rose))
 
 
 def _start(losses) -> tuple[float, float]:

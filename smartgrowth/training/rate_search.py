@@ -24,9 +24,12 @@ def find_rate(learner, stage: Stage) -> bool:
     tested = lr_finder.stage_to_test(learner.plan, lr, stage)
     curve = test_rates(learner, tested)
     say(lr_curve.summary(curve))
-    rates.append(lr_finder.choose_rate(curve, rates))
+    optimizer = learner.config.optimizer
+    rate = lr_finder.choose_rate(curve, rates, optimizer)
     if not curve.suggestions:
-        say(f"the rate of the stage before stays: {rates[-1]:g}")
+        kept = "the rate of the stage before stays"
+        say(f"{kept if rates else f'the default of {optimizer}'}: {rate:g}")
+    rates.append(rate)
     learner.follow(rates)
     learner.write_schedule()
     return True
@@ -37,18 +40,19 @@ def test_rates(learner, stage: Stage) -> lr_curve.Curve:
 
     The learner's network, optimizer and progress are then as before.
     """
+    first, config = stage.first_step, learner.config
+    steps = lr_finder.STEPS[config.optimizer]
     say(
-        f"testing learning rates on stage {stage.index + 1}, up to "
-        f"{lr_finder.STEPS} steps"
+        f"testing learning rates on stage {stage.index + 1}, up to {steps} "
+        "steps"
     )
     learner.compiled.prepare_step(stage)
-    first, config = stage.first_step, learner.config
     batches = StageBatches(learner.experiment, stage, learner.augmentation)
     shown = batches.dataset(first, first + lr_finder.BATCHES)
     return lr_finder.run_range_test(
         learner.model,
         learner.distribution.shard(shown).as_numpy_iterator(),
-        lr_finder.rising_rates(config.lr_min, config.lr_max),
+        lr_finder.rising_rates(config.lr_min, config.lr_max, steps),
         first_step=learner.progress.step,
         variables=learner.checkpoints.variables,
         stop=learner.stop,

@@ -75,7 +75,8 @@ def find_rate(experiment: Experiment) -> lr_curve.Curve:
         learner, lr_finder.stage_to_test(plan, config.lr)
     )
     say(lr_curve.summary(curve))
-    if curve.suggestions:
-        say(f"--lr=auto takes {lr_finder.choose_rate(curve, []):g}")
+    if curve.fell:
+        rate = lr_finder.choose_rate(curve, [], config.optimizer)
+        say(f"--lr=auto takes {rate:g}")
     say(f"the curve: {lr_curve.write_curve(learner.directory, curve)}")
     return curve
