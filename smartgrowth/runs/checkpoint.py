@@ -61,6 +61,7 @@ def save(
     arrays: dict[str, np.ndarray],
     facts: dict,
     best: bool = False,
+    check_owner: Callable[[], None] | None = None,
 ) -> None:
     """Writes a checkpoint, then removes those that it replaces.
 
@@ -69,20 +70,24 @@ def save(
       arrays: any number of them, by name.
       facts: JSON values; `facts["step"]` names the checkpoint.
       best: whether to keep it until another is the best.
+      check_owner: called before what may take long is made valid, and before
+        others are removed; raises if another process writes here now.
 
     Raises:
       OSError: writing to the directory failed several times.
     """
+    check_owner = check_owner or (lambda: None)
     manifest = {"best": best, "facts": facts}
     with _archive_writer(directory, arrays) as write:
         for attempt in range(TRIES):
             try:
-                published = _publish(directory, write, manifest)
+                published = _publish(directory, write, manifest, check_owner)
                 break
             except OSError:
                 if attempt + 1 == TRIES:
                     raise
                 time.sleep(2.0**attempt)
+    check_owner()
     _rotate(directory, facts["step"], published)
 
 
@@ -165,7 +170,7 @@ def _write_archive(path: pathlib.Path, arrays) -> str:
     return _hash(path)
 
 
-def _publish(directory, write, manifest) -> str:
+def _publish(directory, write, manifest, check_owner) -> str:
     """Writes an archive, then its manifest; returns the archive's name."""
     directory.mkdir(parents=True, exist_ok=True)
     step = manifest["facts"]["step"]
@@ -175,6 +180,7 @@ def _publish(directory, write, manifest) -> str:
         sha = write(target)
         if _hash(target) != sha:
             raise OSError(f"{target} reads back differently")
+        check_owner()
         write_manifest(
             directory / f"{unique}.json",
             {"archive": target.name, "sha256": sha, **manifest},

@@ -166,8 +166,9 @@ def _unusable(config: Config, error: OSError) -> UserError:
 
 
 def _write_flags(directory: pathlib.Path, config: Config) -> None:
-    # --restart is done; repeated, it would delete this run.
-    lines = dataclasses.replace(config, restart=False).flag_lines()
+    # These are done; repeated, --restart would delete this run.
+    done = dataclasses.replace(config, restart=False, take_over=False)
+    lines = done.flag_lines()
     files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
 
 
@@ -244,7 +245,8 @@ def _holds_run(directory: pathlib.Path) -> bool:
 def _clear(directory: pathlib.Path) -> None:
     """Removes a run's files, and no file of the user's.
 
-    The plan is removed last: it marks the directory as a run's.
+    The plan is removed last: it marks the directory as a run's. The lease
+    stays: it is of the process that clears, and its number never falls.
 
     Raises:
       OSError: one stays; an old checkpoint would be resumed.

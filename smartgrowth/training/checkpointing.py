@@ -1,16 +1,15 @@
-"""How far a run has come, kept where a killed process cannot take it along."""
+"""A run's checkpoints: written, restored, and what a disk refuses."""
 
 import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Callable, Iterator
 
 from smartgrowth import UserError
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.plan import Plan
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime.keras_internals import (
     loss_metric,
     unscaled_optimizer,
@@ -18,92 +17,12 @@ from smartgrowth.runtime.keras_internals import (
 )
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import sweep
-
-# In the archive, the optimizer's count of steps.
-ITERATIONS = "optimizer/0000/iteration"
-
-
-@dataclasses.dataclass
-class Progress:
-    """What a checkpoint holds beside the arrays.
-
-    stage_seconds, boundary_seconds: one value a stage. step: batches learned.
-    rows: of log.csv. best_accuracy: of the validations so far.
-    found_rates: by range tests so far, of the stages from the first one on, or
-    one for all. begun: index of the last stage whose boundary is done, -1
-    before the first one.
-    """
-
-    stage_seconds: list[float]
-    boundary_seconds: list[float]
-    step: int = 0
-    rows: list[dict] = dataclasses.field(default_factory=list)
-    wall_seconds: float = 0.0
-    best_accuracy: float = -1.0
-    found_rates: list[float] = dataclasses.field(default_factory=list)
-    begun: int = -1
-
-    @property
-    def train_seconds(self) -> float:
-        """Seconds without validation and checkpoints, with boundaries."""
-        return sum(self.stage_seconds)
-
-    @property
-    def is_best(self) -> bool:
-        """Whether the last evaluation set the best accuracy."""
-        last = self.rows[-1]["val_accuracy"] if self.rows else None
-        return last == self.best_accuracy
-
-    def after(self, stage: Stage, step: int, seconds: float) -> "Progress":
-        """Returns the progress at `step`, after `seconds` more of training."""
-        spent = list(self.stage_seconds)
-        spent[stage.index] += seconds
-        return dataclasses.replace(self, step=step, stage_seconds=spent)
-
-
-def start_of(plan: Plan) -> Progress:
-    """Returns the progress of a run that has not trained yet."""
-    zeros = [0.0] * len(plan.stages)
-    return Progress(zeros, list(zeros))
-
-
-def read_progress(values: dict, plan: Plan) -> Progress:
-    """Returns the progress that a checkpoint's manifest holds."""
-    values = dict(values)
-    # Version 0.1 noted the parts of a boundary instead of the whole.
-    restarted = values.pop("restarted", 0)
-    if "begun" not in values:
-        step, rates = values["step"], values.get("found_rates", [])
-        trained = plan.stage_at(step - 1).index if step else -1
-        values["begun"] = max(trained, restarted or -1, len(rates) - 1)
-    return Progress(**values)
-
-
-def check_step(arrays: dict[str, np.ndarray], facts: dict, plan: Plan) -> None:
-    """Checks that a checkpoint's manifest is of the step of its archive.
-
-    Args:
-      arrays: of the archive.
-      facts: of the manifest.
-      plan: that both are of.
-
-    Raises:
-      ValueError: it is of another step, or its facts are not a run's.
-    """
-    try:
-        step, progress = facts["step"], read_progress(facts["progress"], plan)
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"its manifest's facts are not a run's ({error!r})"
-        ) from error
-    if ITERATIONS not in arrays:
-        raise ValueError(f"its archive has no array {ITERATIONS}")
-    iterations = int(arrays[ITERATIONS])
-    if not progress.step == step == iterations:
-        raise ValueError(
-            f"its manifest is of step {step} and {progress.step}, its "
-            f"archive of {iterations}"
-        )
+from smartgrowth.training.progress import (
+    Progress,
+    check_step,
+    read_progress,
+    start_of,
+)
 
 
 class CheckpointManager:
@@ -111,7 +30,8 @@ class CheckpointManager:
 
     Args:
       directory: of the run.
-      plan_hash: of its plan; checkpoints of another are refused.
+      lease: of the directory and its plan; checkpoints of another plan are
+        refused, and nothing is written once another process has the lease.
       model: compiled. accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
       save_seconds: between checkpoints, if nothing else asks for one.
@@ -122,7 +42,7 @@ class CheckpointManager:
     def __init__(
         self,
         directory: pathlib.Path,
-        plan_hash: str,
+        lease: Lease,
         model,
         accuracy,
         numerics: dict,
@@ -130,7 +50,8 @@ class CheckpointManager:
         rescue: pathlib.Path | None = None,
     ):
         self.directory, self.rescue = directory, rescue
-        self.plan_hash, self.numerics = plan_hash, numerics
+        self.check_owner, self.plan_hash = lease.check, lease.plan_hash
+        self.numerics = numerics
         self.model = model
         self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
@@ -208,7 +129,7 @@ class CheckpointManager:
         """
         with self.tolerate("checkpoint", progress.step):
             directory = self.directory / files.CHECKPOINTS
-            self.save_to(directory, progress, best, within)
+            self.save_to(directory, progress, best, within, self.check_owner)
         # Also if it failed: not at every batch of a full disk.
         self.saved = time.monotonic()
 
@@ -218,6 +139,7 @@ class CheckpointManager:
         progress: Progress,
         best: bool = False,
         within: bool = False,
+        check_owner: Callable[[], None] | None = None,
     ) -> None:
         """Does as `save`, to any directory; raises `OSError` if refused."""
         groups = dict(self.variables)
@@ -234,7 +156,13 @@ class CheckpointManager:
             "progress": dataclasses.asdict(kept),
             "numerics": self.numerics,
         }
-        checkpoint.save(directory, checkpoint.collect(groups), facts, best=best)
+        checkpoint.save(
+            directory,
+            checkpoint.collect(groups),
+            facts,
+            best=best,
+            check_owner=check_owner,
+        )
 
     def restore_metrics(self) -> None:
         """Puts the sums of an interrupted segment back, once.
@@ -266,8 +194,12 @@ class CheckpointManager:
         """While entered, a disk that refuses a file is a warning.
 
         Training goes on: the next log and the next checkpoint hold it all.
+
+        Raises:
+          UserError: another process has taken the directory.
         """
         try:
+            self.check_owner()
             yield
         except OSError as error:
             say(

@@ -11,13 +11,16 @@ def write_results(learner) -> None:
     """Writes a learner's results to its run directory.
 
     Raises:
-      UserError: the disk refuses them; says where the training is kept.
+      UserError: the disk refuses them; says where the training is kept. Or
+        another process has taken the directory.
     """
     directory, experiment = learner.directory, learner.experiment
     augmentation = learner.augmentation
     try:
+        learner.lease.check()
         restore_lost_files(learner)
         sheet = preview.run_sheet(experiment, augmentation)
+        learner.lease.check()
         files.write_bytes(directory / files.AUGMENTATION, sheet)
         with learner.compiled.validated_weights():
             results.write_results(
@@ -27,6 +30,7 @@ def write_results(learner) -> None:
                 learner.progress.rows[-1],
                 mirrored=augmentation.mirrors,
                 facts=learner.checkpoints.facts(learner.progress),
+                check_owner=learner.lease.check,
             )
         if learner.checkpoints.rescue:
             run_directory.remove_rescued(learner.config)

@@ -3,6 +3,7 @@
 What fires when, of a run that `train.train` drives:
 
     build        the network, on its devices
+    lease        entered: no other process trains in the run directory
     claim        the run directory: flags.txt, plan.json, data_report.json
     resume       the newest checkpoint; schedule.csv, its rows of log.csv
     stage:
@@ -29,14 +30,16 @@ from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.plan import Stage
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files
+from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import callbacks, finishing, rate_search
 from smartgrowth.training.batches import StageBatches
-from smartgrowth.training.checkpointing import CheckpointManager, start_of
+from smartgrowth.training.checkpointing import CheckpointManager
 from smartgrowth.training.compile_model import compile_model
+from smartgrowth.training.progress import start_of
 from smartgrowth.training.progress_line import ProgressLine, check_finite
 from smartgrowth.training.run_log import RunLog, make_row
 
@@ -52,6 +55,7 @@ class Learner:
 
     Attributes:
       stop: an event; set when the run is to save and stop.
+      lease: to be entered before `claim`, and left when all is written.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Learner:
             )
         self.distribution = distribution
         self.augmentation = policy.choose(self.config)
+        plan = run_directory.plan_hash(self.config, experiment.description)
+        self.lease = Lease(directory, plan, self.config.take_over)
         self.progress = start_of(self.plan)
         self.progress_line = ProgressLine(self.plan)
         self.rate = None  # unknown until it is found, if --lr says so
@@ -101,7 +107,7 @@ class Learner:
         self.log = RunLog(self.directory, config.tensorboard)
         self.checkpoints = CheckpointManager(
             self.directory,
-            run_directory.plan_hash(config, self.experiment.description),
+            self.lease,
             self.model,
             self.compiled.accuracy,
             devices.numerics() | {"policy": dtype},

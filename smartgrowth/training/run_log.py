@@ -8,8 +8,8 @@ import keras
 from smartgrowth.experiment import Experiment
 from smartgrowth.plan import Stage
 from smartgrowth.training.callbacks import make_tensorboard
-from smartgrowth.training.checkpointing import Progress
 from smartgrowth.training.csv_logger import RunCSVLogger
+from smartgrowth.training.progress import Progress
 
 
 class RunLog:

@@ -26,7 +26,8 @@ def train(experiment: Experiment) -> pathlib.Path:
       The run directory, complete.
 
     Raises:
-      UserError: a setting, a directory or a loss leads nowhere.
+      UserError: a setting, a directory or a loss leads nowhere, or another
+        process trains the run.
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     config, plan = experiment.config, experiment.plan
@@ -45,16 +46,19 @@ def train(experiment: Experiment) -> pathlib.Path:
         learner = Learner(
             experiment, distribution.process_directory(directory), distribution
         )
+        learner.lease.refuse_early()
         learner.build()
-        learner.claim()
-        done = learner.resume(directory)
-        with StopSignals() as learner.stop:
-            for stage in plan.stages_from(done):
-                learner.begin(stage)
-                for end in plan.evaluations(stage, done):
-                    learner.evaluate(stage, learner.fit(stage, end))
-        learner.finish()
-        say(f"report: {write_report(learner.directory)}")
+        with learner.lease:
+            learner.claim()
+            done = learner.resume(directory)
+            with StopSignals() as learner.stop:
+                for stage in plan.stages_from(done):
+                    learner.begin(stage)
+                    for end in plan.evaluations(stage, done):
+                        learner.evaluate(stage, learner.fit(stage, end))
+            learner.finish()
+            learner.lease.check()
+            say(f"report: {write_report(learner.directory)}")
     return directory
 
 
