@@ -73,7 +73,7 @@ def mend(directory: pathlib.Path, config: Config, description: dict) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / files.PLAN
-    if _read_plan(path) is None:
+    if read_plan(path) is None:
         if path.exists() or _checkpointed_plans(directory):
             say(f"{path} was lost or torn: it is written again")
         files.write_json(path, description)
@@ -84,13 +84,17 @@ def mend(directory: pathlib.Path, config: Config, description: dict) -> None:
 def mend_finished(
     directory: pathlib.Path, config: Config, description: dict
 ) -> None:
-    """Does as `mend` for a finished run whose checkpoints are of this plan.
+    """Does as `mend` for a finished run that is known to be of this plan.
+
+    By its plan.json, which `check` has compared, or by its checkpoints.
 
     Raises:
       UserError: the directory cannot be written.
     """
     try:
-        if _checkpointed_plans(directory) == {description["hash"]}:
+        if read_plan(directory / files.PLAN) or (
+            _checkpointed_plans(directory) == {description["hash"]}
+        ):
             mend(directory, config, description)
     except OSError as error:
         raise _unusable(config, error) from error
@@ -124,7 +128,7 @@ def plan_hash(config: Config, description: dict) -> str:
     values; call it after `check`.
     """
     directory = pathlib.Path(config.workdir).expanduser()
-    old = None if config.restart else _read_plan(directory / files.PLAN)
+    old = None if config.restart else read_plan(directory / files.PLAN)
     return (old or description)["hash"]
 
 
@@ -172,7 +176,7 @@ def _write_flags(directory: pathlib.Path, config: Config) -> None:
     files.write_text(directory / files.FLAGS, "\n".join(lines) + "\n")
 
 
-def _read_plan(path: pathlib.Path) -> dict | None:
+def read_plan(path: pathlib.Path) -> dict | None:
     """Returns what plan.json holds; None if it is missing or torn."""
     try:
         plan = json.loads(path.read_text("utf-8"))
@@ -193,7 +197,7 @@ def _checkpointed_plans(directory: pathlib.Path) -> set[str]:
 
 def _check_same(directory: pathlib.Path, description: dict) -> None:
     path = directory / files.PLAN
-    old = _read_plan(path)
+    old = read_plan(path)
     if old is None:
         plans = _checkpointed_plans(directory)
         if plans - {description["hash"]}:

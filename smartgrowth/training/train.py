@@ -9,8 +9,8 @@ import pathlib
 
 from smartgrowth.experiment import Experiment
 from smartgrowth.report.write import write_report
+from smartgrowth.runs import damage, files
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.runs import files
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import lr_curve, lr_finder, rate_search
@@ -33,12 +33,13 @@ def train(experiment: Experiment) -> pathlib.Path:
     config, plan = experiment.config, experiment.plan
     directory = run_directory.check(config, experiment.description)
     if run_directory.is_finished(directory) and not config.restart:
-        run_directory.mend_finished(directory, config, experiment.description)
-        page = directory / files.REPORT
-        if not page.exists():  # stopped before the last thing it does
-            write_report(directory)
-        say(f"{directory} is finished; its report: {page}")
-        return directory
+        description = experiment.description
+        if damage.mend_finished(directory, config, description):
+            page = directory / files.REPORT
+            if not page.exists():  # stopped before the last thing it does
+                write_report(directory)
+            say(f"{directory} is finished; its report: {page}")
+            return directory
     say(overview(experiment))
     distribution = distributed.make_distribution(config.devices)
     distribution.check_plan(plan)
