@@ -61,7 +61,8 @@ def save(
     arrays: dict[str, np.ndarray],
     facts: dict,
     best: bool = False,
-    check_owner: Callable[[], None] | None = None,
+    check_owner: Callable[[], None] = lambda: None,
+    tries: int = TRIES,
 ) -> None:
     """Writes a checkpoint, then removes those that it replaces.
 
@@ -72,19 +73,19 @@ def save(
       best: whether to keep it until another is the best.
       check_owner: called before what may take long is made valid, and before
         others are removed; raises if another process writes here now.
+      tries: with a short wait between them, for a drive that answers late.
 
     Raises:
       OSError: writing to the directory failed several times.
     """
-    check_owner = check_owner or (lambda: None)
     manifest = {"best": best, "facts": facts}
     with _archive_writer(directory, arrays) as write:
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             try:
                 published = _publish(directory, write, manifest, check_owner)
                 break
             except OSError:
-                if attempt + 1 == TRIES:
+                if attempt + 1 == tries:
                     raise
                 time.sleep(2.0**attempt)
     check_owner()
@@ -227,12 +228,17 @@ def _rotate(directory, step: int, published: str) -> None:
     """Removes old checkpoints; keeps the newest and the best up to this step.
 
     Others of this step or of a later one were damaged when the run resumed
-    before them; they are removed, not counted among the newest.
+    before them; they are removed, not counted among the newest. Neither are
+    those whose archive the drive has lost.
     """
     manifests = [
         manifest
         for _, manifest in _manifests(directory)
-        if manifest["facts"]["step"] < step or manifest["archive"] == published
+        if manifest["archive"] == published
+        or (
+            manifest["facts"]["step"] < step
+            and _has_content(directory / manifest["archive"])
+        )
     ]
     best = [m["archive"] for m in manifests if m["best"]][:1]
     kept = {m["archive"] for m in manifests[:KEEP]} | set(best)
@@ -240,6 +246,13 @@ def _rotate(directory, step: int, published: str) -> None:
         if path.with_suffix(".npz").name not in kept:
             path.unlink(missing_ok=True)
     remove_partial(directory)
+
+
+def _has_content(path: pathlib.Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _hash(path: pathlib.Path) -> str:

@@ -19,6 +19,7 @@ from smartgrowth import UserError
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
 from smartgrowth.runs.owner import (
+    HELD,
     Owner,
     State,
     System,
@@ -94,6 +95,7 @@ class Lease:
         except BaseException:
             self._lock.release()
             raise
+        HELD.add(self.own.token)
         # A new one each time: an earlier one may still be asleep.
         self._ended = threading.Event()
         threading.Thread(
@@ -115,6 +117,7 @@ class Lease:
                     self.directory / files.LEASE, self.own.to_json()
                 )
                 (self.directory / files.LEASE_BEAT).unlink(missing_ok=True)
+        HELD.discard(self.own.token)
         self._lock.release()
         self.own = None
 

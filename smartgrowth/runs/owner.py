@@ -15,6 +15,9 @@ from smartgrowth.runtime.file_lock import FileLock
 from smartgrowth.runtime.process import Process, is_alive, this_process
 
 SILENT_SECONDS = 300  # without a beat, which comes every minute
+# Tokens of what this process owns. It may outlive a run that its disk refused
+# to let it give back, as a notebook does.
+HELD: set[str] = set()
 
 
 @dataclasses.dataclass
@@ -111,13 +114,20 @@ def judge(
         return State.ALIVE  # the owner, or who is just following it
     if owner is None or owner.released:
         return State.FREE
-    alive = system.is_alive(owner.process)
+    alive = _lives(owner, system)
     is_near = owner.process.place == system.process.place
     if alive is None and locked and is_near:
         alive = False  # or the lock would not be free
     if alive is not None:
         return State.ALIVE if alive else State.DEAD
     return State.SILENT if silence > SILENT_SECONDS else State.UNKNOWN
+
+
+def _lives(owner: Owner, system: System) -> bool | None:
+    """Returns whether an owner still trains; None if that is unknown."""
+    if owner.process == system.process:
+        return owner.token in HELD
+    return system.is_alive(owner.process)
 
 
 def look(
@@ -143,7 +153,7 @@ def is_trained(directory: pathlib.Path) -> bool:
         owner = read_owner(directory)
         if owner is None or owner.released:
             return False
-        alive = system.is_alive(owner.process)
+        alive = _lives(owner, system)
         if alive is None:  # the lock may say; no process needs it for long
             alive = look(directory, lock, system)[1] is State.ALIVE
         return alive

@@ -1,13 +1,14 @@
 """A run's checkpoints: written, restored, and what a disk refuses."""
 
-import contextlib
 import dataclasses
 import pathlib
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from smartgrowth import UserError
 from smartgrowth.plan import Plan
+from smartgrowth.rendering.text import show
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime.keras_internals import (
@@ -23,6 +24,8 @@ from smartgrowth.training.progress import (
     read_progress,
     start_of,
 )
+
+RETRY_SECONDS = 5.0  # after a checkpoint that was refused; then twice as long
 
 
 class CheckpointManager:
@@ -55,7 +58,10 @@ class CheckpointManager:
         self.model = model
         self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
-        self.began = self.saved = time.monotonic()
+        self.began = time.monotonic()
+        self.next_save = self.began + save_seconds
+        self.pause = 0.0  # before the next try, while the directory refuses
+        self.kept = None  # step and rows of what it has put in `rescue`
         self.interrupted = {}  # metric sums of a segment that was cut off
 
     def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
@@ -115,23 +121,71 @@ class CheckpointManager:
             check_step(arrays, facts, plan)
 
     def due(self) -> bool:
-        """Returns whether the last checkpoint is `save_seconds` old."""
-        return time.monotonic() - self.saved >= self.save_seconds
+        """Returns whether the last checkpoint is `save_seconds` old.
+
+        Or, if it was refused, whether it is time for another try.
+        """
+        return time.monotonic() >= self.next_save
 
     def save(
         self, progress: Progress, best: bool = False, within: bool = False
     ) -> None:
         """Writes a checkpoint; a disk that refuses it is a warning.
 
+        It is then kept on this machine instead, and `due` after a pause that
+        grows from `RETRY_SECONDS` to the time between checkpoints.
+
         Args:
           best: keep it until another is the best.
           within: a segment, whose metric sums then belong to it.
+
+        Raises:
+          UserError: another process has taken the directory.
         """
-        with self.tolerate("checkpoint", progress.step):
-            directory = self.directory / files.CHECKPOINTS
-            self.save_to(directory, progress, best, within, self.check_owner)
-        # Also if it failed: not at every batch of a full disk.
-        self.saved = time.monotonic()
+        directory = self.directory / files.CHECKPOINTS
+        try:
+            self.check_owner()
+            self.save_to(
+                directory,
+                progress,
+                best,
+                within,
+                check_owner=self.check_owner,
+                # What has just refused it does not hold up the training.
+                tries=1 if self.pause else checkpoint.TRIES,
+            )
+        except OSError as error:
+            longest = self.save_seconds
+            self.pause = min(2 * self.pause or RETRY_SECONDS, longest)
+            more = f", the next try comes in {show('seconds', self.pause)}"
+            if self.keep_here(progress, within):
+                more += f", until then it is kept in {self.rescue}"
+            self._warn("checkpoint", progress.step, error, more)
+        else:
+            if self.pause:
+                say(f"{self.directory} takes checkpoints again")
+                self._drop_kept()
+            self.pause = 0.0
+        self.next_save = time.monotonic() + (self.pause or self.save_seconds)
+
+    def keep_here(self, progress: Progress, within: bool = False) -> bool:
+        """Keeps the progress on this machine; returns whether it is kept."""
+        if not self.rescue:
+            return False
+        state = progress.step, len(progress.rows)
+        if self.kept != state:
+            try:
+                self.save_to(self.rescue, progress, within=within, tries=1)
+            except OSError:
+                return False
+            self.kept = state
+        return True
+
+    def _drop_kept(self) -> None:
+        if self.kept:
+            # What stays is older than what the directory has, and not resumed.
+            shutil.rmtree(self.rescue, ignore_errors=True)
+        self.kept = None
 
     def save_to(
         self,
@@ -139,9 +193,12 @@ class CheckpointManager:
         progress: Progress,
         best: bool = False,
         within: bool = False,
-        check_owner: Callable[[], None] | None = None,
+        **how,
     ) -> None:
-        """Does as `save`, to any directory; raises `OSError` if refused."""
+        """Does as `save`, to any directory; raises `OSError` if refused.
+
+        how: passed on to `checkpoint.save`.
+        """
         groups = dict(self.variables)
         if within:
             write_back_jax_state(self.model)
@@ -161,7 +218,7 @@ class CheckpointManager:
             checkpoint.collect(groups),
             facts,
             best=best,
-            check_owner=check_owner,
+            **how,
         )
 
     def restore_metrics(self) -> None:
@@ -189,9 +246,8 @@ class CheckpointManager:
             "numerics": self.numerics,
         }
 
-    @contextlib.contextmanager
-    def tolerate(self, what: str, step: int) -> Iterator[None]:
-        """While entered, a disk that refuses a file is a warning.
+    def attempt(self, what: str, step: int, write: Callable[[], None]) -> None:
+        """Calls what writes a file; a disk that refuses it is a warning.
 
         Training goes on: the next log and the next checkpoint hold it all.
 
@@ -200,13 +256,16 @@ class CheckpointManager:
         """
         try:
             self.check_owner()
-            yield
+            write()
         except OSError as error:
-            say(
-                f"warning: no {what} written at step {step} "
-                f"({error.strerror or error}); training goes on, make room in "
-                f"{self.directory}"
-            )
+            self._warn(what, step, error)
+
+    def _warn(self, what: str, step: int, error: OSError, more="") -> None:
+        say(
+            f"warning: no {what} written at step {step} "
+            f"({error.strerror or error}); training goes on{more}; make room "
+            f"in {self.directory}"
+        )
 
 
 def group_variables(model, accuracy) -> dict[str, list]:

@@ -51,15 +51,11 @@ def keep_training(learner) -> str:
     saved = last_saved_step(learner)
     if saved == step:
         return f"the training is kept to its last step, {step}"
-    if manager.rescue:
-        try:
-            manager.save_to(manager.rescue, learner.progress)
-            return (
-                f"the training is kept to its last step, {step}, on this "
-                f"machine in {manager.rescue}"
-            )
-        except OSError:
-            pass  # of the two disks the user's own is to be named
+    if manager.keep_here(learner.progress):
+        return (
+            f"the training is kept to its last step, {step}, on this "
+            f"machine in {manager.rescue}"
+        )
     if saved is None:
         return "no step of the training is saved"
     return f"the training is kept to step {saved} of {step}"
@@ -90,8 +86,10 @@ def restore_lost_files(learner) -> None:
         directory, learner.own_config, experiment.description | own
     )
     if not (directory / files.LOG).exists():
-        with learner.checkpoints.tolerate("log", learner.progress.step):
-            files.write_log(directory, learner.progress.rows)
+        step, rows = learner.progress.step, learner.progress.rows
+        learner.checkpoints.attempt(
+            "log", step, lambda: files.write_log(directory, rows)
+        )
     if not (directory / files.DATA_REPORT).exists():
         learner.write_inputs()
     if not (directory / files.SCHEDULE).exists():

@@ -138,12 +138,10 @@ class Learner:
 
     def write_inputs(self) -> None:
         """Writes what is known of the data: its report and its orders."""
-        with self.checkpoints.tolerate("data report", 0):
-            files.write_json(
-                self.directory / files.DATA_REPORT,
-                self.experiment.data.report(),
-            )
-            choose.write_orders(self.own_config, self.experiment)
+        path = self.directory / files.DATA_REPORT
+        report, config = self.experiment.data.report(), self.own_config
+        self._attempt("data report", files.write_json, path, report)
+        self._attempt("orders", choose.write_orders, config, self.experiment)
 
     def resume(self, directory: pathlib.Path) -> int:
         """Goes on from the newest checkpoint of a run, if there is one.
@@ -160,8 +158,7 @@ class Learner:
         if self.progress.found_rates:
             self.follow(self.progress.found_rates)
         self.write_schedule()
-        with self.checkpoints.tolerate("log", step):
-            self.log.begin(self.model, self.progress.rows)
+        self._attempt("log", self.log.begin, self.model, self.progress.rows)
         if step:
             stage = plan.stage_at(min(step, plan.steps - 1))
             say(
@@ -252,8 +249,7 @@ class Learner:
             self.checkpoints.wall_seconds(progress),
         )
         progress.rows.append(row)
-        with self.checkpoints.tolerate("log", progress.step):
-            self.log.add(row)
+        self._attempt("log", self.log.add, progress.rows)
         self.progress_line.say_row(stage, row)
         best = row["val_accuracy"] > progress.best_accuracy
         if best:
@@ -282,8 +278,12 @@ class Learner:
     def write_schedule(self) -> None:
         """Writes schedule.csv, once the rate is known."""
         if self.rate:
-            with self.checkpoints.tolerate("schedule", self.progress.step):
-                files.write_schedule(self.directory, self.rate.tables)
+            write, tables = files.write_schedule, self.rate.tables
+            self._attempt("schedule", write, self.directory, tables)
+
+    def _attempt(self, what: str, write, *arguments) -> None:
+        step = self.progress.step
+        self.checkpoints.attempt(what, step, lambda: write(*arguments))
 
     def _validate(self, stage: Stage) -> dict[str, float]:
         """Returns the columns of log.csv that come from validation images."""
