@@ -499,6 +499,24 @@ def test_who_trains_is_found_by_another_program(tmp_path):
     assert not owners.is_trained(tmp_path)  # not for sure
 
 
+@pytest.mark.parametrize("earlier", [True, False])
+def test_who_writes_into_a_finished_run_hears_that_it_was_taken(
+    tmp_path, earlier
+):
+    if earlier:
+        with Lease(tmp_path, "aa"):
+            pass
+    before = read_owner(tmp_path)
+    owners.check_untaken(tmp_path, before)
+    with (
+        Lease(tmp_path, "aa"),
+        pytest.raises(UserError, match="another process has begun to train"),
+    ):
+        owners.check_untaken(tmp_path, before)
+    with pytest.raises(UserError, match="another process"):
+        owners.check_untaken(tmp_path, before)
+
+
 # What a training does to its folder, without a network.
 TRAINING = """
 import json, pathlib, sys, time

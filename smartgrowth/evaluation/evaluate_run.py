@@ -19,6 +19,7 @@ from smartgrowth.plan import make_network
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import load_config
+from smartgrowth.runs.owner import check_untaken, read_owner
 from smartgrowth.runtime.reporter import say
 
 LISTED = 5  # classes and confusions that are printed
@@ -35,6 +36,7 @@ def evaluate_run(config: Config) -> dict:
       What evaluation.json holds.
     """
     directory, trained = load_config(config.workdir)
+    before = read_owner(directory)
     names = saved_model.read_classes(directory)
     network = make_network(trained, len(names))
     variants = tta.make_variants(
@@ -49,6 +51,7 @@ def evaluate_run(config: Config) -> dict:
     passes = tta.run(evaluator, VALIDATION, views)
     summary = summarize(data, network, variants, passes)
     plain = tta.vote(passes, variants["plain"])
+    check_untaken(directory, before)
     hard_examples.write_hardest(
         directory, data, data.validation, plain, trained.final_size
     )

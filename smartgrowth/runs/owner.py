@@ -10,6 +10,7 @@ import pathlib
 import time
 from collections.abc import Callable
 
+from smartgrowth import UserError
 from smartgrowth.runs import files
 from smartgrowth.runtime.file_lock import FileLock
 from smartgrowth.runtime.process import Process, is_alive, this_process
@@ -179,6 +180,25 @@ def read_owner(directory: pathlib.Path) -> Owner | None:
         return Owner.from_json(json.loads(content))
     except (TypeError, ValueError, LookupError):
         return Owner.unknown()
+
+
+def check_untaken(directory: pathlib.Path, before: Owner | None) -> None:
+    """Makes sure that no process took a finished run to train it again.
+
+    For who writes into a finished run, which needs no lease: nobody trains it.
+
+    Args:
+      directory: of the run.
+      before: its `read_owner` when it was read.
+
+    Raises:
+      UserError: its owner is another one now.
+    """
+    if read_owner(directory) != before:
+        raise UserError(
+            f"--workdir={directory}: another process has begun to train in it "
+            "since this one read it; nothing was written there"
+        )
 
 
 def read_signs(directory: pathlib.Path) -> list[bytes | None]:
