@@ -88,8 +88,7 @@ def save(
                 if attempt + 1 == tries:
                     raise
                 time.sleep(2.0**attempt)
-    check_owner()
-    _rotate(directory, facts["step"], published)
+    _rotate(directory, facts["step"], published, check_owner)
 
 
 def load(
@@ -186,10 +185,13 @@ def _publish(directory, write, manifest, check_owner) -> str:
             directory / f"{unique}.json",
             {"archive": target.name, "sha256": sha, **manifest},
         )
+        # Taken just now, it must not be the next owner's newest one.
+        check_owner()
     except BaseException:
         # A part that did not fit must not take space from the next one.
-        with contextlib.suppress(OSError):
-            target.unlink()
+        for path in (target.with_suffix(".json"), target):
+            with contextlib.suppress(OSError):
+                path.unlink()
         raise
     return target.name
 
@@ -224,7 +226,7 @@ def _say_skipped(path: pathlib.Path, error: Exception) -> None:
     say(f"skipping the damaged checkpoint {path}: {error}")
 
 
-def _rotate(directory, step: int, published: str) -> None:
+def _rotate(directory, step: int, published: str, check_owner) -> None:
     """Removes old checkpoints; keeps the newest and the best up to this step.
 
     Others of this step or of a later one were damaged when the run resumed
@@ -242,7 +244,11 @@ def _rotate(directory, step: int, published: str) -> None:
     ]
     best = [m["archive"] for m in manifests if m["best"]][:1]
     kept = {m["archive"] for m in manifests[:KEEP]} | set(best)
-    for path in directory.glob("step_*"):
+    found = list(directory.glob("step_*"))
+    # After the listing: no file of a process that takes the run from now on
+    # can be in it.
+    check_owner()
+    for path in found:
         if path.with_suffix(".npz").name not in kept:
             path.unlink(missing_ok=True)
     remove_partial(directory)
