@@ -28,6 +28,7 @@ from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.runs import files
+from smartgrowth.runs.owner import is_trained
 from smartgrowth.runtime.reporter import Reporter
 
 ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
@@ -39,6 +40,7 @@ from smartgrowth.experiment import make_experiment
 from smartgrowth.data.load import open_data
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import claim
+from smartgrowth.runs.lease import Lease
 from smartgrowth.command_line import from_flag_lines
 
 config = from_flag_lines(sys.argv[1:])
@@ -46,6 +48,8 @@ directory = pathlib.Path(config.workdir)
 opened = open_data(config)
 experiment = make_experiment(config, opened)
 whole = experiment.plan
+lease = Lease(directory, experiment.description["hash"])
+lease.__enter__()
 claim(
     config,
     experiment.description,
@@ -995,10 +999,10 @@ def test_a_comparison_that_is_stopped_stops_what_it_trains(
     assert process.returncode == 130
     assert "stopping: what is being trained is saved first" in output
     for arm in ("plain", "grown"):
-        output = tmp_path / f"all/{arm}/seed0/{runner.OUTPUT}"
-        with output.open("ab") as file:
-            assert runner._lock(file)  # nobody lives who holds it
-        assert not (output.parent / "metrics.json").exists()
+        directory = tmp_path / f"all/{arm}/seed0"
+        assert (directory / "lease.json").exists()
+        assert not is_trained(directory)
+        assert not (directory / "metrics.json").exists()
 
 
 # Forecasts

@@ -37,6 +37,7 @@ EVERYTHING = Config(
     measure=True,
     workdir="runs/a run",
     restart=True,
+    take_over=True,
     dataset="folder:some images",
     data_dir="~/data",
     cache_dir="cache",
@@ -326,7 +327,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         },
         Identity.NEVER: {
             *("mode", "measure", "images", "restart", "enforce_rules"),
-            *("workdir", "data_dir", "cache_dir", "tensorboard"),
+            *("workdir", "take_over", "data_dir", "cache_dir", "tensorboard"),
             "max_bad_fraction",
             *("precision", "devices", "deterministic", "checkpoint_minutes"),
         },

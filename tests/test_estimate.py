@@ -108,8 +108,8 @@ def test_measuring_leaves_no_file_and_no_finished_part(
     # A run that was stopped after its first stage.
     save = checkpoint.save
 
-    def save_then_stop(directory, arrays, facts, best=False):
-        save(directory, arrays, facts, best)
+    def save_then_stop(directory, arrays, facts, best=False, **how):
+        save(directory, arrays, facts, best, **how)
         if facts["step"] == 4:
             raise KeyboardInterrupt
 

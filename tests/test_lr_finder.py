@@ -474,8 +474,8 @@ def test_every_stage_has_a_rate_of_its_own_and_a_resume_keeps_it(
     config = auto_config(lr="auto:stage", schedule="constant")
     save, states = checkpoint.save, []
 
-    def save_then_stop(directory, arrays, facts, best=False):
-        save(directory, arrays, facts, best)
+    def save_then_stop(directory, arrays, facts, best=False, **how):
+        save(directory, arrays, facts, best, **how)
         states.append((facts["step"], facts["progress"]["found_rates"]))
         if len(facts["progress"]["found_rates"]) == 2:
             raise KeyboardInterrupt

@@ -84,8 +84,8 @@ def stop_at(monkeypatch):
     def arrange(step, times):
         left = [times]
 
-        def save_then_stop(directory, arrays, facts, best=False):
-            save(directory, arrays, facts, best)
+        def save_then_stop(directory, arrays, facts, best=False, **how):
+            save(directory, arrays, facts, best, **how)
             left[0] -= facts["step"] == step
             if not left[0]:
                 left[0] = -1

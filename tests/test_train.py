@@ -78,8 +78,8 @@ def stop_after(monkeypatch):
     save = checkpoint.save
 
     def arrange(step):
-        def save_then_stop(directory, arrays, facts, best=False):
-            save(directory, arrays, facts, best)
+        def save_then_stop(directory, arrays, facts, best=False, **how):
+            save(directory, arrays, facts, best, **how)
             if facts["step"] == step:
                 raise KeyboardInterrupt
 
@@ -540,7 +540,7 @@ def test_checkpoints_come_in_time_though_segments_are_short(
     )
     saved = []
 
-    def save(directory, arrays, facts, best):
+    def save(directory, arrays, facts, best, **how):
         saved.append(facts["step"])
 
     monkeypatch.setattr(checkpoint, "save", save)
@@ -648,10 +648,10 @@ def refuse_writes(monkeypatch, *folders) -> None:
         if any(directory.is_relative_to(folder) for folder in folders):
             raise OSError(28, "No space left on device")
 
-    def save_if_allowed(directory, arrays, facts, best=False):
+    def save_if_allowed(directory, arrays, facts, best=False, **how):
         if facts["step"] > 4:  # until then there was room
             check(directory)
-        save(directory, arrays, facts, best)
+        save(directory, arrays, facts, best, **how)
 
     def write_if_allowed(directory, *args):
         check(directory)
@@ -780,8 +780,8 @@ def test_a_run_whose_folder_is_deleted_in_the_middle_can_be_opened(
     directory = pathlib.Path(config.workdir)
     save = checkpoint.save
 
-    def save_then_delete(target, arrays, facts, best=False):
-        save(target, arrays, facts, best)
+    def save_then_delete(target, arrays, facts, best=False, **how):
+        save(target, arrays, facts, best, **how)
         if facts["step"] == step:
             shutil.rmtree(directory)
 

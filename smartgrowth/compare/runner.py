@@ -1,8 +1,8 @@
 """Trains each trial in its own process, sequentially or several at once.
 
-A process locks its trial's output file while it runs. So if a comparison is
-killed, the next one waits for the trial that is still running, and never trains
-it twice at once.
+A process holds the lease of its run directory while it trains. So if a
+comparison is killed, the next one waits for the trial that is still running,
+and never trains it twice at once.
 """
 
 import collections
@@ -16,14 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-try:
-    import fcntl
-except ImportError:  # Windows; there, two comparisons do not notice each other
-    fcntl = None
-
 from smartgrowth.compare.arms import Trial
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files
+from smartgrowth.runs.owner import is_trained
 from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import Reporter
 
@@ -155,6 +151,7 @@ class _Job:
     def __init__(self, trial: Trial, jobs: int, command):
         self.trial, self.jobs, self.command = trial, jobs, command
         self.process, self.announced, self.number = None, False, 0
+        self.waits = not trial.config.take_over
         self.fresh = not (trial.directory / files.PLAN).exists()
         self.began = time.monotonic()
 
@@ -175,28 +172,32 @@ class _Job:
 
         None while it runs, or while an older process trains the trial.
         """
+        directory = self.trial.directory
         if self.process:
-            return self.process.poll()
-        self.trial.directory.mkdir(parents=True, exist_ok=True)
+            code = self.process.poll()
+            if not code or self.trial.finished or not is_trained(directory):
+                return code
+            # An older one had only just begun when this one was started.
+            self.process, self.waits = None, True
+        if self.waits and is_trained(directory):
+            if not self.announced:
+                reporter.say(
+                    f"{self.trial.name} is being trained by a process that "
+                    "outlived its comparison: waiting for it"
+                )
+            self.announced = True
+            return None
+        if self.trial.finished:
+            return 0
+        directory.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as file:
-            if not _lock(file):
-                if not self.announced:
-                    reporter.say(
-                        f"{self.trial.name} is being trained by a process that "
-                        "outlived its comparison: waiting for it"
-                    )
-                self.announced = True
-                return None
-            if self.trial.finished:
-                return 0
-            shared = self.trial.directory / SHARED
+            shared = directory / SHARED
             if self.jobs > 1:
                 shared.write_text(f"trained with --jobs={self.jobs}\n")
             elif self.fresh or self.trial.config.restart:
                 shared.unlink(missing_ok=True)
             # A group of its own, so that Ctrl-C in a terminal reaches only the
-            # comparison, which then stops each process once. The process
-            # inherits the file, and with it the lock.
+            # comparison, which then stops each process once.
             self.process = subprocess.Popen(
                 self.command(self.trial),
                 stdin=subprocess.DEVNULL,
@@ -255,21 +256,6 @@ def _failure(job: _Job, code: int) -> str:
         f"{job.trial.name} failed (exit status {code}); the others go on. "
         f"The last lines of {job.output}:\n{lines}"
     )
-
-
-def _lock(file) -> bool:
-    """Locks the file; false if another process holds it.
-
-    True as well where there are no locks.
-    """
-    if fcntl:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # a file system without locks
-    return True
 
 
 @contextlib.contextmanager

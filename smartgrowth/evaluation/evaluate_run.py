@@ -21,6 +21,7 @@ from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.identity import name_flags
+from smartgrowth.runs.owner import check_untaken, read_owner
 from smartgrowth.runs.reader import read_classes
 from smartgrowth.runtime.reporter import say
 
@@ -46,7 +47,7 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
         data is not what it was trained on.
     """
     directory, trained = load_config(config.workdir)
-    names = read_classes(directory)
+    before, names = read_owner(directory), read_classes(directory)
     network = make_network(trained, len(names))
     variants = tta.make_variants(
         trained.final_size,
@@ -60,6 +61,7 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     passes = tta.run(evaluator, VALIDATION, views)
     summary = summarize(data, network, variants, passes)
     plain = tta.vote(passes, variants["plain"])
+    check_untaken(directory, before)
     hard_examples.write_hardest(
         directory, data, data.validation, plain, trained.final_size
     )

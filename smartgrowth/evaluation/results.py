@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ def write_results(
     row: dict,
     mirrored: bool,
     facts: dict,
+    check_owner: Callable[[], None] = lambda: None,
 ) -> None:
     """Writes the model, predictions, hard lists, audit.json, metrics.json.
 
@@ -37,6 +39,8 @@ def write_results(
       row: the last row of the log.
       mirrored: whether mirror images keep their class and may vote.
       facts: further entries of metrics.json.
+      check_owner: called before each group of files; raises if another
+        process writes here now.
 
     Raises:
       OSError: a file cannot be written.
@@ -56,16 +60,20 @@ def write_results(
     figures["clean_train_accuracy"] = scores.accuracy
     figures["clean_train_loss"] = scores.loss
     for split, probabilities in ((TRAIN, clean), (VALIDATION, plain)):
+        check_owner()
         hard_examples.write_hardest(
             directory, data, data.split(split), probabilities, size
         )
-    write_predictions(directory, data, plain)
     findings = experiment.audit(evaluator.model)
+    check_owner()
+    write_predictions(directory, data, plain)
     files.write_json(
         directory / files.AUDIT,
         {"findings": [dataclasses.asdict(each) for each in findings]},
     )
+    check_owner()
     write_model(directory, evaluator.model, experiment.network, data)
+    check_owner()
     files.write_json(
         directory / files.METRICS,
         figures

@@ -72,6 +72,12 @@ class Essentials:
         "Delete a run in --workdir and begin anew.",
         identity=Identity.NEVER,
     )
+    take_over: bool = flag(
+        False,
+        "Take the run in --workdir from a process that trains it; that one "
+        "stops.",
+        identity=Identity.NEVER,
+    )
     seed: int = flag(
         0,
         "The seed of weights, batches, orders and augmentation.",

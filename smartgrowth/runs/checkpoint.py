@@ -61,6 +61,8 @@ def save(
     arrays: dict[str, np.ndarray],
     facts: dict,
     best: bool = False,
+    check_owner: Callable[[], None] = lambda: None,
+    tries: int = TRIES,
 ) -> None:
     """Writes a checkpoint, then removes those that it replaces.
 
@@ -69,21 +71,24 @@ def save(
       arrays: any number of them, by name.
       facts: JSON values; `facts["step"]` names the checkpoint.
       best: whether to keep it until another is the best.
+      check_owner: called before what may take long is made valid, and before
+        others are removed; raises if another process writes here now.
+      tries: with a short wait between them, for a drive that answers late.
 
     Raises:
       OSError: writing to the directory failed several times.
     """
     manifest = {"best": best, "facts": facts}
     with _archive_writer(directory, arrays) as write:
-        for attempt in range(TRIES):
+        for attempt in range(tries):
             try:
-                published = _publish(directory, write, manifest)
+                published = _publish(directory, write, manifest, check_owner)
                 break
             except OSError:
-                if attempt + 1 == TRIES:
+                if attempt + 1 == tries:
                     raise
                 time.sleep(2.0**attempt)
-    _rotate(directory, facts["step"], published)
+    _rotate(directory, facts["step"], published, check_owner)
 
 
 def load(
@@ -165,7 +170,7 @@ def _write_archive(path: pathlib.Path, arrays) -> str:
     return _hash(path)
 
 
-def _publish(directory, write, manifest) -> str:
+def _publish(directory, write, manifest, check_owner) -> str:
     """Writes an archive, then its manifest; returns the archive's name."""
     directory.mkdir(parents=True, exist_ok=True)
     step = manifest["facts"]["step"]
@@ -175,14 +180,18 @@ def _publish(directory, write, manifest) -> str:
         sha = write(target)
         if _hash(target) != sha:
             raise OSError(f"{target} reads back differently")
+        check_owner()
         write_manifest(
             directory / f"{unique}.json",
             {"archive": target.name, "sha256": sha, **manifest},
         )
+        # Taken just now, it must not be the next owner's newest one.
+        check_owner()
     except BaseException:
         # A part that did not fit must not take space from the next one.
-        with contextlib.suppress(OSError):
-            target.unlink()
+        for path in (target.with_suffix(".json"), target):
+            with contextlib.suppress(OSError):
+                path.unlink()
         raise
     return target.name
 
@@ -217,23 +226,39 @@ def _say_skipped(path: pathlib.Path, error: Exception) -> None:
     say(f"skipping the damaged checkpoint {path}: {error}")
 
 
-def _rotate(directory, step: int, published: str) -> None:
+def _rotate(directory, step: int, published: str, check_owner) -> None:
     """Removes old checkpoints; keeps the newest and the best up to this step.
 
     Others of this step or of a later one were damaged when the run resumed
-    before them; they are removed, not counted among the newest.
+    before them; they are removed, not counted among the newest. Neither are
+    those whose archive the drive has lost.
     """
     manifests = [
         manifest
         for _, manifest in _manifests(directory)
-        if manifest["facts"]["step"] < step or manifest["archive"] == published
+        if manifest["archive"] == published
+        or (
+            manifest["facts"]["step"] < step
+            and _has_content(directory / manifest["archive"])
+        )
     ]
     best = [m["archive"] for m in manifests if m["best"]][:1]
     kept = {m["archive"] for m in manifests[:KEEP]} | set(best)
-    for path in directory.glob("step_*"):
+    found = list(directory.glob("step_*"))
+    # After the listing: no file of a process that takes the run from now on
+    # can be in it.
+    check_owner()
+    for path in found:
         if path.with_suffix(".npz").name not in kept:
             path.unlink(missing_ok=True)
     remove_partial(directory)
+
+
+def _has_content(path: pathlib.Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _hash(path: pathlib.Path) -> str:

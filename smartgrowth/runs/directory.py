@@ -79,7 +79,7 @@ def mend(directory: pathlib.Path, config: Config, description: dict) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / files.PLAN
-    if _read_plan(path) is None:
+    if find_plan(directory) is None:
         if path.exists() or _checkpointed_plans(directory):
             say(f"{path} was lost or torn: it is written again")
         files.write_json(path, description)
@@ -90,13 +90,17 @@ def mend(directory: pathlib.Path, config: Config, description: dict) -> None:
 def mend_finished(
     directory: pathlib.Path, config: Config, description: dict
 ) -> None:
-    """Does as `mend` for a finished run whose checkpoints are of this plan.
+    """Does as `mend` for a finished run that is known to be of this plan.
+
+    By its plan.json, which `check` has compared, or by its checkpoints.
 
     Raises:
       UserError: the directory cannot be written.
     """
     try:
-        if _checkpointed_plans(directory) == {description["hash"]}:
+        if find_plan(directory) or (
+            _checkpointed_plans(directory) == {description["hash"]}
+        ):
             mend(directory, config, description)
     except OSError as error:
         raise _unusable(config, error) from error
@@ -131,7 +135,7 @@ def plan_hash(config: Config, description: dict) -> str:
     values; call it after `check`.
     """
     directory = pathlib.Path(config.workdir).expanduser()
-    old = None if config.restart else _read_plan(directory / files.PLAN)
+    old = None if config.restart else find_plan(directory)
     return (old or description)["hash"]
 
 
@@ -148,15 +152,15 @@ def _unusable(config: Config, error: OSError) -> UserError:
 
 
 def _write_flags(directory: pathlib.Path, config: Config) -> None:
-    # --restart is done; repeated, it would delete this run.
-    lines = dataclasses.replace(config, restart=False).flag_lines()
-    files.write_flags(directory, lines)
+    # These are done; repeated, --restart would delete this run.
+    done = dataclasses.replace(config, restart=False, take_over=False)
+    files.write_flags(directory, done.flag_lines())
 
 
-def _read_plan(path: pathlib.Path) -> dict | None:
+def find_plan(directory: pathlib.Path) -> dict | None:
     """Returns what plan.json holds; None if it is missing or torn."""
     try:
-        plan = read_plan(path.parent)
+        plan = read_plan(directory)
         return plan if isinstance(plan.get("hash"), str) else None
     except UserError as error:
         if isinstance(error.__cause__, OSError):
@@ -172,7 +176,7 @@ def _checkpointed_plans(directory: pathlib.Path) -> set[str]:
 
 def _check_same(directory: pathlib.Path, description: dict) -> None:
     path = directory / files.PLAN
-    old = _read_plan(path)
+    old = find_plan(directory)
     if old is None:
         plans = _checkpointed_plans(directory)
         if plans - {description["hash"]}:
@@ -224,7 +228,8 @@ def _holds_run(directory: pathlib.Path) -> bool:
 def _clear(directory: pathlib.Path) -> None:
     """Removes a run's files, and no file of the user's.
 
-    The plan is removed last: it marks the directory as a run's.
+    The plan is removed last: it marks the directory as a run's. The lease
+    stays: it is of the process that clears, and its number never falls.
 
     Raises:
       OSError: one stays; an old checkpoint would be resumed.

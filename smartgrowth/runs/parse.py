@@ -30,7 +30,7 @@ def malformed(path: pathlib.Path, problem: Exception) -> UserError:
     text = _EVALUATE if path.name == files.EVALUATION else _TRAIN
     if path.name == files.METRICS:
         text = text.replace("it and metrics.json beside it", "it")
-    return UserError(f"{path} is malformed ({_reason(problem)}); {text}")
+    return UserError(f"{path} is malformed ({reason(problem)}); {text}")
 
 
 _TRAIN = (
@@ -40,7 +40,7 @@ _TRAIN = (
 _EVALUATE = "delete it, and give --mode=evaluate again"
 
 
-def _reason(problem: Exception) -> str:
+def reason(problem: Exception) -> str:
     """Returns why a file cannot be used, in one line."""
     text = str(problem)
     if isinstance(problem, RecursionError):

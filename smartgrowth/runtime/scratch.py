@@ -12,6 +12,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
+from smartgrowth.runtime.process import has_number
+
 PREFIX = "smartgrowth_checkpoint_"
 
 
@@ -52,12 +54,4 @@ def sweep() -> None:
 
 def _is_another_alive(pid: int) -> bool:
     """Returns whether another process than this one has the number."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True  # someone else's
-    return True
+    return pid != os.getpid() and has_number(pid)

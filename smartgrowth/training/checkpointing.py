@@ -1,16 +1,16 @@
-"""How far a run has come, kept where a killed process cannot take it along."""
+"""A run's checkpoints: written, restored, and what a disk refuses."""
 
-import contextlib
 import dataclasses
 import pathlib
+import shutil
 import time
-from collections.abc import Iterator
-
-import numpy as np
+from collections.abc import Callable
 
 from smartgrowth import UserError
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.plan import Plan
+from smartgrowth.rendering.text import show
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime.keras_internals import (
     loss_metric,
     unscaled_optimizer,
@@ -18,92 +18,14 @@ from smartgrowth.runtime.keras_internals import (
 )
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import sweep
+from smartgrowth.training.progress import (
+    Progress,
+    check_step,
+    read_progress,
+    start_of,
+)
 
-# In the archive, the optimizer's count of steps.
-ITERATIONS = "optimizer/0000/iteration"
-
-
-@dataclasses.dataclass
-class Progress:
-    """What a checkpoint holds beside the arrays.
-
-    stage_seconds, boundary_seconds: one value a stage. step: batches learned.
-    rows: of log.csv. best_accuracy: of the validations so far.
-    found_rates: by range tests so far, of the stages from the first one on, or
-    one for all. begun: index of the last stage whose boundary is done, -1
-    before the first one.
-    """
-
-    stage_seconds: list[float]
-    boundary_seconds: list[float]
-    step: int = 0
-    rows: list[dict] = dataclasses.field(default_factory=list)
-    wall_seconds: float = 0.0
-    best_accuracy: float = -1.0
-    found_rates: list[float] = dataclasses.field(default_factory=list)
-    begun: int = -1
-
-    @property
-    def train_seconds(self) -> float:
-        """Seconds without validation and checkpoints, with boundaries."""
-        return sum(self.stage_seconds)
-
-    @property
-    def is_best(self) -> bool:
-        """Whether the last evaluation set the best accuracy."""
-        last = self.rows[-1]["val_accuracy"] if self.rows else None
-        return last == self.best_accuracy
-
-    def after(self, stage: Stage, step: int, seconds: float) -> "Progress":
-        """Returns the progress at `step`, after `seconds` more of training."""
-        spent = list(self.stage_seconds)
-        spent[stage.index] += seconds
-        return dataclasses.replace(self, step=step, stage_seconds=spent)
-
-
-def start_of(plan: Plan) -> Progress:
-    """Returns the progress of a run that has not trained yet."""
-    zeros = [0.0] * len(plan.stages)
-    return Progress(zeros, list(zeros))
-
-
-def read_progress(values: dict, plan: Plan) -> Progress:
-    """Returns the progress that a checkpoint's manifest holds."""
-    values = dict(values)
-    # Version 0.1 noted the parts of a boundary instead of the whole.
-    restarted = values.pop("restarted", 0)
-    if "begun" not in values:
-        step, rates = values["step"], values.get("found_rates", [])
-        trained = plan.stage_at(step - 1).index if step else -1
-        values["begun"] = max(trained, restarted or -1, len(rates) - 1)
-    return Progress(**values)
-
-
-def check_step(arrays: dict[str, np.ndarray], facts: dict, plan: Plan) -> None:
-    """Checks that a checkpoint's manifest is of the step of its archive.
-
-    Args:
-      arrays: of the archive.
-      facts: of the manifest.
-      plan: that both are of.
-
-    Raises:
-      ValueError: it is of another step, or its facts are not a run's.
-    """
-    try:
-        step, progress = facts["step"], read_progress(facts["progress"], plan)
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"its manifest's facts are not a run's ({error!r})"
-        ) from error
-    if ITERATIONS not in arrays:
-        raise ValueError(f"its archive has no array {ITERATIONS}")
-    iterations = int(arrays[ITERATIONS])
-    if not progress.step == step == iterations:
-        raise ValueError(
-            f"its manifest is of step {step} and {progress.step}, its "
-            f"archive of {iterations}"
-        )
+RETRY_SECONDS = 5.0  # after a checkpoint that was refused; then twice as long
 
 
 class CheckpointManager:
@@ -111,7 +33,8 @@ class CheckpointManager:
 
     Args:
       directory: of the run.
-      plan_hash: of its plan; checkpoints of another are refused.
+      lease: of the directory and its plan; checkpoints of another plan are
+        refused, and nothing is written once another process has the lease.
       model: compiled. accuracy: its metric.
       numerics: what equal bits depend on, for the manifest.
       save_seconds: between checkpoints, if nothing else asks for one.
@@ -122,7 +45,7 @@ class CheckpointManager:
     def __init__(
         self,
         directory: pathlib.Path,
-        plan_hash: str,
+        lease: Lease,
         model,
         accuracy,
         numerics: dict,
@@ -130,11 +53,15 @@ class CheckpointManager:
         rescue: pathlib.Path | None = None,
     ):
         self.directory, self.rescue = directory, rescue
-        self.plan_hash, self.numerics = plan_hash, numerics
+        self.check_owner, self.plan_hash = lease.check, lease.plan_hash
+        self.numerics = numerics
         self.model = model
         self.variables = group_variables(model, accuracy)
         self.save_seconds = save_seconds
-        self.began = self.saved = time.monotonic()
+        self.began = time.monotonic()
+        self.next_save = self.began + save_seconds
+        self.pause = 0.0  # before the next try, while the directory refuses
+        self.kept = None  # step and rows of what it has put in `rescue`
         self.interrupted = {}  # metric sums of a segment that was cut off
 
     def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
@@ -194,23 +121,71 @@ class CheckpointManager:
             check_step(arrays, facts, plan)
 
     def due(self) -> bool:
-        """Returns whether the last checkpoint is `save_seconds` old."""
-        return time.monotonic() - self.saved >= self.save_seconds
+        """Returns whether the last checkpoint is `save_seconds` old.
+
+        Or, if it was refused, whether it is time for another try.
+        """
+        return time.monotonic() >= self.next_save
 
     def save(
         self, progress: Progress, best: bool = False, within: bool = False
     ) -> None:
         """Writes a checkpoint; a disk that refuses it is a warning.
 
+        It is then kept on this machine instead, and `due` after a pause that
+        grows from `RETRY_SECONDS` to the time between checkpoints.
+
         Args:
           best: keep it until another is the best.
           within: a segment, whose metric sums then belong to it.
+
+        Raises:
+          UserError: another process has taken the directory.
         """
-        with self.tolerate("checkpoint", progress.step):
-            directory = self.directory / files.CHECKPOINTS
-            self.save_to(directory, progress, best, within)
-        # Also if it failed: not at every batch of a full disk.
-        self.saved = time.monotonic()
+        directory = self.directory / files.CHECKPOINTS
+        try:
+            self.check_owner()
+            self.save_to(
+                directory,
+                progress,
+                best,
+                within,
+                check_owner=self.check_owner,
+                # What has just refused it does not hold up the training.
+                tries=1 if self.pause else checkpoint.TRIES,
+            )
+        except OSError as error:
+            longest = self.save_seconds
+            self.pause = min(2 * self.pause or RETRY_SECONDS, longest)
+            more = f", the next try comes in {show('seconds', self.pause)}"
+            if self.keep_here(progress, within):
+                more += f", until then it is kept in {self.rescue}"
+            self._warn("checkpoint", progress.step, error, more)
+        else:
+            if self.pause:
+                say(f"{self.directory} takes checkpoints again")
+                self._drop_kept()
+            self.pause = 0.0
+        self.next_save = time.monotonic() + (self.pause or self.save_seconds)
+
+    def keep_here(self, progress: Progress, within: bool = False) -> bool:
+        """Keeps the progress on this machine; returns whether it is kept."""
+        if not self.rescue:
+            return False
+        state = progress.step, len(progress.rows)
+        if self.kept != state:
+            try:
+                self.save_to(self.rescue, progress, within=within, tries=1)
+            except OSError:
+                return False
+            self.kept = state
+        return True
+
+    def _drop_kept(self) -> None:
+        if self.kept:
+            # What stays is older than what the directory has, and not resumed.
+            shutil.rmtree(self.rescue, ignore_errors=True)
+        self.kept = None
 
     def save_to(
         self,
@@ -218,8 +193,12 @@ class CheckpointManager:
         progress: Progress,
         best: bool = False,
         within: bool = False,
+        **how,
     ) -> None:
-        """Does as `save`, to any directory; raises `OSError` if refused."""
+        """Does as `save`, to any directory; raises `OSError` if refused.
+
+        how: passed on to `checkpoint.save`.
+        """
         groups = dict(self.variables)
         if within:
             write_back_jax_state(self.model)
@@ -234,7 +213,13 @@ class CheckpointManager:
             "progress": dataclasses.asdict(kept),
             "numerics": self.numerics,
         }
-        checkpoint.save(directory, checkpoint.collect(groups), facts, best=best)
+        checkpoint.save(
+            directory,
+            checkpoint.collect(groups),
+            facts,
+            best=best,
+            **how,
+        )
 
     def restore_metrics(self) -> None:
         """Puts the sums of an interrupted segment back, once.
@@ -261,20 +246,26 @@ class CheckpointManager:
             "numerics": self.numerics,
         }
 
-    @contextlib.contextmanager
-    def tolerate(self, what: str, step: int) -> Iterator[None]:
-        """While entered, a disk that refuses a file is a warning.
+    def attempt(self, what: str, step: int, write: Callable[[], None]) -> None:
+        """Calls what writes a file; a disk that refuses it is a warning.
 
         Training goes on: the next log and the next checkpoint hold it all.
+
+        Raises:
+          UserError: another process has taken the directory.
         """
         try:
-            yield
+            self.check_owner()
+            write()
         except OSError as error:
-            say(
-                f"warning: no {what} written at step {step} "
-                f"({error.strerror or error}); training goes on, make room in "
-                f"{self.directory}"
-            )
+            self._warn(what, step, error)
+
+    def _warn(self, what: str, step: int, error: OSError, more="") -> None:
+        say(
+            f"warning: no {what} written at step {step} "
+            f"({error.strerror or error}); training goes on{more}; make room "
+            f"in {self.directory}"
+        )
 
 
 def group_variables(model, accuracy) -> dict[str, list]:

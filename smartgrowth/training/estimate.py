@@ -19,8 +19,8 @@ from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import Reporter
 from smartgrowth.training import lr_finder
-from smartgrowth.training.checkpointing import start_of
 from smartgrowth.training.learner import Learner
+from smartgrowth.training.progress import start_of
 
 WARM = 3  # steps of every size, while shapes are compiled
 STEPS = (3, 12, 48, 192, 768)  # of segments that are timed, in turn

@@ -11,13 +11,16 @@ def write_results(learner) -> None:
     """Writes a learner's results to its run directory.
 
     Raises:
-      UserError: the disk refuses them; says where the training is kept.
+      UserError: the disk refuses them; says where the training is kept. Or
+        another process has taken the directory.
     """
     directory, experiment = learner.directory, learner.experiment
     augmentation = learner.augmentation
     try:
+        learner.lease.check()
         restore_lost_files(learner)
         sheet = preview.run_sheet(experiment, augmentation)
+        learner.lease.check()
         files.write_bytes(directory / files.AUGMENTATION, sheet)
         with learner.compiled.validated_weights():
             results.write_results(
@@ -27,6 +30,7 @@ def write_results(learner) -> None:
                 learner.progress.rows[-1],
                 mirrored=augmentation.mirrors,
                 facts=learner.checkpoints.facts(learner.progress),
+                check_owner=learner.lease.check,
             )
         if learner.checkpoints.rescue:
             run_directory.remove_rescued(learner.config)
@@ -47,15 +51,11 @@ def keep_training(learner) -> str:
     saved = last_saved_step(learner)
     if saved == step:
         return f"the training is kept to its last step, {step}"
-    if manager.rescue:
-        try:
-            manager.save_to(manager.rescue, learner.progress)
-            return (
-                f"the training is kept to its last step, {step}, on this "
-                f"machine in {manager.rescue}"
-            )
-        except OSError:
-            pass  # of the two disks the user's own is to be named
+    if manager.keep_here(learner.progress):
+        return (
+            f"the training is kept to its last step, {step}, on this "
+            f"machine in {manager.rescue}"
+        )
     if saved is None:
         return "no step of the training is saved"
     return f"the training is kept to step {saved} of {step}"
@@ -86,8 +86,10 @@ def restore_lost_files(learner) -> None:
         directory, learner.own_config, experiment.description | own
     )
     if not (directory / files.LOG).exists():
-        with learner.checkpoints.tolerate("log", learner.progress.step):
-            files.write_log(directory, learner.progress.rows)
+        step, rows = learner.progress.step, learner.progress.rows
+        learner.checkpoints.attempt(
+            "log", step, lambda: files.write_log(directory, rows)
+        )
     if not (directory / files.DATA_REPORT).exists():
         learner.write_inputs()
     if not (directory / files.SCHEDULE).exists():

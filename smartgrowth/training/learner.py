@@ -3,6 +3,7 @@
 What fires when, of a run that `train.train` drives:
 
     build        the network, on its devices
+    lease        entered: no other process trains in the run directory
     claim        the run directory: flags.txt, plan.json, data_report.json
     resume       the newest checkpoint; schedule.csv, its rows of log.csv
     stage:
@@ -29,14 +30,16 @@ from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.plan import Stage
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs import files
+from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import callbacks, finishing, rate_search
 from smartgrowth.training.batches import StageBatches
-from smartgrowth.training.checkpointing import CheckpointManager, start_of
+from smartgrowth.training.checkpointing import CheckpointManager
 from smartgrowth.training.compile_model import compile_model
+from smartgrowth.training.progress import start_of
 from smartgrowth.training.progress_line import ProgressLine, check_finite
 from smartgrowth.training.run_log import RunLog, make_row
 
@@ -52,6 +55,7 @@ class Learner:
 
     Attributes:
       stop: an event; set when the run is to save and stop.
+      lease: to be entered before `claim`, and left when all is written.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Learner:
             )
         self.distribution = distribution
         self.augmentation = policy.choose(self.config)
+        plan = run_directory.plan_hash(self.config, experiment.description)
+        self.lease = Lease(directory, plan, self.config.take_over)
         self.progress = start_of(self.plan)
         self.progress_line = ProgressLine(self.plan)
         self.rate = None  # unknown until it is found, if --lr says so
@@ -101,7 +107,7 @@ class Learner:
         self.log = RunLog(self.directory, config.tensorboard)
         self.checkpoints = CheckpointManager(
             self.directory,
-            run_directory.plan_hash(config, self.experiment.description),
+            self.lease,
             self.model,
             self.compiled.accuracy,
             devices.numerics(machine) | {"policy": dtype},
@@ -132,12 +138,10 @@ class Learner:
 
     def write_inputs(self) -> None:
         """Writes what is known of the data: its report and its orders."""
-        with self.checkpoints.tolerate("data report", 0):
-            files.write_json(
-                self.directory / files.DATA_REPORT,
-                self.experiment.data.report(),
-            )
-            choose.write_orders(self.own_config, self.experiment)
+        path = self.directory / files.DATA_REPORT
+        report, config = self.experiment.data.report(), self.own_config
+        self._attempt("data report", files.write_json, path, report)
+        self._attempt("orders", choose.write_orders, config, self.experiment)
 
     def resume(self, directory: pathlib.Path) -> int:
         """Goes on from the newest checkpoint of a run, if there is one.
@@ -154,8 +158,7 @@ class Learner:
         if self.progress.found_rates:
             self.follow(self.progress.found_rates)
         self.write_schedule()
-        with self.checkpoints.tolerate("log", step):
-            self.log.begin(self.model, self.progress.rows)
+        self._attempt("log", self.log.begin, self.model, self.progress.rows)
         if step:
             stage = plan.stage_at(min(step, plan.steps - 1))
             say(
@@ -246,8 +249,7 @@ class Learner:
             self.checkpoints.wall_seconds(progress),
         )
         progress.rows.append(row)
-        with self.checkpoints.tolerate("log", progress.step):
-            self.log.add(row)
+        self._attempt("log", self.log.add, progress.rows)
         self.progress_line.say_row(stage, row)
         best = row["val_accuracy"] > progress.best_accuracy
         if best:
@@ -276,8 +278,12 @@ class Learner:
     def write_schedule(self) -> None:
         """Writes schedule.csv, once the rate is known."""
         if self.rate:
-            with self.checkpoints.tolerate("schedule", self.progress.step):
-                files.write_schedule(self.directory, self.rate.tables)
+            write, tables = files.write_schedule, self.rate.tables
+            self._attempt("schedule", write, self.directory, tables)
+
+    def _attempt(self, what: str, write, *arguments) -> None:
+        step = self.progress.step
+        self.checkpoints.attempt(what, step, lambda: write(*arguments))
 
     def _validate(self, stage: Stage) -> dict[str, float]:
         """Returns the columns of log.csv that come from validation images."""

@@ -8,8 +8,8 @@ import keras
 from smartgrowth.experiment import Experiment
 from smartgrowth.plan import Stage
 from smartgrowth.training.callbacks import make_tensorboard
-from smartgrowth.training.checkpointing import Progress
 from smartgrowth.training.csv_logger import RunCSVLogger
+from smartgrowth.training.progress import Progress
 
 
 class RunLog:
@@ -35,8 +35,14 @@ class RunLog:
             callback.on_train_begin()
         self.csv.restore(rows)
 
-    def add(self, row: Mapping) -> None:
-        """Hands a row to all; raises `OSError` if the disk refuses it."""
+    def add(self, rows: Sequence[Mapping]) -> None:
+        """Hands the last of a run's rows to all.
+
+        Raises:
+          OSError: the disk refuses it; the next one brings it along.
+        """
+        row = rows[-1]
+        self.csv.rows = list(rows[:-1])
         for callback in self.callbacks:
             callback.on_epoch_end(row["step"], row)
 

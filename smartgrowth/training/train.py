@@ -9,8 +9,8 @@ import pathlib
 
 from smartgrowth.experiment import Experiment
 from smartgrowth.report.write import write_report
+from smartgrowth.runs import damage, files
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.runs import files
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import lr_curve, lr_finder, rate_search
@@ -26,18 +26,20 @@ def train(experiment: Experiment) -> pathlib.Path:
       The run directory, complete.
 
     Raises:
-      UserError: a setting, a directory or a loss leads nowhere.
+      UserError: a setting, a directory or a loss leads nowhere, or another
+        process trains the run.
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
     config, plan = experiment.config, experiment.plan
     directory = run_directory.check(config, experiment.description)
     if run_directory.is_finished(directory) and not config.restart:
-        run_directory.mend_finished(directory, config, experiment.description)
-        page = directory / files.REPORT
-        if not page.exists():  # stopped before the last thing it does
-            write_report(directory)
-        say(f"{directory} is finished; its report: {page}")
-        return directory
+        description = experiment.description
+        if damage.mend_finished(directory, config, description):
+            page = directory / files.REPORT
+            if not page.exists():  # stopped before the last thing it does
+                write_report(directory)
+            say(f"{directory} is finished; its report: {page}")
+            return directory
     say(overview(experiment))
     distribution = distributed.make_distribution(config.devices)
     distribution.check_plan(plan)
@@ -45,16 +47,19 @@ def train(experiment: Experiment) -> pathlib.Path:
         learner = Learner(
             experiment, distribution.process_directory(directory), distribution
         )
+        learner.lease.refuse_early()
         learner.build()
-        learner.claim()
-        done = learner.resume(directory)
-        with StopSignals() as learner.stop:
-            for stage in plan.stages_from(done):
-                learner.begin(stage)
-                for end in plan.evaluations(stage, done):
-                    learner.evaluate(stage, learner.fit(stage, end))
-        learner.finish()
-        say(f"report: {write_report(learner.directory)}")
+        with learner.lease:
+            learner.claim()
+            done = learner.resume(directory)
+            with StopSignals() as learner.stop:
+                for stage in plan.stages_from(done):
+                    learner.begin(stage)
+                    for end in plan.evaluations(stage, done):
+                        learner.evaluate(stage, learner.fit(stage, end))
+            learner.finish()
+            learner.lease.check()
+            say(f"report: {write_report(learner.directory)}")
     return directory
 
 
