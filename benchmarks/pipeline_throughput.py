@@ -42,18 +42,16 @@ def measure(data: store.Data, size: int, preset: str) -> float:
         num_classes=CLASSES,
         num_images=len(images),
     )
-    batches = pipeline.make_dataset(
+    batches = pipeline.make_batches(
         data,
         stage,
         images,
         np.arange(CLASSES),
-        first_step=0,
-        last_step=STEPS,
         seed=0,
         augmentation=policy.Augmentation(policy.PRESETS[preset]),
     )
     began = time.perf_counter()
-    for _ in batches:
+    for _ in batches(0, STEPS):
         pass
     return STEPS * BATCH / (time.perf_counter() - began)
 

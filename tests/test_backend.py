@@ -7,6 +7,7 @@ import pytest
 from smartgrowth import modes
 from smartgrowth.data import load
 from smartgrowth.runtime import backend, distributed, reporter
+from smartgrowth.runtime.cpu import CPU, read_cpu
 
 
 def test_what_is_written_to_stderr_is_held_back(capfd):
@@ -67,3 +68,36 @@ def test_of_several_processes_the_first_speaks(monkeypatch, capsys, rank):
     reporter.say("here")
     assert joined == [("host:1", 2, rank)]
     assert capsys.readouterr().out == ("" if rank else "here\n")
+
+
+@pytest.mark.parametrize(
+    ("features", "given", "wanted"),
+    [
+        ({"avx2", "fma"}, None, "1"),
+        ({"avx2", "fma"}, "0", "0"),
+        ({"sse4_2"}, None, None),
+        (set(), None, None),
+    ],
+)
+def test_onednn_is_asked_for_where_it_helps_and_nobody_has_decided(
+    features, given, wanted, monkeypatch
+):
+    monkeypatch.setattr(
+        backend, "read_cpu", lambda: CPU("any", frozenset(features))
+    )
+    monkeypatch.delenv(backend.ONEDNN, raising=False)
+    if given:
+        monkeypatch.setenv(backend.ONEDNN, given)
+    backend.ask_for_onednn()
+    assert os.environ.get(backend.ONEDNN) == wanted
+    monkeypatch.delenv(backend.ONEDNN, raising=False)
+
+
+def test_linux_says_what_the_processor_can_do(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text(
+        "processor\t: 0\nmodel name\t: AMD EPYC 7763\nflags\t\t: fpu avx2\n\n"
+        "processor\t: 1\nmodel name\t: another\nflags\t\t: sse\n"
+    )
+    assert read_cpu(path) == CPU("AMD EPYC 7763", frozenset({"fpu", "avx2"}))
+    assert read_cpu(tmp_path / "nothing").features == frozenset()

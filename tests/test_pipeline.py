@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from smartgrowth.data import pipeline, store
+from smartgrowth.data.augment import policy
 from smartgrowth.data.augment.policy import PRESETS, Augmentation
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.plan import Stage
@@ -52,13 +53,14 @@ def show(data, stage, first=None, last=None, images=None, **settings):
     """The batches of some steps as arrays; all of the stage's unless told."""
     count = len(data.train.labels)
     settings = {"classes": ALL_CLASSES, "seed": 3} | settings
-    dataset = pipeline.make_dataset(
+    dataset = pipeline.make_batches(
         data,
         stage,
         np.arange(count) if images is None else images,
-        first_step=stage.first_step if first is None else first,
-        last_step=stage.last_step if last is None else last,
         **settings,
+    )(
+        stage.first_step if first is None else first,
+        stage.last_step if last is None else last,
     )
     batches = list(dataset.as_numpy_iterator())
     return (np.concatenate(part) for part in zip(*batches, strict=True))
@@ -193,16 +195,14 @@ def test_chosen_classes_show_their_own_images(tiny_store):
 
 
 def test_images_are_uint8_of_a_fixed_shape(tiny_data, stages):
-    dataset = pipeline.make_dataset(
+    dataset = pipeline.make_batches(
         tiny_data,
         stages[1],
         np.arange(46),
         ALL_CLASSES,
-        first_step=20,
-        last_step=21,
         seed=0,
         augmentation=BASIC,
-    )
+    )(20, 21)
     images, targets = dataset.element_spec
     assert (images.shape, images.dtype) == ((BATCH, 24, 24, 3), tf.uint8)
     assert (targets.shape, targets.dtype) == ((BATCH, 4), tf.float32)
@@ -248,15 +248,9 @@ def jittered():
 
 
 def batches_of(data, stage, first, last):
-    dataset = pipeline.make_dataset(
-        data,
-        stage,
-        np.arange(46),
-        ALL_CLASSES,
-        first_step=first,
-        last_step=last,
-        seed=3,
-    )
+    dataset = pipeline.make_batches(
+        data, stage, np.arange(46), ALL_CLASSES, seed=3
+    )(first, last)
     assert dataset.cardinality() == last - first
     return list(dataset.as_numpy_iterator())
 
@@ -490,3 +484,21 @@ def test_training_does_not_write_to_the_store(tiny_data, stages):
     before = path.read_bytes()
     list(show(tiny_data, stages[1], augmentation=BASIC))
     assert path.read_bytes() == before
+
+
+def test_a_step_is_traced_once_for_all_datasets_of_a_stage(
+    tiny_data, stages, monkeypatch
+):
+    """With `strong`, a trace takes as long as many a segment trains."""
+    traces = []
+    augment = policy.augment
+    monkeypatch.setattr(
+        policy, "augment", lambda *a: traces.append(a) or augment(*a)
+    )
+    stage = stages[1]
+    batches = pipeline.make_batches(
+        tiny_data, stage, np.arange(46), ALL_CLASSES, seed=3
+    )
+    for step in range(stage.first_step, stage.last_step):
+        assert batches(step, step + 1).cardinality() == 1
+    assert len(traces) == 1

@@ -279,13 +279,13 @@ def test_hard_images_of_a_run_are_shown_in_the_next(
     config = grown_config(model="mlp", replay_hard=f"{whole}:0.5")
     wrong = choose.hard_images(config, tiny_data)
     shown = {}
-    make = pipeline.make_dataset
+    make = pipeline.make_batches
 
     def look(data, stage, images, classes, **settings):
         shown[stage.index] = (stage.replay, settings["hard"], images)
         return make(data, stage, images, classes, **settings)
 
-    monkeypatch.setattr(pipeline, "make_dataset", look)
+    monkeypatch.setattr(pipeline, "make_batches", look)
     train.train(make_experiment(config, tiny_data))
     assert [shown[index][0] for index in (0, 1)] == [0.0, 0.5]
     for _, hard, images in shown.values():
@@ -369,15 +369,16 @@ def test_a_resume_that_forgets_its_data_position_is_seen(
     cut, tiny_data, whole, monkeypatch
 ):
     """The control of the tests above: they would notice."""
-    make_dataset = pipeline.make_dataset
+    make_batches = pipeline.make_batches
 
     def from_the_stage_s_beginning(data, stage, *args, **kwargs):
-        length = kwargs["last_step"] - kwargs["first_step"]
-        kwargs["first_step"] = stage.first_step
-        kwargs["last_step"] = stage.first_step + length
-        return make_dataset(data, stage, *args, **kwargs)
+        batches, start = (
+            make_batches(data, stage, *args, **kwargs),
+            stage.first_step,
+        )
+        return lambda first, last: batches(start, start + last - first)
 
-    monkeypatch.setattr(pipeline, "make_dataset", from_the_stage_s_beginning)
+    monkeypatch.setattr(pipeline, "make_batches", from_the_stage_s_beginning)
     train.train(make_experiment(cut, tiny_data))
     with pytest.raises(AssertionError):
         assert_equal_runs(whole, pathlib.Path(cut.workdir))

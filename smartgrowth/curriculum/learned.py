@@ -82,13 +82,11 @@ def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
         num_classes=classes,
         num_images=count,
     )
-    batches = pipeline.make_dataset(
+    batches = pipeline.make_batches(
         data,
         stage,
         np.arange(count),
         np.arange(classes),
-        first_step=0,
-        last_step=STEPS,
         seed=SEED,
         augmentation=policy.Augmentation(("flip", "shift")),
     )
@@ -96,5 +94,5 @@ def _train(data: Data, size: int, reporter: Reporter) -> keras.Model:
     progress = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: count_down(batch + 1)
     )
-    model.fit(batches, verbose=0, shuffle=False, callbacks=[progress])
+    model.fit(batches(0, STEPS), verbose=0, shuffle=False, callbacks=[progress])
     return model

@@ -4,7 +4,7 @@ No shuffle buffer, no iterator to save: a dataset that begins at any step shows
 exactly the batches that an uninterrupted one would have shown there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,27 +21,26 @@ NO_AUGMENTATION = policy.Augmentation()
 ROUNDS = 8
 
 
-def make_dataset(
+def make_batches(
     data: Data,
     stage: Stage,
     images: np.ndarray,
     classes: np.ndarray,
     *,
-    first_step: int,
-    last_step: int,
     seed: int,
     augmentation: policy.Augmentation = NO_AUGMENTATION,
     label_smoothing: float = 0.0,
     hard: np.ndarray | None = None,
     balanced: bool = False,
-) -> tf.data.Dataset:
-    """The training batches of steps first_step..last_step - 1 of a stage.
+) -> Callable[[int, int], tf.data.Dataset]:
+    """Returns what makes datasets of a stage's training batches.
+
+    What a step does is traced once, however many datasets are made.
 
     Args:
       images: indices into `data.train`: what the stage shows, each as often
         as it is named in every pass, in an order of that pass's own.
       classes: labels of the active classes.
-      first_step, last_step: steps of the run, within the stage.
       augmentation: what is done to them, at the stage's strength.
       label_smoothing: share of a label spread over the active classes.
       hard: indices of images from which `stage.replay` of every batch is
@@ -49,10 +48,11 @@ def make_dataset(
       balanced: whether a pass shows every class equally often: as often as the
         one with the most of `images`.
 
-    Yields:
-      Images uint8 (batch, size, size, 3), of one of the stage's sizes; targets
-      float32 (batch, classes), a distribution over the active classes, -1 for
-      the others.
+    Returns:
+      (first_step, last_step) -> dataset of the batches of the run's steps
+      first_step..last_step - 1, all within the stage: images uint8 (batch,
+      size, size, 3), of one of the stage's sizes; targets float32 (batch,
+      classes), a distribution over the active classes, -1 for the others.
     """
     batch, sizes = stage.batch_size, sorted(set(stage.sizes))
     groups = [images]
@@ -81,9 +81,10 @@ def make_dataset(
             _draw(groups, tf.maximum(others, 0), key),
         )
 
-    def make_batches(size, steps):
+    def make_batch_of(size):
         pictures = _borrow(data.train.images(data.stored_size(size)))
 
+        @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
         def make_batch(step):
             index = draw(step)
             shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), size)
@@ -95,23 +96,29 @@ def make_dataset(
                 tf.stack([tf.constant(seed, tf.int64), step]),
             )
 
-        return tf.data.Dataset.from_tensor_slices(steps).map(
-            make_batch, num_parallel_calls=tf.data.AUTOTUNE
-        )
+        return make_batch
 
-    steps = np.arange(first_step, last_step)
-    shown_sizes = sizes_of(stage, seed, steps)
-    # A dataset a size, so that the shapes of each are static.
-    datasets = [
-        make_batches(size, steps[shown_sizes == size]) for size in sizes
-    ]
-    if len(datasets) == 1:
-        return datasets[0].prefetch(2)
-    turns = np.searchsorted(sizes, shown_sizes)
-    turns = tf.data.Dataset.from_tensor_slices(turns)
-    mixed = tf.data.Dataset.choose_from_datasets(datasets, turns)
-    count = tf.data.experimental.assert_cardinality(len(steps))
-    return mixed.apply(count).prefetch(2)
+    # A function a size, so that the shapes of each are static.
+    functions = [make_batch_of(size) for size in sizes]
+
+    def dataset(first_step, last_step):
+        steps = np.arange(first_step, last_step)
+        shown_sizes = sizes_of(stage, seed, steps)
+        datasets = [
+            tf.data.Dataset.from_tensor_slices(steps[shown_sizes == size]).map(
+                make_batch, num_parallel_calls=tf.data.AUTOTUNE
+            )
+            for size, make_batch in zip(sizes, functions, strict=True)
+        ]
+        if len(datasets) == 1:
+            return datasets[0].prefetch(2)
+        turns = np.searchsorted(sizes, shown_sizes)
+        turns = tf.data.Dataset.from_tensor_slices(turns)
+        mixed = tf.data.Dataset.choose_from_datasets(datasets, turns)
+        count = tf.data.experimental.assert_cardinality(len(steps))
+        return mixed.apply(count).prefetch(2)
+
+    return dataset
 
 
 def sizes_of(stage: Stage, seed: int, steps: np.ndarray) -> np.ndarray:

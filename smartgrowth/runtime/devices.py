@@ -2,10 +2,11 @@
 
 import dataclasses
 import os
-import pathlib
 import platform
 
 import keras
+
+from smartgrowth.runtime.cpu import read_cpu
 
 POLICIES = {
     "float32": "float32",
@@ -165,15 +166,5 @@ def _jax_machine() -> Machine:
 
 
 def _cpu() -> Machine:
-    name, features = platform.processor() or platform.machine(), ""
-    try:
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            if key.strip() == "flags":
-                features = value
-                break
-    except OSError:
-        pass  # not Linux: nothing known, nothing assumed
-    return Machine("cpu", name, features=frozenset(features.split()))
+    cpu = read_cpu()
+    return Machine("cpu", cpu.name, features=cpu.features)

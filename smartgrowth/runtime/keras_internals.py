@@ -26,7 +26,9 @@ class CallbackList(keras.callbacks.CallbackList):
 
 
 class ScheduledOptimizer:
-    """Mixin of an optimizer that computes its learning rate at every step."""
+    """Mixin of an optimizer that computes its learning rate at every step, and
+    whose `update_step` decays weights in the assignment that it makes anyway.
+    """
 
     def current_learning_rate(self):
         """Returns the rate of the present step, a scalar tensor."""
@@ -38,6 +40,13 @@ class ScheduledOptimizer:
     def slot(self, variable) -> int:
         """Returns the place of a variable among the optimizer's moments."""
         return self._get_variable_index(variable)
+
+    def decays(self, variable) -> bool:
+        """Returns whether weight decay applies to a variable."""
+        return bool(self.weight_decay) and self._use_weight_decay(variable)
+
+    def _apply_weight_decay(self, variables):
+        pass  # Keras' own would look the rate up for every variable
 
 
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):

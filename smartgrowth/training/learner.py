@@ -36,7 +36,7 @@ from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import callbacks, finishing, rate_search
-from smartgrowth.training.batches import StageBatches
+from smartgrowth.training.batches import stage_batches
 from smartgrowth.training.checkpointing import CheckpointManager
 from smartgrowth.training.compile_model import compile_model
 from smartgrowth.training.progress import start_of
@@ -181,7 +181,7 @@ class Learner:
             if found_rate:  # which a run that goes on does not search again
                 self.checkpoints.save(progress, best=progress.is_best)
         began = time.monotonic()
-        self.batches = StageBatches(self.experiment, stage, self.augmentation)
+        self.batches = stage_batches(self.experiment, stage, self.augmentation)
         self.compiled.prepare_step(stage)
         seconds = time.monotonic() - began
         progress.stage_seconds[stage.index] += seconds
@@ -214,7 +214,7 @@ class Learner:
         )
         self.progress_line.start(progress.step)
         history = self.model.fit(
-            self.distribution.shard(self.batches.dataset(progress.step, end)),
+            self.distribution.shard(self.batches(progress.step, end)),
             verbose=0,
             shuffle=False,  # Keras warns of its own default for datasets
             callbacks=CallbackList(

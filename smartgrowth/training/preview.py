@@ -10,7 +10,7 @@ from smartgrowth.data.augment.policy import Augmentation
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
 from smartgrowth.rendering import contact_sheet
-from smartgrowth.training.batches import StageBatches
+from smartgrowth.training.batches import stage_batches
 
 STRENGTHS = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
 SHOWN = 12  # images of each stage
@@ -47,8 +47,8 @@ def first_batches(
     """Returns the first images of each stage, as the network sees them."""
     pictures = []
     for stage in experiment.plan.stages:
-        batches = StageBatches(experiment, stage, augmentation)
-        first = batches.dataset(stage.first_step, stage.first_step + 1)
+        batches = stage_batches(experiment, stage, augmentation)
+        first = batches(stage.first_step, stage.first_step + 1)
         [(images, _)] = first.as_numpy_iterator()
         caption = f"stage {stage.index + 1}, {images.shape[1]} px"
         pictures += [(image, caption) for image in images[:SHOWN]]

@@ -3,7 +3,7 @@
 from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import lr_curve, lr_finder
-from smartgrowth.training.batches import StageBatches
+from smartgrowth.training.batches import stage_batches
 
 
 def find_rate(learner, stage: Stage) -> bool:
@@ -47,8 +47,8 @@ def test_rates(learner, stage: Stage) -> lr_curve.Curve:
         "steps"
     )
     learner.compiled.prepare_step(stage)
-    batches = StageBatches(learner.experiment, stage, learner.augmentation)
-    shown = batches.dataset(first, first + lr_finder.BATCHES)
+    batches = stage_batches(learner.experiment, stage, learner.augmentation)
+    shown = batches(first, first + lr_finder.BATCHES)
     return lr_finder.run_range_test(
         learner.model,
         learner.distribution.shard(shown).as_numpy_iterator(),
