@@ -33,7 +33,8 @@ class Unread(store.Split):
 def own_data(tiny_data, tiny_store, tmp_path):
     """The tiny data in a store of this test's own, validation locked away."""
     for path in tiny_store.iterdir():
-        if path.suffix in (".npy", ".json", ".txt"):
+        known = path.name.startswith("descriptors_")  # by another test
+        if path.suffix in (".npy", ".json", ".txt") and not known:
             (tmp_path / path.name).symlink_to(path)
     data = store.open_data(tmp_path)
     locked = {

@@ -343,7 +343,7 @@ def test_the_axis_of_rates_has_no_formulas(ends, monkeypatch):
     monkeypatch.setattr(lr_curve, "summary", lambda curve: "alt")
     rates = np.geomspace(*ends, 50)
     curve = types.SimpleNamespace(
-        rates=rates, losses=rates, smoothed=rates, suggestions={}
+        rates=rates, losses=rates, smoothed=rates, suggestions={}, fell=True
     )
 
     def draw(figure):

@@ -259,7 +259,7 @@ def test_a_run_of_other_settings_stops_run_all_with_the_difference(
     folder.mkdir(parents=True)
     there = {
         "hash": "",
-        "stages": [{"index": 0}],
+        "stages": [{"index": 0, "steps": 4, "image_size": 16}],
         "identity": {"augment": ["none"]},
     }
     (folder / "plan.json").write_text(json.dumps(there))

@@ -4,7 +4,10 @@ unknown to it, and refused.
 
 import keras
 
-from smartgrowth.models.keras_layers import FusedBatchNormalization
+from smartgrowth.models.keras_layers import (
+    FusedBatchNormalization,
+    SmallMapDepthwiseConv2D,
+)
 
 
 def _names(names: str) -> frozenset[str]:
@@ -23,7 +26,7 @@ def _layers(names: str) -> frozenset[type]:
 CONVOLUTIONS = _layers(
     "Conv* Conv*Transpose DepthwiseConv1D DepthwiseConv2D SeparableConv1D "
     "SeparableConv2D"
-)
+) | {SmallMapDepthwiseConv2D}
 # Their weights connect every feature with every unit, or, in attention, every
 # position is mixed with every other.
 FULLY_CONNECTED = _layers(
