@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 
 import keras
 import numpy as np
@@ -82,6 +83,7 @@ def make_manager(tmp_path, monkeypatch, clock, faults):
 def save(manager, step: int) -> None:
     manager.variables["optimizer"][0].assign(step)
     manager.save(Progress([0.0], [0.0], step=step))
+    manager.settle()
 
 
 def steps(folder: pathlib.Path) -> list[int]:
@@ -274,3 +276,33 @@ def test_a_run_whose_disk_comes_back_ends_as_if_it_had_not_gone(
     rows = (directory / "log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "4", "8"]
     assert not any((tmp_path / "cache" / "rescued").glob("*"))
+
+
+def test_a_checkpoint_is_written_beside_training(
+    make_manager, tmp_path, monkeypatch
+):
+    """Of what was when it was asked for; the next one waits for its end."""
+    goes_on, write = threading.Event(), checkpoint.save
+
+    def write_slowly(*arguments, **how):
+        assert goes_on.wait(60)
+        write(*arguments, **how)
+
+    monkeypatch.setattr(checkpoint, "save", write_slowly)
+    manager = make_manager()
+    [weights] = manager.variables["model"]
+    with manager:
+        manager.save(Progress([0.0], [0.0], step=0))
+        assert not manager.writing.done() and not manager.due()
+        weights.assign([7.0, 8.0, 9.0])
+        threading.Timer(0.2, goes_on.set).start()
+        save(manager, 1)
+        drive = tmp_path / "drive" / "run" / "checkpoints"
+        arrays, facts = checkpoint.load(drive)
+        assert facts["step"] == 1
+        assert list(arrays["model/0000/kernel"]) == [7.0, 8.0, 9.0]
+        [older] = drive.glob("step_000000000_*.npz")
+        with np.load(older) as arrays:
+            assert list(arrays["model/0000/kernel"]) == [0.0, 0.0, 0.0]
+        manager.save(Progress([0.0], [0.0], step=2))
+    assert steps(drive) == [2, 1]  # the end of the context has waited

@@ -23,7 +23,7 @@ from smartgrowth.training import (
     rate_search,
     train,
 )
-from smartgrowth.training.checkpointing import group_variables
+from smartgrowth.training.compile_model import group_variables
 from smartgrowth.training.lr_curve import Curve
 
 RATES = lr_finder.rising_rates(1e-5, 1.0, 100)

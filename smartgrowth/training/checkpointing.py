@@ -1,23 +1,23 @@
-"""A run's checkpoints: written, restored, and what a disk refuses."""
+"""A run's checkpoints: written beside training, restored, and refused ones."""
 
 import dataclasses
 import pathlib
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.plan import Plan
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.lease import Lease
-from smartgrowth.runtime.keras_internals import (
-    loss_metric,
-    unscaled_optimizer,
-    write_back_jax_state,
-)
+from smartgrowth.runtime.keras_internals import write_back_jax_state
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import sweep
+from smartgrowth.training.compile_model import group_variables
 from smartgrowth.training.progress import (
     Progress,
     check_step,
@@ -30,6 +30,8 @@ RETRY_SECONDS = 5.0  # after a checkpoint that was refused; then twice as long
 
 class CheckpointManager:
     """Writes a run's checkpoints, and restores the newest one.
+
+    A context: what is being written at its end is waited for.
 
     Args:
       directory: of the run.
@@ -62,6 +64,9 @@ class CheckpointManager:
         self.next_save = self.began + save_seconds
         self.pause = 0.0  # before the next try, while the directory refuses
         self.kept = None  # step and rows of what it has put in `rescue`
+        self.writer = ThreadPoolExecutor(1, "checkpoint")
+        self.writing: Future | None = None  # of `snapshot`, by `writer`
+        self.snapshot = None
         self.interrupted = {}  # metric sums of a segment that was cut off
 
     def restore(self, directory: pathlib.Path, plan: Plan) -> Progress:
@@ -124,16 +129,22 @@ class CheckpointManager:
         """Returns whether the last checkpoint is `save_seconds` old.
 
         Or, if it was refused, whether it is time for another try.
+
+        Raises:
+          UserError: another process has taken the directory.
         """
+        if self.writing and self.writing.done():
+            self.settle()  # which may ask for another try
         return time.monotonic() >= self.next_save
 
     def save(
         self, progress: Progress, best: bool = False, within: bool = False
     ) -> None:
-        """Writes a checkpoint; a disk that refuses it is a warning.
+        """Begins to write a checkpoint, once the one before is written.
 
-        It is then kept on this machine instead, and `due` after a pause that
-        grows from `RETRY_SECONDS` to the time between checkpoints.
+        A disk that refuses it is a warning. It is then kept on this machine
+        instead, and `due` after a pause that grows from `RETRY_SECONDS` to the
+        time between checkpoints.
 
         Args:
           best: keep it until another is the best.
@@ -142,62 +153,85 @@ class CheckpointManager:
         Raises:
           UserError: another process has taken the directory.
         """
+        self.settle()
+        self.snapshot = self._take_snapshot(progress, within)
+        self.writing = self.writer.submit(
+            self._write,
+            best=best,
+            # What has just refused it does not hold up the training.
+            tries=1 if self.pause else checkpoint.TRIES,
+        )
+        self.next_save = time.monotonic() + (self.pause or self.save_seconds)
+
+    def _write(self, **how) -> None:
+        """Writes the snapshot, beside training."""
+        self.check_owner()
         directory = self.directory / files.CHECKPOINTS
+        arrays, facts = self.snapshot
+        checkpoint.save(
+            directory, arrays, facts, check_owner=self.check_owner, **how
+        )
+
+    def settle(self) -> None:
+        """Waits until the checkpoint is written, and answers a refusal.
+
+        Raises:
+          UserError: another process has taken the directory.
+        """
+        writing, self.writing = self.writing, None
+        if not writing:
+            return
+        arrays, facts = self.snapshot
         try:
-            self.check_owner()
-            self.save_to(
-                directory,
-                progress,
-                best,
-                within,
-                check_owner=self.check_owner,
-                # What has just refused it does not hold up the training.
-                tries=1 if self.pause else checkpoint.TRIES,
-            )
+            writing.result()
         except OSError as error:
-            longest = self.save_seconds
-            self.pause = min(2 * self.pause or RETRY_SECONDS, longest)
+            pause = 2 * self.pause or RETRY_SECONDS
+            self.pause = min(pause, self.save_seconds)
+            self.next_save = time.monotonic() + self.pause
             more = f", the next try comes in {show('seconds', self.pause)}"
-            if self.keep_here(progress, within):
+            if self._keep(arrays, facts):
                 more += f", until then it is kept in {self.rescue}"
-            self._warn("checkpoint", progress.step, error, more)
+            self._warn("checkpoint", facts["step"], error, more)
         else:
             if self.pause:
                 say(f"{self.directory} takes checkpoints again")
-                self._drop_kept()
+                if self.kept:  # older now than what the directory has
+                    shutil.rmtree(self.rescue, ignore_errors=True)
+                self.kept = None
             self.pause = 0.0
-        self.next_save = time.monotonic() + (self.pause or self.save_seconds)
+        finally:
+            self.snapshot = None
 
-    def keep_here(self, progress: Progress, within: bool = False) -> bool:
+    def __enter__(self) -> "CheckpointManager":
+        return self
+
+    def __exit__(self, *error) -> None:
+        """Waits for the checkpoint that is being written."""
+        with self.writer:
+            self.settle()
+
+    def keep_here(self, progress: Progress) -> bool:
         """Keeps the progress on this machine; returns whether it is kept."""
+        return self._keep(*self._take_snapshot(progress))
+
+    def _keep(self, arrays: dict, facts: dict) -> bool:
         if not self.rescue:
             return False
-        state = progress.step, len(progress.rows)
+        state = facts["step"], len(facts["progress"]["rows"])
         if self.kept != state:
             try:
-                self.save_to(self.rescue, progress, within=within, tries=1)
+                checkpoint.save(self.rescue, arrays, facts, tries=1)
             except OSError:
                 return False
             self.kept = state
         return True
 
-    def _drop_kept(self) -> None:
-        if self.kept:
-            # What stays is older than what the directory has, and not resumed.
-            shutil.rmtree(self.rescue, ignore_errors=True)
-        self.kept = None
+    def _take_snapshot(
+        self, progress: Progress, within: bool = False
+    ) -> tuple[dict[str, np.ndarray], dict]:
+        """Returns the arrays and facts of a checkpoint, as `checkpoint.save`.
 
-    def save_to(
-        self,
-        directory: pathlib.Path,
-        progress: Progress,
-        best: bool = False,
-        within: bool = False,
-        **how,
-    ) -> None:
-        """Does as `save`, to any directory; raises `OSError` if refused.
-
-        how: passed on to `checkpoint.save`.
+        Copies: the next steps change the variables, while these are written.
         """
         groups = dict(self.variables)
         if within:
@@ -205,21 +239,17 @@ class CheckpointManager:
         else:
             del groups["metrics"]
         kept = dataclasses.replace(
-            progress, wall_seconds=self.wall_seconds(progress)
+            progress,
+            rows=list(progress.rows),
+            wall_seconds=self.wall_seconds(progress),
         )
-        facts = {
+        arrays = checkpoint.collect(groups)
+        return {name: np.array(array) for name, array in arrays.items()}, {
             "step": progress.step,
             "plan": self.plan_hash,
             "progress": dataclasses.asdict(kept),
             "numerics": self.numerics,
         }
-        checkpoint.save(
-            directory,
-            checkpoint.collect(groups),
-            facts,
-            best=best,
-            **how,
-        )
 
     def restore_metrics(self) -> None:
         """Puts the sums of an interrupted segment back, once.
@@ -266,19 +296,3 @@ class CheckpointManager:
             f"({error.strerror or error}); training goes on{more}; make room "
             f"in {self.directory}"
         )
-
-
-def group_variables(model, accuracy) -> dict[str, list]:
-    """Returns all variables that training changes, by what they belong to."""
-    optimizer = unscaled_optimizer(model)
-    own = {id(variable) for variable in optimizer.variables}
-    return {
-        "model": model.variables,
-        "optimizer": optimizer.variables,
-        "loss_scale": [
-            variable
-            for variable in model.optimizer.variables
-            if id(variable) not in own
-        ],
-        "metrics": [*loss_metric(model).variables, *accuracy.variables],
-    }

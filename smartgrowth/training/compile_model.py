@@ -15,6 +15,7 @@ from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.keras_internals import (
     discard_train_function,
+    loss_metric,
     train_each_shape,
     unscaled_optimizer,
 )
@@ -111,3 +112,19 @@ def compile_model(
             resets = [s.first_step for s in experiment.plan.stages[1:]]
         average = ema.WeightEMA(model, optimizer, config.ema, resets)
     return CompiledModel(model, optimizer, accuracy, average, machine)
+
+
+def group_variables(model, accuracy) -> dict[str, list]:
+    """Returns all variables that training changes, by what they belong to."""
+    optimizer = unscaled_optimizer(model)
+    own = {id(variable) for variable in optimizer.variables}
+    return {
+        "model": model.variables,
+        "optimizer": optimizer.variables,
+        "loss_scale": [
+            variable
+            for variable in model.optimizer.variables
+            if id(variable) not in own
+        ],
+        "metrics": [*loss_metric(model).variables, *accuracy.variables],
+    }

@@ -16,6 +16,7 @@ def write_results(learner) -> None:
     """
     directory, experiment = learner.directory, learner.experiment
     augmentation = learner.augmentation
+    learner.checkpoints.settle()
     try:
         learner.lease.check()
         restore_lost_files(learner)

@@ -49,7 +49,7 @@ def train(experiment: Experiment) -> pathlib.Path:
         )
         learner.lease.refuse_early()
         learner.build()
-        with learner.lease:
+        with learner.lease, learner.checkpoints:
             learner.claim()
             done = learner.resume(directory)
             with StopSignals() as learner.stop:
