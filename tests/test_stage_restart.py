@@ -108,7 +108,7 @@ RESTARTED = {
 def find_at_once(monkeypatch) -> None:
     """Rates are searched, and found, in three steps."""
     monkeypatch.setattr(lr_finder, "STEPS", {"sgd": 3, "adamw": 3})
-    monkeypatch.setattr(lr_finder, "choose_rate", lambda curve, before: 0.01)
+    monkeypatch.setattr(lr_finder, "choose_rate", lambda *_: 0.01)
 
 
 @pytest.fixture(scope="module")
