@@ -16,6 +16,10 @@ from smartgrowth.models.network import Network
 from smartgrowth.plan import Plan, Stage, make_network, make_plan
 from smartgrowth.runs import identity
 
+# Evaluations unless --evals says: at most as many, and at most as many as have
+# a share of the training's cost in their forward passes.
+MOST_EVALUATIONS, EVALUATION_SHARE = 20, 0.05
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
@@ -96,4 +100,33 @@ def make_experiment(config: Config, data: Data) -> Experiment:
     class_order = choose.class_order(config, data)
     counts = data.class_counts[class_order].tolist()
     plan = make_plan(config, counts, network)
+    if not config.evals:
+        count = count_evaluations(
+            plan, network, config.final_size, len(data.validation.labels)
+        )
+        plan = dataclasses.replace(plan, evals=count)
     return Experiment(config, data, plan, network, class_order)
+
+
+def count_evaluations(
+    plan: Plan, network: Network, size: int, num_images: int
+) -> int:
+    """Returns how many evaluations a run gets beside those at stages' ends.
+
+    Args:
+      plan: its stages, with their cost.
+      network: prices an image at each size.
+      size: of the final validation, in pixels.
+      num_images: to validate on.
+    """
+    final, training = network.flops_per_image(size), plan.gflops()
+    # Of an image, at the mean of the moments: they are even over the cost.
+    flops = final + sum(
+        network.flops_per_image(stage.image_size)
+        * plan.gflops_of(stage)
+        / training
+        for stage in plan.stages
+        if stage.image_size != size
+    )
+    affordable = EVALUATION_SHARE * training / (num_images * flops / 1e9)
+    return min(max(int(affordable), 1), MOST_EVALUATIONS)

@@ -198,7 +198,7 @@ def make_plan(
     stages = _set(stages, "steps", steps)
     first_steps = [sum(steps[:index]) for index in range(len(steps))]
     stages = _set(stages, "first_step", first_steps)
-    return Plan(tuple(stages), flops, config.evals, passes)
+    return Plan(tuple(stages), flops, config.evals or 1, passes)
 
 
 def make_network(config: Config, num_classes: int) -> Network:

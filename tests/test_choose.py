@@ -31,6 +31,7 @@ def test_a_run_is_planned_from_its_data():
         width=8,
         depth=1,
         dropout=0.5,
+        evals=20,
     )
     experiment = make_experiment(config, data)
     run, network = experiment.plan, experiment.network
@@ -159,7 +160,7 @@ def test_notes_name_sizes_balance_and_hard_images(tiny_data, monkeypatch):
 
 def test_a_plan_does_not_depend_on_the_sample_order(tiny_data):
     """Counted, not chosen: so a plan waits for no description of images."""
-    config = Config(sample_order="iconic", grow_samples=(1, 5, None))
+    config = Config(sample_order="iconic", grow_samples=(1, 5, None), evals=20)
     other = dataclasses.replace(config, sample_order="random")
     assert make_experiment(config, tiny_data).plan == plan.make_plan(
         other,

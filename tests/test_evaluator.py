@@ -131,7 +131,7 @@ def test_logits_are_kerass_own_at_every_size_in_any_order(
         (TRAIN, 16),
         (VALIDATION, 16),
     ):
-        logits = evaluator.logits(split, size)
+        logits = evaluator.logits(tiny_data.split(split), size)
         images = images_of(tiny_data, split, size)
         model.predict_function = None
         expected = model.predict(images, batch_size=len(images), verbose=0)
@@ -145,21 +145,21 @@ def test_logits_are_kerass_own_at_every_size_in_any_order(
 def test_flipped_logits_are_those_of_the_mirror_images(
     evaluator, model, tiny_data
 ):
-    flipped = evaluator.logits(VALIDATION, 16, flip=True)
+    flipped = evaluator.logits(tiny_data.validation, 16, flip=True)
     images = images_of(tiny_data, VALIDATION, 16)[:, :, ::-1]
     np.testing.assert_allclose(
         flipped, model.predict(images, verbose=0), rtol=1e-4, atol=1e-4
     )
-    plain = evaluator.logits(VALIDATION, 16)
+    plain = evaluator.logits(tiny_data.validation, 16)
     assert np.abs(flipped - plain).max() > 0.01
 
 
 @tensorflow_only
-def test_every_size_is_compiled_once(evaluator):
+def test_every_size_is_compiled_once(evaluator, tiny_data):
     for _ in range(3):
         for size in (16, 24):
             for flip in (False, True):
-                evaluator.logits(VALIDATION, size, flip)
+                evaluator.logits(tiny_data.validation, size, flip)
     assert sorted(evaluator.functions) == [16, 24]
     for function in evaluator.functions.values():
         assert function.experimental_get_tracing_count() == 1
@@ -172,6 +172,6 @@ def test_logits_of_chosen_classes_are_of_their_images(
 
     monkeypatch.setattr(module, "BATCH", 8)
     data = store.open_data(tiny_store, ("sun", "rook"))
-    logits = module.Evaluator(model, data).logits(VALIDATION, 24)
+    logits = module.Evaluator(model, data).logits(data.validation, 24)
     expected = model.predict(images_of(data, VALIDATION, 24), verbose=0)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)

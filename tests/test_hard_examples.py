@@ -11,7 +11,8 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, earlier_run
 from smartgrowth.data.store import TRAIN, VALIDATION
-from smartgrowth.evaluation import hard_examples
+from smartgrowth.evaluation import evaluate_run, hard_examples
+from smartgrowth.metrics.scores import softmax
 from smartgrowth.rendering import contact_sheet
 
 
@@ -189,3 +190,24 @@ def test_a_finished_run_has_its_lists(tiny_run, tiny_data):
         assert listed <= set(part.ids)
     with np.load(tiny_run / "train_predictions.npz") as file:
         assert file["ids"].tolist() == list(tiny_data.train.ids)
+
+
+def test_a_run_that_judged_a_part_is_refused_until_it_judged_all(
+    evaluator, tiny_data, tmp_path
+):
+    part = hard_examples.subset(tiny_data.train, np.arange(0, 46, 3))
+    judged = softmax(evaluator.logits(part, 24))
+    hard_examples.write_hardest(tmp_path, tiny_data, part, judged, 24)
+    assert {row["image"] for row in read(tmp_path / "hard_train.csv")} <= {
+        *part.ids
+    }
+    for reads in (earlier_run.read_losses, earlier_run.read_wrong):
+        with pytest.raises(UserError, match="16 of its 46 training images"):
+            reads("--sample_order=hardest:x", str(tmp_path), tiny_data)
+    evaluate_run.judge_training(tmp_path, evaluator, 24)
+    losses = earlier_run.read_losses("--x", str(tmp_path), tiny_data)
+    np.testing.assert_allclose(
+        losses[::3],
+        -np.log(judged[np.arange(16), part.labels]),
+        rtol=1e-4,
+    )

@@ -98,8 +98,8 @@ def test_votes_are_means_of_passes_that_are_each_made_once(
         if keras.backend.backend() != "tensorflow":
             break  # JAX compiles one a shape by itself
         assert function.experimental_get_tracing_count() == 1
-    plain = softmax(evaluator.logits(VALIDATION, 16))
-    flipped = softmax(evaluator.logits(VALIDATION, 16, flip=True))
+    plain = softmax(evaluator.logits(tiny_data.validation, 16))
+    flipped = softmax(evaluator.logits(tiny_data.validation, 16, flip=True))
     assert np.abs(plain - flipped).max() > 1e-3
     np.testing.assert_allclose(
         tta.vote(passes, views[:2]), (plain + flipped) / 2, atol=1e-5

@@ -12,7 +12,9 @@ from smartgrowth.runs.parse import parsing, read_arrays, require
 
 # What is read of train_predictions.npz: name -> number of dimensions.
 COLUMNS = {"ids": 1, "labels": 1, "guesses": 1, "losses": 1}
-DIGESTS = {"digests": 2}  # which runs of versions before 0.2.0 did not keep
+# Runs of versions before 0.2.0 did not keep these; total: how many training
+# images there were, judged or not.
+LATER = {"digests": 2, "total": 0}
 
 
 def read_losses(flag: str, run: str, data: Data) -> np.ndarray:
@@ -98,15 +100,22 @@ def _read(flag: str, run: str, column: str, data: Data) -> dict:
             "of a finished run"
         )
     try:
-        columns = read_arrays(path, COLUMNS, optional=DIGESTS)
+        columns = read_arrays(path, COLUMNS, optional=LATER)
         with parsing(path):
             kinds = "".join(columns[name].dtype.kind for name in COLUMNS)
             require(kinds == "Uiif", f"its arrays are of the kinds {kinds}")
+            total = int(columns.pop("total", 0))
             lengths = {len(column) for column in columns.values()}
             require(len(lengths) == 1, "its arrays differ in length")
     except UserError as error:
         raise UserError(f"{flag}: {error}") from error
     ids = columns["ids"].tolist()
+    if len(ids) < total:
+        raise UserError(
+            f"{flag}: {run} has judged {len(ids):,} of its {total:,} training "
+            "images, since all would have taken long beside its training; "
+            f"--mode=evaluate --workdir={run} judges the others"
+        )
     digests = [row.tobytes().hex() for row in columns.get("digests", ())]
     check_images(flag, run, dict(zip(ids, digests, strict=False)), data)
     columns["wrong"] = columns["guesses"] != columns["labels"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +15,7 @@ from smartgrowth.data.store import VALIDATION, Data
 from smartgrowth.evaluation import hard_examples, results, saved_model, tta
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.metrics import calibration, confusion
-from smartgrowth.metrics.scores import TOP, score
+from smartgrowth.metrics.scores import TOP, score, softmax
 from smartgrowth.models.network import Network
 from smartgrowth.plan import make_network
 from smartgrowth.report.write import write_report
@@ -22,6 +23,7 @@ from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.identity import name_flags
 from smartgrowth.runs.owner import check_untaken, read_owner
+from smartgrowth.runs.parse import read_arrays
 from smartgrowth.runs.reader import read_classes
 from smartgrowth.runtime.reporter import say
 
@@ -32,7 +34,8 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     """Validates the `final.keras` of `--workdir`; prints and writes figures.
 
     Writes evaluation.json, and rewrites predictions.npz, classes.txt, the list
-    of hard validation images and the report. It uses the run's data, found on
+    of hard validation images and the report; and that of hard training images,
+    if the run has judged a part of them. It uses the run's data, found on
     this machine by `--cache_dir`, `--data_dir` and `--dataset`.
 
     Args:
@@ -66,11 +69,33 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
         directory, data, data.validation, plain, trained.final_size
     )
     results.write_predictions(directory, data, plain)
+    judge_training(directory, evaluator, trained.final_size)
     files.write_json(directory / files.EVALUATION, summary)
     say(table(summary))
     say(f"all figures: {directory / files.EVALUATION}")
     say(f"report: {write_report(directory)}")
     return summary
+
+
+def judge_training(
+    directory: pathlib.Path, evaluator: Evaluator, size: int
+) -> None:
+    """Judges all training images if the run has judged a part of them.
+
+    Args:
+      directory: of the run; its list of hard training images is replaced.
+      evaluator: of its model and data.
+      size: of the images, in pixels.
+    """
+    path, data = directory / files.TRAIN_PREDICTIONS, evaluator.data
+    count = len(data.train.labels)
+    if path.is_file() and len(read_arrays(path, {"ids": 1})["ids"]) == count:
+        return
+    say(f"judges all {count:,} training images")
+    probabilities = softmax(evaluator.logits(data.train, size))
+    hard_examples.write_hardest(
+        directory, data, data.train, probabilities, size
+    )
 
 
 def open_run_data(

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from smartgrowth.data import pipeline
-from smartgrowth.data.store import VALIDATION, Data
-from smartgrowth.metrics.scores import score, softmax
+from smartgrowth.data.store import Data, Split
+from smartgrowth.metrics.scores import Scores, score, softmax
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import predict_function_of
 
@@ -31,19 +31,21 @@ class Evaluator:
     ):
         self.model, self.data, self.distribution = model, data, distribution
         self.functions = {}  # image size -> what Keras compiled for it
+        # Of the validation images, (images, classes): what the last `validate`
+        # found at the final size.
+        self.probabilities = None
 
-    def logits(self, split: str, size: int, flip: bool = False) -> np.ndarray:
-        """Returns the logits of every image of a split.
+    def logits(self, part: Split, size: int, flip: bool = False) -> np.ndarray:
+        """Returns the logits of images.
 
         Args:
-          split: `TRAIN` or `VALIDATION`.
+          part: all of a split, or some of it.
           size: of the images, in pixels.
           flip: whether to mirror the images.
 
         Returns:
           float32 (images, classes).
         """
-        part = self.data.split(split)
         batches = pipeline.make_validation(
             self.data, part, size, self.distribution.round_up_batch(BATCH)
         )
@@ -55,6 +57,11 @@ class Evaluator:
             )
         return logits[: len(part.labels)]
 
+    def score(self, size: int) -> Scores:
+        """Returns the scores of the validation images at a size in pixels."""
+        part = self.data.validation
+        return score(softmax(self.logits(part, size)), part.labels)
+
     def validate(
         self, size: int, stage_size: int, active: np.ndarray
     ) -> dict[str, float]:
@@ -65,11 +72,12 @@ class Evaluator:
           stage_size: the stage's image size, in pixels.
           active: labels of the stage's active classes.
         """
-        labels = self.data.validation.labels
-        final = softmax(self.logits(VALIDATION, size))
-        at_size = final
+        part = self.data.validation
+        labels = part.labels
+        final = at_size = softmax(self.logits(part, size))
+        self.probabilities = final
         if stage_size != size:
-            at_size = softmax(self.logits(VALIDATION, stage_size))
+            at_size = softmax(self.logits(part, stage_size))
         scores, seen = score(final, labels), score(at_size, labels, active)
         return {
             "val_loss": scores.loss,

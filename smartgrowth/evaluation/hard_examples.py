@@ -3,6 +3,7 @@
 NumPy and files alone; no model.
 """
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -18,6 +19,17 @@ COLUMNS = (
 )
 
 
+def subset(split: Split, chosen: np.ndarray) -> Split:
+    """Returns some images of a split, by their indices, int (N,)."""
+    return dataclasses.replace(
+        split,
+        labels=split.labels[chosen],
+        ids=tuple(split.ids[index] for index in chosen),
+        rows=split.rows[chosen],
+        digests=split.digests[chosen],
+    )
+
+
 def write_hardest(
     directory: pathlib.Path,
     data: Data,
@@ -27,13 +39,13 @@ def write_hardest(
 ) -> None:
     """Writes the images that a run got wrong, the most confident first.
 
-    They go to hard_train.csv and hard_train.png, or hard_validation. The
-    training split also gets train_predictions.npz, of all its images.
+    They go to hard_train.csv and hard_train.png, or hard_validation. Training
+    images also get train_predictions.npz, of all that were judged.
 
     Args:
       directory: of the run.
       data: has the class names.
-      split: one of its splits.
+      split: one of its splits, or a part of it.
       probabilities: (images, classes), of the images of `split`, in order.
       size: of the images on the sheet, in pixels.
     """
@@ -50,6 +62,7 @@ def write_hardest(
             guesses=predicted,
             confidence=confidence.astype(np.float32),
             losses=-np.log(np.maximum(of_label, 1e-12)).astype(np.float32),
+            total=np.array(len(data.train.labels)),
         )
     wrong = np.flatnonzero(predicted != split.labels)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from smartgrowth import __version__
-from smartgrowth.data.store import TRAIN, VALIDATION, Data
+from smartgrowth.data.store import Data
 from smartgrowth.evaluation import hard_examples
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
@@ -17,6 +17,10 @@ from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.atomic import atomic_path
+
+# Of the training's cost, what judging all training images may cost; few are
+# judged anyway.
+JUDGING_SHARE, FEW_IMAGES = 0.02, 1000
 
 
 def write_results(
@@ -47,23 +51,25 @@ def write_results(
     """
     data, size = experiment.data, experiment.config.final_size
     labels = data.validation.labels
-    plain = softmax(evaluator.logits(VALIDATION, size))
+    plain = evaluator.probabilities
+    if plain is None:  # this process has not trained
+        plain = softmax(evaluator.logits(data.validation, size))
     validated = ("val_accuracy", "val_top5", "val_loss", *files.RAW_COLUMNS)
     figures = {name: row[name] for name in validated if name in row}
     if mirrored:
-        other = evaluator.logits(VALIDATION, size, flip=True)
+        other = evaluator.logits(data.validation, size, flip=True)
         both = (plain + softmax(other)) / 2
         figures["tta_accuracy"] = score(both, labels).accuracy
-    clean = softmax(evaluator.logits(TRAIN, size))
-    part = clean_part(data)
-    scores = score(clean[part], data.train.labels[part])
+    chosen = judged_images(experiment)
+    judged = hard_examples.subset(data.train, chosen)
+    clean = softmax(evaluator.logits(judged, size))
+    part = np.isin(chosen, clean_part(data))
+    scores = score(clean[part], judged.labels[part])
     figures["clean_train_accuracy"] = scores.accuracy
     figures["clean_train_loss"] = scores.loss
-    for split, probabilities in ((TRAIN, clean), (VALIDATION, plain)):
+    for split, probabilities in ((judged, clean), (data.validation, plain)):
         check_owner()
-        hard_examples.write_hardest(
-            directory, data, data.split(split), probabilities, size
-        )
+        hard_examples.write_hardest(directory, data, split, probabilities, size)
     findings = experiment.audit(evaluator.model)
     check_owner()
     write_predictions(directory, data, plain)
@@ -88,6 +94,20 @@ def write_results(
             "versions": {"smartgrowth": __version__} | devices.versions(),
         },
     )
+
+
+def judged_images(experiment: Experiment) -> np.ndarray:
+    """Returns the training images to judge without augmentation, ascending.
+
+    All, if that costs little beside the training; else those of `clean_part`.
+    """
+    count = len(experiment.data.train.labels)
+    size = experiment.config.final_size
+    gflops = count * experiment.network.flops_per_image(size) / 1e9
+    affordable = gflops <= JUDGING_SHARE * experiment.plan.gflops()
+    if affordable or count <= FEW_IMAGES:
+        return np.arange(count)
+    return clean_part(experiment.data)
 
 
 def clean_part(data: Data) -> np.ndarray:

@@ -10,10 +10,11 @@ from smartgrowth.flags.flag import Identity, flag
 class Evaluation:
     """The group Evaluation and checkpoints."""
 
-    evals: int = flag(
-        20,
+    evals: int | None = flag(
+        None,
         "Evaluations, evenly over the training cost, beside those at the end "
-        "of every stage.",
+        "of every stage. Unless given: 20, or as many as cost 5% of the "
+        "training.",
         identity=Identity.ALWAYS,
         check=AT_LEAST_ONE,
     )

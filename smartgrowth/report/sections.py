@@ -12,7 +12,13 @@ from smartgrowth.rendering.text import name_of, shares, short_name, show
 from smartgrowth.report import data_report
 from smartgrowth.report.outcome import Outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.parse import parsing, read_json, read_records, require
+from smartgrowth.runs.parse import (
+    parsing,
+    read_arrays,
+    read_json,
+    read_records,
+    require,
+)
 from smartgrowth.runs.reader import Run
 
 CONFUSIONS = 10
@@ -139,12 +145,14 @@ class HardImages:
     Attributes:
       split: its name.
       wrong: how many errors there are, with a picture or without.
+      judged: says of how many images, if not of all.
       gallery: the images that are visible at once.
       more: the folded images.
     """
 
     split: str
     wrong: int
+    judged: str
     gallery: Gallery
     more: Gallery
 
@@ -164,11 +172,24 @@ def hard_images(run: Run) -> list[HardImages]:
             HardImages(
                 "Training" if split == "train" else "Validation",
                 len(rows),
+                _judged(run) if split == "train" else "",
                 Gallery(frames[:PICTURES]),
                 Gallery(frames[PICTURES:]),
             )
         )
     return parts
+
+
+def _judged(run: Run) -> str:
+    path = run.directory / files.TRAIN_PREDICTIONS
+    if not path.is_file():
+        return ""
+    arrays = read_arrays(path, {"ids": 1}, optional={"total": 0})
+    count = len(arrays["ids"])
+    total = int(arrays.get("total", count))
+    if count == total:
+        return ""
+    return f"of the {count:,} of {total:,} that were judged"
 
 
 def _caption(row: dict) -> str:

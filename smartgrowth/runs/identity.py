@@ -154,8 +154,8 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
 
     Args:
       old, new: in plan.json's form.
-      finished: the old one's run; how it drew random numbers then counts for
-        nothing.
+      finished: the old one's run; how it drew random numbers, and how often it
+        was evaluated, then counts for nothing.
     """
     old_values, new_values = _flatten(_complete(old)), _flatten(_complete(new))
     lines = []
@@ -167,7 +167,7 @@ def differences(old: dict, new: dict, finished: bool = False) -> list[str]:
             name = name.removeprefix("identity.")
             if name in DATA:
                 continue
-            if name in DRAWS and finished:
+            if finished and name in (*DRAWS, "evals"):
                 continue
             reason = f" ({DRAWS[name]})" if name in DRAWS else ""
             lines.append(f"{name}: {before} -> {after}{reason}")

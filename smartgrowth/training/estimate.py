@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from smartgrowth.config import Config
-from smartgrowth.data.store import VALIDATION
+from smartgrowth.evaluation import results
 from smartgrowth.experiment import Experiment, make_experiment
 from smartgrowth.plan import Plan, Stage
 from smartgrowth.rendering.text import about, show
@@ -191,17 +191,17 @@ def time_validation(
     if size not in passes:
         for _ in range(2):  # the first one compiles
             began = time.monotonic()
-            learner.evaluator.logits(VALIDATION, size)
+            learner.evaluator.logits(learner.experiment.data.validation, size)
             passes[size] = time.monotonic() - began
     return passes[size]
 
 
 def final_passes(learner: Learner) -> float:
     """What the results cost, in passes of all validation images."""
-    data = learner.experiment.data
-    train, validation = data.train, data.validation
+    experiment = learner.experiment
+    judged = len(results.judged_images(experiment))
     mirrored = learner.augmentation.mirrors
-    return 1 + mirrored + len(train.labels) / len(validation.labels)
+    return mirrored + judged / len(experiment.data.validation.labels)
 
 
 def rate_seconds(

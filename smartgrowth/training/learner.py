@@ -292,9 +292,7 @@ class Learner:
         with self.compiled.validated_weights():
             figures = self.evaluator.validate(size, stage.image_size, active)
         if self.compiled.ema:
-            raw = self.evaluator.validate(size, size, active)
-            figures |= {
-                name: raw[name.removeprefix("raw_")]
-                for name in files.RAW_COLUMNS
-            }
+            raw = self.evaluator.score(size)
+            raw = raw.loss, raw.accuracy
+            figures |= dict(zip(files.RAW_COLUMNS, raw, strict=True))
         return figures
