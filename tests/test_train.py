@@ -497,29 +497,6 @@ def image_folder(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_as_if_it_had_not_been(image_folder, tmp_path):
-    """Twice: in the middle of a stage and of an evaluation interval."""
-    cache, whole, killed = (tmp_path / n for n in ("cache", "whole", "killed"))
-    process = start(whole, image_folder, cache)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    for step in (25, 66):
-        process = start(killed, image_folder, cache)
-        wait_for_checkpoint(process, killed, step)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert not (killed / "metrics.json").exists()
-    process = start(killed, image_folder, cache)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert "resuming at step" in output and "stage 2 of 2" in output
-    assert_equal_runs(whole, killed)
-    again = start(killed, image_folder, cache)
-    output, _ = again.communicate(timeout=240)
-    assert again.returncode == 0 and "is finished" in output
-
-
-@pytest.mark.slow
 def test_sigterm_saves_before_it_stops(image_folder, tmp_path):
     """As a machine that is taken back announces itself."""
     process = start(tmp_path / "run", image_folder, tmp_path / "cache")
