@@ -63,6 +63,9 @@ def test_the_first_metric_is_the_mean_of_the_loss(model):
 
 def test_callbacks_get_the_metrics_as_they_are(model):
     """Not as Python numbers, which would wait for an accelerator."""
+    version = tuple(int(n) for n in keras.__version__.split(".")[:2])
+    if keras.backend.backend() == "jax" and version < (3, 15):
+        pytest.skip("JAX's trainer itself makes numbers of them there")
     kinds = []
 
     class Look(keras.callbacks.Callback):
