@@ -499,6 +499,12 @@ def main() -> None:
         return
     engines = given.engines.split(",")
     figures = {}
+    # JAX would compile the same step anew in every process.
+    folder = tempfile.TemporaryDirectory(prefix="smartgrowth_jax_")
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": folder.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     for index, engine in enumerate(engines):
         share = given.kills * (index + 1) // len(engines)
         share -= given.kills * index // len(engines)
@@ -508,7 +514,7 @@ def main() -> None:
             command,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"KERAS_BACKEND": engine},
+            env=os.environ | {"KERAS_BACKEND": engine} | cache,
         )
         for line in process.stdout:
             if line.startswith("{"):
