@@ -4,13 +4,6 @@
 """
 
 import dataclasses
-import math
-from typing import TYPE_CHECKING
-
-from smartgrowth.rendering.text import show
-
-if TYPE_CHECKING:  # with pandas; --help reads the kinds' names
-    from smartgrowth.compare.summary import Figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,31 +58,3 @@ KINDS = {
         "not in equal training time",
     ),
 }
-
-
-def compare_costs(figures: "Figures") -> tuple[bool, str]:
-    """Returns whether the arms cost the same, and in which unit, as text.
-
-    The kind that `--equal` asked for comes first: finished runs may be equal
-    in another one.
-    """
-    asked = KINDS[figures.equal]
-    means = figures.whole.groupby("arm", observed=True)[
-        [kind.column for kind in KINDS.values()]
-    ].mean()
-    spread = means.max() / means.min() - 1
-    # A plan has whole steps, so costs can differ by one step.
-    step = max(
-        stage["gflops"] / stage["steps"] / run.figures["gflops"]
-        for run in figures.runs.values()
-        for stage in run.stages
-    )
-    for kind in (asked, *KINDS.values()):
-        if spread[kind.column] <= kind.tolerance + step:
-            value = show(kind.metric, means[kind.column].mean())
-            return True, kind.same.format(value)
-    costs = ", ".join(
-        f"{arm} {'–' if math.isnan(cost) else show(asked.metric, cost)}"
-        for arm, cost in means[asked.column].items()
-    )
-    return False, f"{asked.unequal}: {costs}"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from smartgrowth import UserError
 from smartgrowth.compare import comparable, html_tables
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.costs import compare_costs
 from smartgrowth.compare.csv_tables import write_tables
-from smartgrowth.compare.equality import KINDS, compare_costs
+from smartgrowth.compare.equality import KINDS
 from smartgrowth.compare.plots import plots
 from smartgrowth.compare.summary import Figures
 from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points

@@ -19,7 +19,7 @@ from smartgrowth.compare import (
     summary,
 )
 from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.equality import compare_costs
+from smartgrowth.compare.costs import compare_costs
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.rendering.text import show
