@@ -28,9 +28,9 @@ from smartgrowth.training.lr_curve import (
     smooth,
 )
 
-# By optimizer. SGD's rate must rise slowly: on 10 classes of Tiny-ImageNet the
-# lowest loss stood at 0.034 (0.024 with another seed) after 20 steps a decade,
-# at 0.17 after 67; trainings at 0.03 and 0.1 did best.
+# By optimizer. SGD's rate rises more slowly, on thin evidence: on 10 classes of
+# Tiny-ImageNet the lowest loss stood at 0.034 (0.024 with another seed) after
+# 20 steps per decade, at 0.17 after 67; trainings at 0.03 and 0.1 did best.
 STEPS = {"adamw": 100, "sgd": 300}
 # Shown in turn. With a new batch every time, a new network learned nothing of
 # the 60 glyphs in 100 steps, nor in 300: the loss rose and fell above chance,
