@@ -6,12 +6,15 @@ of its id and the seed alone.
 
 import functools
 import hashlib
+import itertools
 import math
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+from smartgrowth.data.sources.glyph_workers import draw_all
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
 
 # Raise it when a change to the drawing code changes an image. Constants and
@@ -159,12 +162,14 @@ def font_paths(character: str) -> list[pathlib.Path]:
 
 
 def _examples(seed: int) -> Iterator[Example]:
-    sizes = {TRAIN: TRAIN_PER_CLASS, VALIDATION: VALIDATION_PER_CLASS}
-    for split, size in sizes.items():
-        for label, name in enumerate(_CHARACTERS):
-            for index in range(size):
-                image = draw(seed, split, name, index)
-                yield Example(_id(split, name, index), split, label, image)
+    names = list(_CHARACTERS)
+    listed = [
+        *itertools.product([TRAIN], names, range(TRAIN_PER_CLASS)),
+        *itertools.product([VALIDATION], names, range(VALIDATION_PER_CLASS)),
+    ]
+    drawn = draw_all(draw, SIZE, seed, listed)
+    for key, image in zip(listed, drawn, strict=True):
+        yield Example(_id(*key), key[0], names.index(key[1]), image)
 
 
 def _id(split: str, name: str, index: int) -> str:
@@ -197,8 +202,6 @@ def _masks(character: str) -> list:
 
     The longer side is `_MASK`, so that the size does not reveal the family.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     masks, basic = [], ImageFont.Layout.BASIC
     for path in font_paths(character):
         font = ImageFont.truetype(str(path), 4 * _MASK, layout_engine=basic)
@@ -252,8 +255,6 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 
 def _clutter(rng: np.random.Generator) -> np.ndarray:
     """Draws lines and arcs, dark and light: float32 (SIZE, SIZE), -1 to 1."""
-    from PIL import Image, ImageDraw
-
     canvas = Image.new("L", (_CANVAS, _CANVAS), 127)
     pen = ImageDraw.Draw(canvas)
     for _ in range(rng.integers(CLUTTER[0], CLUTTER[1] + 1)):
@@ -274,8 +275,6 @@ def _clutter(rng: np.random.Generator) -> np.ndarray:
 
 def _place(rng: np.random.Generator, mask) -> np.ndarray:
     """Warps a whole mask into the frame: float32 (SIZE, SIZE), 0 to 1."""
-    from PIL import Image
-
     angle = math.radians(rng.uniform(-ROTATION, ROTATION))
     stretch = math.exp(rng.uniform(-STRETCH, STRETCH) / 2)
     shear = rng.uniform(-SHEAR, SHEAR)
