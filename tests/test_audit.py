@@ -690,6 +690,7 @@ def test_a_run_is_audited_from_its_config_and_data(monkeypatch, capsys):
         grow_size=(16, 28),
         stage_steps=(100,),
         batch_size=(8,),
+        evals=1,
     )
     run = make_experiment(config, data)
     monkeypatch.setattr(modes, "_open", lambda config: run)
