@@ -275,7 +275,7 @@ def test_order_is_kept_and_only_a_few_are_under_way():
             taken.append(i)
             yield str(i), TRAIN, i, data
 
-    stream = decode_in_order(jobs(), chunk=2, workers=2)
+    stream = decode_in_order(jobs(), chunk=2)
     first = next(stream)
     assert len(taken) <= 6
     rest = list(stream)

@@ -17,15 +17,25 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.data import integrity, store
-from smartgrowth.data.census import Census
+from smartgrowth.data.census import Census, examine
+from smartgrowth.data.in_order import map_in_order
 from smartgrowth.data.sources.listing import name_some
-from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+from smartgrowth.data.store import (
+    TRAIN,
+    VALIDATION,
+    Example,
+    Refusal,
+    Source,
+)
 from smartgrowth.names import clean
 from smartgrowth.runs import files
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 CHUNK = 256  # images held in memory, per split and size
+TASK = (
+    4e5  # bytes of pixels that a thread resizes at once: a photo, or 33 icons
+)
 
 
 def ensure_store(
@@ -134,14 +144,19 @@ def _stream(source: Source, writers, reporter: Reporter) -> Census:
         rate = census.count / (time.monotonic() - began)
         return f"  {census.count:,} images stored, {rate:,.0f}/s"
 
-    for example in _read(source):
-        if isinstance(example, Refusal):
-            census.refuse(example)
+    sizes = sorted({size for _, size in writers})
+    for found in map_in_order(
+        lambda example: examine(example, sizes),
+        _read(source),
+        chunk=TASK,
+        weigh=_count_bytes,
+    ):
+        if isinstance(found, Refusal):
+            census.refuse(found)
             continue
-        census.add(example)
-        for (split, _), writer in writers.items():
-            if split == example.split:
-                writer.add(example.image)
+        census.add(found)
+        for size, square in found.squares.items():
+            writers[found.example.split, size].add(square)
         reporter.progress(progress)
     census.finish()
     seconds = time.monotonic() - began
@@ -169,6 +184,10 @@ def _read(source: Source):
         ) from error
 
 
+def _count_bytes(example: Example | Refusal) -> int:
+    return 0 if isinstance(example, Refusal) else example.image.nbytes
+
+
 class _ArrayWriter:
     """Writes uint8 images to a .npy file, their number unknown in advance."""
 
@@ -177,8 +196,8 @@ class _ArrayWriter:
         self.chunk: list[np.ndarray] = []
         self._write_header()
 
-    def add(self, image: np.ndarray) -> None:
-        self.chunk.append(store.fit_square(image, self.size))
+    def add(self, square: np.ndarray) -> None:
+        self.chunk.append(square)
         self.count += 1
         if len(self.chunk) == CHUNK:
             self._flush()

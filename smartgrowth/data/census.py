@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +27,43 @@ class _Members:
         """uint8 (N, DIGEST)."""
         flat = np.frombuffer(self.digest_bytes, np.uint8)
         return flat.reshape(-1, store.DIGEST)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """An example without its pixels, and what a store needs of them.
+
+    size: height and width. pixels: `store.DIGEST` bytes that stand for them.
+    means: mean and mean square of each channel of the central square, float64
+    (3,) each. squares: image size -> uint8 (size, size, 3).
+    """
+
+    example: store.Example
+    size: tuple[int, int]
+    pixels: bytes
+    means: tuple[np.ndarray, np.ndarray]
+    squares: Mapping[int, np.ndarray]
+
+
+def examine(
+    example: store.Example | store.Refusal, sizes: Sequence[int]
+) -> Examined | store.Refusal:
+    """Returns what a store needs of an example; a refusal as it is.
+
+    Args:
+      example: with its image.
+      sizes: to be stored, in pixels.
+    """
+    if isinstance(example, store.Refusal):
+        return example
+    image = example.image
+    return Examined(
+        dataclasses.replace(example, image=None),
+        image.shape[:2],
+        _hash_pixels(image),
+        _channel_means(store.central_square(image)),
+        {size: store.fit_square(image, size) for size in sizes},
+    )
 
 
 class Census:
@@ -62,20 +100,20 @@ class Census:
     def pixels(self) -> str:
         return store.digest_pixels(self.splits)
 
-    def add(self, example: store.Example) -> None:
+    def add(self, examined: "Examined") -> None:
+        example = examined.example
         split = self.splits[example.split]
         split.labels.append(example.label)
         split.ids.append(example.id)
-        split.sizes.append(example.image.shape[:2])
+        split.sizes.append(examined.size)
         if example.note:
             self.repaired[example.id] = example.note
-        pixels = _hash_pixels(example.image)
-        split.digest_bytes += example.digest or pixels
-        self._doubt(example, pixels)
+        split.digest_bytes += example.digest or examined.pixels
+        self._doubt(example, examined.pixels)
         if example.split == TRAIN:
             # Means: a photo counts no more than a thumbnail.
-            means = _channel_means(store.central_square(example.image))
-            self.channel_sums[example.label] += (np.ones(3), *means)
+            sums = np.ones(3), *examined.means
+            self.channel_sums[example.label] += sums
 
     def refuse(self, refusal: store.Refusal) -> None:
         self.refused[refusal.id] = refusal.reason

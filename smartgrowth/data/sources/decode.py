@@ -4,8 +4,6 @@ Every dataset's images are decoded here, so that a grayscale JPEG or a broken
 file is treated alike in all of them. Sizes do not change.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import functools
 import hashlib
@@ -18,6 +16,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from smartgrowth.data.in_order import map_in_order
 from smartgrowth.data.store import DIGEST, Example, Refusal
 
 # Of images that Pillow reads only with a library or a plug-in.
@@ -246,41 +245,15 @@ def _explain(encoded: bytes | pathlib.Path) -> str:
 
 
 def decode_in_order(
-    jobs: Iterable[tuple], chunk: int, workers: int = 2
+    jobs: Iterable[tuple], chunk: int
 ) -> Iterator[Example | Refusal]:
     """Calls `decode_example(*job)` for each job, in threads, in order.
-
-    At most `workers + 1` chunks are in progress or waiting to be consumed, so
-    memory does not grow with the number of jobs.
 
     Args:
       jobs: arguments of `decode_example`.
       chunk: jobs per task of a thread: many small images, or one large.
-      workers: the number of threads.
     """
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque()
-        for part in _chunks(jobs, chunk):
-            waiting.append(pool.submit(_decode_all, part))
-            if len(waiting) > workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _decode_all(jobs: list[tuple]) -> list[Example | Refusal]:
-    return [decode_example(*job) for job in jobs]
-
-
-def _chunks(items: Iterable, size: int) -> Iterator[list]:
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    return map_in_order(lambda job: decode_example(*job), jobs, chunk)
 
 
 def one_line(error: BaseException) -> str:
