@@ -491,7 +491,6 @@ def chained(makers) -> keras.Model:
     return make(*[maker() for maker in makers], shape=(8, 8, 8))
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_is_refused_by_the_right_rule(name):
     makers, rules, detail = CHEATS[name]
@@ -502,7 +501,6 @@ def test_a_cheat_is_refused_by_the_right_rule(name):
         assert findings(model, size=8)[rules[0]].detail == detail
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_layer_passes(name):
     assert broken(chained(HONEST[name]), size=8) == []
