@@ -564,8 +564,6 @@ def test_the_stop_button_lets_the_program_save_first():
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        # A shell's background jobs ignore it, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as cell:
         assert cell.stdout.readline() == "training\n"
         cell.send_signal(signal.SIGINT)
