@@ -24,7 +24,7 @@ def parse(arguments: list[str]) -> list[str]:
     try:
         arguments = command_line.expand_flagfiles(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        REPORTER.complain(f"error: {error}")
         sys.exit(1)
     return app.parse_flags_with_usage(arguments)
 

@@ -50,10 +50,9 @@ def values(variables):
     return [np.array(variable) for variable in variables]
 
 
-def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
-    expected = values(model.variables)
-    assert len(model.ema.averages) == len(expected)
-    for count, _ in enumerate(learn(model, 6), start=1):
+def assert_follows(model, expected, steps: int) -> None:
+    """The averages, `expected` before, follow the weights for some steps."""
+    for count, _ in enumerate(learn(model, steps), start=1):
         decay = min(DECAY, (1 + count) / (10 + count))
         expected = [
             decay * average + (1 - decay) * weight
@@ -64,6 +63,12 @@ def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
         found = values(model.ema.averages)
         for average, wanted in zip(found, expected, strict=True):
             np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_average_is_of_every_weight_and_statistic_after_each_step(model):
+    expected = values(model.variables)
+    assert len(model.ema.averages) == len(expected)
+    assert_follows(model, expected, steps=6)
     names = [variable.path for variable in model.ema.weights]
     assert any("moving_variance" in name for name in names)
 
@@ -72,17 +77,7 @@ def test_after_a_reset_the_average_follows_as_quickly_as_at_first(model):
     list(learn(model, RESET))
     model.ema.reset()
     expected = values(model.variables)
-    for count, _ in enumerate(learn(model, 3), start=1):
-        decay = min(DECAY, (1 + count) / (10 + count))
-        expected = [
-            decay * average + (1 - decay) * weight
-            for average, weight in zip(
-                expected, values(model.variables), strict=True
-            )
-        ]
-        found = values(model.ema.averages)
-        for average, wanted in zip(found, expected, strict=True):
-            np.testing.assert_allclose(average, wanted, rtol=1e-4, atol=1e-6)
+    assert_follows(model, expected, steps=3)
 
 
 def test_soon_after_a_late_reset_little_is_left_of_it():

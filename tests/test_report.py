@@ -578,3 +578,22 @@ def test_averaged_and_raw_weights_have_names_of_their_own(finished, page):
     assert "validation without averaging from 12.5% to 12.5%" in averaged.source
     assert "validation without averaging from 2.250 to 2.250" in averaged.source
     assert "without averaging" not in page.source
+
+
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [(6, "2 wrong of the 3 of 6 that were judged"), (3, "2 wrong in all")],
+)
+def test_the_report_says_how_many_training_images_were_judged(
+    finished, total, words
+):
+    write_hardest(finished, 2)
+    for suffix in ("csv", "png"):
+        path = finished / f"hard_validation.{suffix}"
+        path.rename(finished / f"hard_train.{suffix}")
+    np.savez(
+        finished / "train_predictions.npz",
+        ids=np.array(["a", "b", "c"]),
+        total=np.array(total),
+    )
+    assert f"Training images, {words}" in Page(finished).text

@@ -545,3 +545,17 @@ def test_settings_that_came_later_count_only_where_they_are_used(
         "stage_restart": "momentum",
         "cycle_epochs": 2.0,
     }
+
+
+def test_how_often_it_was_evaluated_changes_no_finished_run(
+    tiny_config, tiny_data
+):
+    """The default was 20 before version 0.2.0."""
+    old, new = (
+        experiment.make_experiment(
+            tiny_config(evals=evals), tiny_data
+        ).description
+        for evals in (20, None)
+    )
+    assert identity.differences(old, new) == ["evals: 20 -> None"]
+    assert identity.differences(old, new, finished=True) == []

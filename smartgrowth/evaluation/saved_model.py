@@ -1,8 +1,6 @@
 """Reads a finished run's network, and checks the data that it is shown."""
 
-import json
 import pathlib
-import zipfile
 
 import keras
 
@@ -10,11 +8,9 @@ from smartgrowth import UserError
 from smartgrowth.data.store import Data
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import data_change
+from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import parsing, require
 from smartgrowth.runs.reader import read_classes, read_plan
-
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # in a .keras file
-MAX_CONFIG = 64 * 2**20  # bytes; that of resnext50 has under 2 MB
 
 
 def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
@@ -26,7 +22,7 @@ def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
     path = directory / files.MODEL
     with parsing(path):
         require(path.exists(), "it is missing")
-        _check_archive(path)
+        check_archive(path)
         model = keras.saving.load_model(path, compile=False)
         require(isinstance(model, keras.Model), "it holds no model")
         shapes = model.input_shape, model.output_shape
@@ -37,40 +33,6 @@ def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
             f"{logits} of {images}",
         )
     return model
-
-
-def _check_archive(path: pathlib.Path) -> None:
-    """Raises an error if a .keras file is not whole, or claims what it lacks.
-
-    Keras would check no sum of the weights, and make layers of any size.
-    """
-    with zipfile.ZipFile(path) as archive:
-        require(
-            archive.getinfo(CONFIG).file_size <= MAX_CONFIG,
-            f"its {CONFIG} is too large",
-        )
-        broken = archive.testzip()
-        require(broken is None, f"its {broken} is damaged")
-        config = json.loads(archive.read(CONFIG))
-        info = archive.getinfo(WEIGHTS)
-        stored = info.compress_type == zipfile.ZIP_STORED
-        require(stored, f"its {WEIGHTS} is compressed, which Keras does not do")
-        weights = info.file_size
-    largest = _largest(config)
-    require(
-        largest <= weights,
-        f"its {CONFIG} has the size {largest}, {WEIGHTS} only {weights} bytes",
-    )
-
-
-def _largest(value) -> float:
-    """Returns the largest size that the layers of a config could have."""
-    if isinstance(value, dict):
-        sizes = [item for key, item in value.items() if key != "seed"]
-        return max(map(_largest, sizes), default=0)
-    if isinstance(value, list):
-        return max(map(_largest, value), default=0)
-    return value if isinstance(value, int) else 0
 
 
 def check_data(directory: pathlib.Path, data: Data) -> None:

@@ -5,7 +5,6 @@ metrics.json says that a run is finished, whatever became of the others since.
 
 import dataclasses
 import pathlib
-import zipfile
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
@@ -14,6 +13,7 @@ from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs.directory import plan_hash
 from smartgrowth.runs.lease import Lease
+from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import (
     parsing,
     read_arrays,
@@ -98,7 +98,7 @@ def find_damage(directory: pathlib.Path, description: dict) -> dict[str, str]:
         files.PLAN: _check_plan,
         files.FLAGS: _check_flags,
         files.LOG: lambda path: _check_log(path, steps),
-        files.MODEL: _check_model,
+        files.MODEL: check_archive,
         files.CLASSES: lambda path: _check_classes(path, num_classes),
         files.PREDICTIONS: lambda path: read_arrays(path, ARRAYS),
         files.METRICS: lambda path: read_metrics(path.parent),
@@ -141,12 +141,6 @@ def _check_log(path: pathlib.Path, steps: int) -> None:
     rows = read_records(path, ("step",))
     ended = rows and rows[-1]["step"] == str(steps)
     require(ended, f"it does not end at step {steps}")
-
-
-def _check_model(path: pathlib.Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-        require(broken is None, f"its part {broken} is damaged")
 
 
 def _check_classes(path: pathlib.Path, count: int | None) -> None:
