@@ -1,6 +1,6 @@
 """What checkpoints cost beside training, for a small and a large network.
 
-python benchmarks/checkpoint_cost.py [--steps=60]
+python benchmarks/checkpoint_cost.py [--steps=8]
 
 Trains each network with and without a checkpoint per round, in turn, in one
 process: the difference of the medians is what a checkpoint costs, its share of
@@ -102,7 +102,7 @@ def measure(network: Network, batch: int, steps: int, folder) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=8)
     steps = parser.parse_args().steps
     figures = {}
     for name, (network, batch) in NETWORKS.items():
