@@ -62,6 +62,21 @@ def test_a_line_is_written_whole_and_at_once():
     assert stream.flushed == "one\n\n"
 
 
+def test_an_interrupted_line_silences_no_later_one():
+    class Interrupted(io.StringIO):
+        def write(self, text):
+            super().write(text)
+            if text == "one\n":
+                raise KeyboardInterrupt
+
+    stream = Interrupted()
+    heard = Reporter(stream)
+    with pytest.raises(KeyboardInterrupt):
+        heard.say("one")
+    heard.say("two")
+    assert stream.getvalue() == "one\ntwo\n"
+
+
 def test_what_stdout_is_at_the_call_is_written_to(capsys, monkeypatch):
     reporter.say("here")
     assert capsys.readouterr().out == "here\n"

@@ -60,7 +60,7 @@ class Reporter:
     def complain(self, text: str) -> None:
         """Writes a line, or several, to standard error, muted or not."""
         self.clear()
-        with _whatever_happens():
+        with contextlib.suppress(*_STREAM_ERRORS):
             encoding = getattr(sys.stderr, "encoding", None)
             line = names.for_stream(text, encoding)
             print(line, file=sys.stderr, flush=True)
@@ -121,7 +121,7 @@ class Reporter:
         return self._stream or sys.stdout
 
     def _is_terminal(self) -> bool:
-        with _whatever_happens():
+        with contextlib.suppress(*_STREAM_ERRORS):
             return self._stream_or_stdout().isatty()
         return False
 
@@ -136,23 +136,17 @@ class Reporter:
         stream = self._stream_or_stdout()
         if stream is self._lost:
             return
-        before, self._lost = self._lost, stream
-        with _whatever_happens():
+        try:
             stream.write(text)
             stream.flush()
-            self._lost = before
-        if stream is self._lost:
+        except _STREAM_ERRORS:
+            self._lost = stream
             _forget_rest(stream)
 
 
-@contextlib.contextmanager
-def _whatever_happens():
-    """Passes over the errors of a stream that is closed, full or missing.
-
-    A process that was started without one has None in its place.
-    """
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        yield
+# Of a stream that is closed, full or missing: a process that was started
+# without one has None in its place.
+_STREAM_ERRORS = OSError, ValueError, AttributeError
 
 
 def _forget_rest(stream) -> None:
@@ -160,7 +154,7 @@ def _forget_rest(stream) -> None:
 
     Python would try to write it at the very end, and fail the process.
     """
-    with _whatever_happens():
+    with contextlib.suppress(*_STREAM_ERRORS):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
