@@ -6,6 +6,7 @@ at a time.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import re
@@ -18,24 +19,15 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data import integrity, store
 from smartgrowth.data.census import Census, examine
-from smartgrowth.data.in_order import map_in_order
 from smartgrowth.data.sources.listing import name_some
-from smartgrowth.data.store import (
-    TRAIN,
-    VALIDATION,
-    Example,
-    Refusal,
-    Source,
-)
+from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+from smartgrowth.data.workers import map_in_order
 from smartgrowth.names import clean
 from smartgrowth.runs import files
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
 CHUNK = 256  # images held in memory, per split and size
-TASK = (
-    4e5  # bytes of pixels that a thread resizes at once: a photo, or 33 icons
-)
 
 
 def ensure_store(
@@ -145,19 +137,18 @@ def _stream(source: Source, writers, reporter: Reporter) -> Census:
         return f"  {census.count:,} images stored, {rate:,.0f}/s"
 
     sizes = sorted({size for _, size in writers})
-    for found in map_in_order(
-        lambda example: examine(example, sizes),
-        _read(source),
-        chunk=TASK,
-        weigh=_count_bytes,
-    ):
-        if isinstance(found, Refusal):
-            census.refuse(found)
-            continue
-        census.add(found)
-        for size, square in found.squares.items():
-            writers[found.example.split, size].add(square)
-        reporter.progress(progress)
+    examined = map_in_order(
+        functools.partial(examine, sizes=sizes), _read(source)
+    )
+    with contextlib.closing(examined):
+        for found in examined:
+            if isinstance(found, Refusal):
+                census.refuse(found)
+                continue
+            census.add(found)
+            for size, square in found.squares.items():
+                writers[found.split, size].add(square)
+            reporter.progress(progress)
     census.finish()
     seconds = time.monotonic() - began
     refused = f", {len(census.refused)} refused" if census.refused else ""
@@ -176,7 +167,10 @@ def _read(source: Source):
     """Yields examples and refusals; every id is a single line of UTF-8."""
     try:
         for example in source.examples():
-            yield dataclasses.replace(example, id=clean(example.id))
+            name = clean(example.id)
+            if name != example.id:
+                example = dataclasses.replace(example, id=name)
+            yield example
     except OSError as error:  # of reading, not of writing the store
         raise UserError(
             f"--dataset={source.name} cannot be read ({error}); check that "
@@ -184,19 +178,15 @@ def _read(source: Source):
         ) from error
 
 
-def _count_bytes(example: Example | Refusal) -> int:
-    return 0 if isinstance(example, Refusal) else example.image.nbytes
-
-
 class _ArrayWriter:
     """Writes uint8 images to a .npy file, their number unknown in advance."""
 
     def __init__(self, file: IO[bytes], size: int):
         self.file, self.size, self.count = file, size, 0
-        self.chunk: list[np.ndarray] = []
+        self.chunk: list[bytes] = []
         self._write_header()
 
-    def add(self, square: np.ndarray) -> None:
+    def add(self, square: bytes) -> None:
         self.chunk.append(square)
         self.count += 1
         if len(self.chunk) == CHUNK:
@@ -209,7 +199,7 @@ class _ArrayWriter:
 
     def _flush(self) -> None:
         if self.chunk:
-            self.file.write(np.stack(self.chunk))
+            self.file.write(b"".join(self.chunk))
             self.chunk.clear()
 
     def _write_header(self) -> None:

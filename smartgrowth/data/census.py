@@ -3,14 +3,18 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.data import store
+from smartgrowth.data.resize import central_square, fit_squares, scaled_side
+from smartgrowth.data.sources import decode
 from smartgrowth.data.store import TRAIN, VALIDATION, Source
 
-PART = 2**20  # pixels whose sums are taken at once, for 12 MB of memory
+PART = 2**20  # bytes of images of one shape that are resized together
+ROWS = 256  # whose squared pixels float32 adds up exactly: 256^3 = 2^24
 
 
 @dataclasses.dataclass
@@ -29,41 +33,121 @@ class _Members:
         return flat.reshape(-1, store.DIGEST)
 
 
-@dataclasses.dataclass(frozen=True)
-class Examined:
-    """An example without its pixels, and what a store needs of them.
+class Examined(NamedTuple):
+    """What a store needs of an image.
 
-    size: height and width. pixels: `store.DIGEST` bytes that stand for them.
-    means: mean and mean square of each channel of the central square, float64
-    (3,) each. squares: image size -> uint8 (size, size, 3).
+    id, split, label, note, digest: as in `Example`. size: its height and
+    width. pixels: `store.DIGEST` bytes that stand for them. means: mean and
+    mean square of each channel of the central square, float64 (2, 3). squares:
+    image size -> uint8 (size, size, 3), as bytes.
     """
 
-    example: store.Example
+    id: str
+    split: str
+    label: int
+    note: str
+    digest: bytes
     size: tuple[int, int]
     pixels: bytes
-    means: tuple[np.ndarray, np.ndarray]
-    squares: Mapping[int, np.ndarray]
+    means: np.ndarray
+    squares: Mapping[int, bytes]
 
 
 def examine(
-    example: store.Example | store.Refusal, sizes: Sequence[int]
-) -> Examined | store.Refusal:
-    """Returns what a store needs of an example; a refusal as it is.
+    examples: Sequence[store.Encoded | store.Example | store.Refusal],
+    sizes: Sequence[int],
+) -> list[Examined | store.Refusal]:
+    """Returns what a store needs of each example; refusals as they are.
+
+    A JPEG is decoded at a fraction where its sides are many times `sizes`.
+    Then its means are of that too, and so are the pixels that are compared.
 
     Args:
-      example: with its image.
+      examples: images of one shape in a row are resized together.
       sizes: to be stored, in pixels.
     """
+    found = []
+    alike = []  # images of one shape that are not in `found` yet
+    for given in examples:
+        example, views = _decode(given, sizes)
+        if alike and (
+            isinstance(example, store.Refusal)
+            or views
+            or _shapes(example) != _shapes(alike[0])
+            or len(alike) * example.image.nbytes > PART
+        ):
+            found += _examine_alike(alike, {}, sizes)
+            alike = []
+        if isinstance(example, store.Refusal):
+            found.append(example)
+        elif views:
+            found += _examine_alike([example], views, sizes)
+        else:
+            alike.append(example)
+    return found + (_examine_alike(alike, {}, sizes) if alike else [])
+
+
+def _shapes(example: store.Example) -> tuple:
+    return example.image.shape, example.size
+
+
+def _decode(given, sizes: Sequence[int]) -> tuple:
+    """Returns an example or a refusal, and larger images for some sizes."""
+    if not isinstance(given, store.Encoded):
+        return given, {}
+    fields = given.id, given.split, given.label, given.content, given.expected
+    example = decode.decode_example(*fields, scaled_side(1))
     if isinstance(example, store.Refusal):
-        return example
-    image = example.image
-    return Examined(
-        dataclasses.replace(example, image=None),
-        image.shape[:2],
-        _hash_pixels(image),
-        _channel_means(store.central_square(image)),
-        {size: store.fit_square(image, size) for size in sizes},
-    )
+        return example, {}
+    views = {}
+    if example.size not in (None, example.image.shape[:2]):
+        for shortest in sorted({scaled_side(size) for size in sizes}):
+            if shortest > scaled_side(1):
+                larger = decode.decode_example(*fields, shortest)
+                if isinstance(larger, store.Refusal):
+                    return larger, {}
+                views[shortest] = larger.image
+    return example, views
+
+
+def _examine_alike(
+    examples: Sequence[store.Example],
+    views: Mapping[int, np.ndarray],
+    sizes: Sequence[int],
+) -> list[Examined]:
+    """Returns what a store needs of images of one shape.
+
+    Args:
+      examples: with their images.
+      views: shorter side -> a larger image of the only example.
+      sizes: to be stored, in pixels.
+    """
+    if len(examples) == 1:
+        images = examples[0].image[None]
+    else:
+        images = np.stack([example.image for example in examples])
+    full = examples[0].size or images.shape[1:3]
+    squares = {}
+    for size in sizes:
+        view = views.get(scaled_side(size))
+        stack = images if view is None else view[None]
+        whole = stack.shape[1:3] == tuple(full)
+        squares[size] = fit_squares(stack, size, None if whole else full)
+    means = _channel_means(central_square(images))
+    return [
+        Examined(
+            example.id,
+            example.split,
+            example.label,
+            example.note,
+            example.digest,
+            full,
+            _hash_pixels(example.image),
+            means[row],
+            {size: squares[size][row].tobytes() for size in sizes},
+        )
+        for row, example in enumerate(examples)
+    ]
 
 
 class Census:
@@ -100,37 +184,36 @@ class Census:
     def pixels(self) -> str:
         return store.digest_pixels(self.splits)
 
-    def add(self, examined: "Examined") -> None:
-        example = examined.example
-        split = self.splits[example.split]
-        split.labels.append(example.label)
-        split.ids.append(example.id)
+    def add(self, examined: Examined) -> None:
+        split = self.splits[examined.split]
+        split.labels.append(examined.label)
+        split.ids.append(examined.id)
         split.sizes.append(examined.size)
-        if example.note:
-            self.repaired[example.id] = example.note
-        split.digest_bytes += example.digest or examined.pixels
-        self._doubt(example, examined.pixels)
-        if example.split == TRAIN:
+        if examined.note:
+            self.repaired[examined.id] = examined.note
+        split.digest_bytes += examined.digest or examined.pixels
+        self._doubt(examined)
+        if examined.split == TRAIN:
             # Means: a photo counts no more than a thumbnail.
-            sums = np.ones(3), *examined.means
-            self.channel_sums[example.label] += sums
+            self.channel_sums[examined.label] += (1, 1, 1), *examined.means
 
     def refuse(self, refusal: store.Refusal) -> None:
         self.refused[refusal.id] = refusal.reason
         if refusal.split is not None:
             self.unreadable.append(dataclasses.astuple(refusal))
 
-    def _doubt(self, example: store.Example, key: bytes) -> None:
+    def _doubt(self, image: Examined) -> None:
         """Notes an image with the pixels of one in another split or class."""
+        key = image.pixels
         if key not in self.seen:
-            self.seen[key] = (example.id, example.split, example.label)
+            self.seen[key] = (image.id, image.split, image.label)
             return
         twin, split, label = self.seen[key]
-        if split != example.split:
-            self.doubted[example.id] = f"same pixels as {twin} in {split}"
-        elif label != example.label:
+        if split != image.split:
+            self.doubted[image.id] = f"same pixels as {twin} in {split}"
+        elif label != image.label:
             name = self.source.class_names[label]
-            self.doubted[example.id] = f"same pixels as {twin} in {name}"
+            self.doubted[image.id] = f"same pixels as {twin} in {name}"
 
     def finish(self) -> None:
         """Raises `UserError` if a split has no images."""
@@ -161,13 +244,17 @@ def _hash_pixels(image: np.ndarray) -> bytes:
     return hashed.digest()
 
 
-def _channel_means(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and mean square of each channel, float64 (3,) each."""
-    total, squares = np.zeros(3), np.zeros(3)
-    pixels = image.reshape(-1, 3)
-    for start in range(0, len(pixels), PART):
-        part = pixels[start : start + PART]
-        exact = part.astype(np.float32)
-        total += part.sum(axis=0, dtype=np.int64)
-        squares += np.einsum("nc,nc->c", exact, exact, dtype=np.float64)
-    return total / len(pixels), squares / len(pixels)
+def _channel_means(squares: np.ndarray) -> np.ndarray:
+    """Returns mean and mean square of each channel, float64 (N, 2, 3).
+
+    Args:
+      squares: uint8 (N, side, side, 3).
+    """
+    count, side = squares.shape[:2]
+    sums = np.zeros((2, count, side * 3))
+    for start in range(0, side, ROWS):
+        rows = squares[:, start : start + ROWS].astype(np.float32)
+        rows = rows.reshape(count, -1, side * 3)
+        sums += rows.sum(axis=1), np.square(rows).sum(axis=1)
+    sums = sums.reshape(2, count, side, 3).sum(axis=2)
+    return sums.swapaxes(0, 1) / side**2

@@ -12,7 +12,6 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.data.class_names import choose_classes
@@ -34,6 +33,8 @@ class Example:
       note: what was repaired in decoding ("grayscale", ...), or "".
       digest: `DIGEST` bytes that stand for the image wherever it is decoded;
         b"" stands for that of its pixels.
+      size: height and width of the whole image, of which `image` may be a
+        smaller version; None if it is as large.
     """
 
     id: str
@@ -42,6 +43,27 @@ class Example:
     image: np.ndarray
     note: str = ""
     digest: bytes = b""
+    size: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """An `Example` that is not decoded yet.
+
+    Attributes:
+      id, split, label: as in `Example`.
+      content: an image file's, or its path; b"" if its archive could not be
+        read there; or a function that returns `Example.image`. All can be
+        pickled, for a worker to decode them.
+      expected: notes to leave out, as "grayscale" in a dataset that is
+        entirely grayscale.
+    """
+
+    id: str
+    split: str
+    label: int
+    content: bytes | pathlib.Path | Callable[[], np.ndarray]
+    expected: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +91,7 @@ class Source:
       class_names: in label order.
       native_size: the side in pixels above which images would only be
         enlarged; None if unknown.
-      examples: makes the stream of both splits, in a fixed order. It may
-        contain `Refusal`s.
+      examples: makes the stream of both splits, in a fixed order.
       groups: the coarse group of each class (a taxonomy), or None.
       notes: lines for a person who makes a store of it: what is not used.
     """
@@ -79,7 +100,7 @@ class Source:
     fingerprint: str
     class_names: tuple[str, ...]
     native_size: int | None
-    examples: Callable[[], Iterator[Example | Refusal]]
+    examples: Callable[[], Iterator[Encoded | Example | Refusal]]
     groups: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
 
@@ -236,31 +257,6 @@ def open_data(
             for name in splits
         },
     )
-
-
-def central_square(image: np.ndarray) -> np.ndarray:
-    """Returns the largest square around the middle: (H, W, 3) -> (S, S, 3)."""
-    side = min(image.shape[:2])
-    top, left = ((length - side) // 2 for length in image.shape[:2])
-    return image[top : top + side, left : left + side]
-
-
-def fit_square(image: np.ndarray, size: int) -> np.ndarray:
-    """Returns the central square at `size` pixels a side, antialiased.
-
-    Args:
-      image: uint8 (height, width, 3).
-      size: in pixels.
-
-    Returns:
-      uint8 (size, size, 3).
-    """
-    square = np.ascontiguousarray(central_square(image))
-    if len(square) == size:
-        return square
-    # Pillow widens the filter when it shrinks an image, so nothing aliases.
-    picture = Image.fromarray(square)
-    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def digest(class_names: Sequence[str], splits: Mapping) -> str:

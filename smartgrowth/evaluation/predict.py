@@ -7,13 +7,14 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
+from smartgrowth.data.census import examine
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.listing import (
     Listing,
     describe_unread,
     list_folder,
 )
-from smartgrowth.data.store import VALIDATION, Refusal, fit_square
+from smartgrowth.data.store import VALIDATION, Encoded, Refusal
 from smartgrowth.evaluation.saved_model import load_model
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.names import printable
@@ -51,7 +52,8 @@ def label_images(config: Config) -> pathlib.Path:
     for start in range(0, len(paths), BATCH):
         readable, images = [], []
         for path in paths[start : start + BATCH]:
-            found = decode.decode_example(str(path), VALIDATION, 0, path)
+            encoded = Encoded(str(path), VALIDATION, 0, path)
+            (found,) = examine([encoded], (stored,))
             if isinstance(found, Refusal):
                 say(
                     f"{printable(str(path))}: skipped, not a readable image "
@@ -60,7 +62,8 @@ def label_images(config: Config) -> pathlib.Path:
                 passed += 1
                 continue
             readable.append(path)
-            images.append(fit_square(found.image, stored))
+            square = np.frombuffer(found.squares[stored], np.uint8)
+            images.append(square.reshape(stored, stored, 3))
         if not readable:
             continue
         batch = np.asarray(pipeline.enlarge(np.stack(images), size))

@@ -19,7 +19,7 @@ from smartgrowth.data.sources.listing import (
     hash_entries,
     list_folder,
 )
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
+from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Refusal, Source
 
 # Images in formats that are not read. Each is named in the data report; other
 # files that are not read are only counted.
@@ -94,27 +94,26 @@ def load_folder(path: str, name: str) -> Source:
             f"needs two; {LAYOUT}"
         )
 
-    def jobs() -> Iterator[tuple]:
+    def images() -> Iterator[Encoded]:
         for split in (TRAIN, VALIDATION):
             for label, class_name in enumerate(class_names):
                 for image in splits[split].get(class_name, ()):
-                    yield image, split, label, root / image
+                    yield Encoded(image, split, label, root / image)
 
-    def examples() -> Iterator[Example | Refusal]:
+    def examples() -> Iterator[Encoded | Refusal]:
         for file in sorted(listing.skipped):
             yield Refusal(file, listing.skipped[file])
         for file in sorted(listing.files):
             if file.lower().endswith(_UNREAD):
                 suffix = pathlib.PurePath(file).suffix
                 yield Refusal(file, f"{suffix} is not read; make it a jpg")
-        # One at a time: a decoded photo takes about 40 MB.
-        yield from decode.decode_in_order(jobs(), chunk=1)
+        yield from images()
 
     return Source(
         name=name,
         fingerprint=_fingerprint(listing),
         class_names=class_names,
-        native_size=_median_side([job[3] for job in jobs()]),
+        native_size=_median_side([image.content for image in images()]),
         examples=examples,
         notes=_notes(listing, layout.unused),
     )

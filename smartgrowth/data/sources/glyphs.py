@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from smartgrowth.data.sources.glyph_workers import draw_all
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Source
 
 # Raise it when a change to the drawing code changes an image. Constants and
 # fonts are part of the fingerprint anyway.
@@ -161,15 +160,14 @@ def font_paths(character: str) -> list[pathlib.Path]:
     ]
 
 
-def _examples(seed: int) -> Iterator[Example]:
+def _examples(seed: int) -> Iterator[Encoded]:
     names = list(_CHARACTERS)
-    listed = [
+    for key in (
         *itertools.product([TRAIN], names, range(TRAIN_PER_CLASS)),
         *itertools.product([VALIDATION], names, range(VALIDATION_PER_CLASS)),
-    ]
-    drawn = draw_all(draw, SIZE, seed, listed)
-    for key, image in zip(listed, drawn, strict=True):
-        yield Example(_id(*key), key[0], names.index(key[1]), image)
+    ):
+        drawn = functools.partial(draw, seed, *key)
+        yield Encoded(_id(*key), key[0], names.index(key[1]), drawn)
 
 
 def _id(split: str, name: str, index: int) -> str:

@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from smartgrowth import UserError
-from smartgrowth.data.sources.decode import decode_in_order, one_line
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
+from smartgrowth.data.sources.decode import one_line
+from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Refusal, Source
 from smartgrowth.names import clean
 
 # TFDS 4.9.10 uses this package without requiring it, and every download fails
@@ -26,7 +26,7 @@ if importlib.util.find_spec("importlib_resources") is None:
 # TFDS logs every file that it opens, and absl.app shows that.
 logging.set_verbosity(logging.WARNING)
 
-_BATCH = 32  # encoded images read, and decoded by one thread, at a time
+_BATCH = 32  # encoded images read at a time
 
 
 def load_tfds(
@@ -82,32 +82,30 @@ def stream(
     image_key: str = "image",
     label_key: str = "label",
     id_key: str = "tfds_id",
-) -> Iterator[Example | Refusal]:
+) -> Iterator[Encoded | Refusal]:
     """Yields the training and the validation images of a prepared dataset.
 
-    They are decoded here, not by TFDS: so a broken image is refused, while an
+    They are decoded later, not by TFDS: so a broken image is refused, while an
     error in `tf.data` would end the stream.
     """
     channels = builder.info.features[image_key].shape[-1]
     expected = ("grayscale",) if channels == 1 else ()
-
-    def jobs(split: str, tfds_split: str) -> Iterator[tuple]:
-        keys = {image_key, label_key, id_key}
-        for batch in _read(builder, tfds_split, keys, image_key):
-            ids, labels = batch[id_key], batch[label_key]
-            for id, label, image in zip(
-                ids, labels, batch[image_key], strict=True
-            ):
-                yield id.decode(), split, int(label), image, expected
+    keys = {image_key, label_key, id_key}
 
     splits = {TRAIN: "train", VALIDATION: validation_split(builder, name)}
     try:
         for split, tfds_split in splits.items():
-            for example in decode_in_order(jobs(split, tfds_split), _BATCH):
-                if isinstance(example, Example) and example.label < 0:
-                    yield Refusal(example.id, "no label")
-                else:
-                    yield example
+            for batch in _read(builder, tfds_split, keys, image_key):
+                for id, label, image in zip(
+                    *(batch[key] for key in (id_key, label_key, image_key)),
+                    strict=True,
+                ):
+                    if label < 0:
+                        yield Refusal(id.decode(), "no label")
+                        continue
+                    yield Encoded(
+                        id.decode(), split, int(label), image, expected
+                    )
     except tf.errors.OpError as error:
         raise UserError(
             f"--dataset={name}: the prepared dataset is damaged "
