@@ -13,7 +13,7 @@ from smartgrowth.data.resize import central_square, fit_squares, scaled_side
 from smartgrowth.data.sources import decode
 from smartgrowth.data.store import TRAIN, VALIDATION, Source
 
-PART = 2**20  # bytes of images of one shape that are resized together
+PART = 2**20  # bytes of images that are resized together
 ROWS = 256  # whose squared pixels float32 adds up exactly: 256^3 = 2^24
 
 
@@ -59,81 +59,75 @@ def examine(
 ) -> list[Examined | store.Refusal]:
     """Returns what a store needs of each example; refusals as they are.
 
-    A JPEG is decoded at a fraction where its sides are many times `sizes`.
-    Then its means are of that too, and so are the pixels that are compared.
+    A JPEG is decoded at a fraction if its sides are many times those that are
+    stored. Then its means are of that, and so are the pixels it is compared by.
 
     Args:
-      examples: images of one shape in a row are resized together.
+      examples: of any kind; images of one shape in a row are resized together.
       sizes: to be stored, in pixels.
     """
-    found = []
-    alike = []  # images of one shape that are not in `found` yet
+    found, views = [], []
     for given in examples:
-        example, views = _decode(given, sizes)
-        if alike and (
-            isinstance(example, store.Refusal)
-            or views
-            or _shapes(example) != _shapes(alike[0])
-            or len(alike) * example.image.nbytes > PART
+        view = _decode(given, sizes)
+        if views and (
+            isinstance(view, store.Refusal)
+            or view.shapes != views[0].shapes
+            or len(views) * view.example.image.nbytes > PART
         ):
-            found += _examine_alike(alike, {}, sizes)
-            alike = []
-        if isinstance(example, store.Refusal):
-            found.append(example)
-        elif views:
-            found += _examine_alike([example], views, sizes)
+            found += _fit(views, sizes)
+            views = []
+        if isinstance(view, store.Refusal):
+            found.append(view)
         else:
-            alike.append(example)
-    return found + (_examine_alike(alike, {}, sizes) if alike else [])
+            views.append(view)
+    return found + (_fit(views, sizes) if views else [])
 
 
-def _shapes(example: store.Example) -> tuple:
-    return example.image.shape, example.size
+class _View(NamedTuple):
+    """An example, and its image as it is decoded for each `scaled_side`."""
+
+    example: store.Example
+    images: dict[int, np.ndarray]
+
+    @property
+    def shapes(self) -> tuple:
+        shapes = [image.shape for image in self.images.values()]
+        return self.example.size, self.example.image.shape, shapes
 
 
-def _decode(given, sizes: Sequence[int]) -> tuple:
-    """Returns an example or a refusal, and larger images for some sizes."""
-    if not isinstance(given, store.Encoded):
-        return given, {}
-    fields = given.id, given.split, given.label, given.content, given.expected
-    example = decode.decode_example(*fields, scaled_side(1))
+def _decode(given, sizes: Sequence[int]) -> _View | store.Refusal:
+    small = scaled_side(1)
+    example = given
+    if isinstance(given, store.Encoded):
+        example = decode.decode_example(given, small)
     if isinstance(example, store.Refusal):
-        return example, {}
-    views = {}
-    if example.size not in (None, example.image.shape[:2]):
-        for shortest in sorted({scaled_side(size) for size in sizes}):
-            if shortest > scaled_side(1):
-                larger = decode.decode_example(*fields, shortest)
-                if isinstance(larger, store.Refusal):
-                    return larger, {}
-                views[shortest] = larger.image
-    return example, views
+        return example
+    images = {}
+    for side in sorted({scaled_side(size) for size in sizes}):
+        larger = example
+        if side > small and example.size not in (None, example.image.shape[:2]):
+            larger = decode.decode_example(given, side)
+            if isinstance(larger, store.Refusal):
+                return larger
+        images[side] = larger.image
+    return _View(example, images)
 
 
-def _examine_alike(
-    examples: Sequence[store.Example],
-    views: Mapping[int, np.ndarray],
-    sizes: Sequence[int],
-) -> list[Examined]:
-    """Returns what a store needs of images of one shape.
-
-    Args:
-      examples: with their images.
-      views: shorter side -> a larger image of the only example.
-      sizes: to be stored, in pixels.
-    """
-    if len(examples) == 1:
-        images = examples[0].image[None]
+def _fit(views: Sequence[_View], sizes: Sequence[int]) -> list[Examined]:
+    """Returns what a store needs of images with the same `shapes`."""
+    example = views[0].example
+    full = example.size or example.image.shape[:2]
+    if len(views) == 1:  # without a copy of what may be large
+        stacks = {side: view[None] for side, view in views[0].images.items()}
     else:
-        images = np.stack([example.image for example in examples])
-    full = examples[0].size or images.shape[1:3]
-    squares = {}
-    for size in sizes:
-        view = views.get(scaled_side(size))
-        stack = images if view is None else view[None]
-        whole = stack.shape[1:3] == tuple(full)
-        squares[size] = fit_squares(stack, size, None if whole else full)
-    means = _channel_means(central_square(images))
+        stacks = {
+            side: np.stack([view.images[side] for view in views])
+            for side in views[0].images
+        }
+    squares = {
+        size: fit_squares(stacks[scaled_side(size)], size, full)
+        for size in sizes
+    }
     return [
         Examined(
             example.id,
@@ -143,10 +137,10 @@ def _examine_alike(
             example.digest,
             full,
             _hash_pixels(example.image),
-            means[row],
+            _channel_means(central_square(example.image)),
             {size: squares[size][row].tobytes() for size in sizes},
         )
-        for row, example in enumerate(examples)
+        for row, (example, _) in enumerate(views)
     ]
 
 
@@ -244,17 +238,17 @@ def _hash_pixels(image: np.ndarray) -> bytes:
     return hashed.digest()
 
 
-def _channel_means(squares: np.ndarray) -> np.ndarray:
-    """Returns mean and mean square of each channel, float64 (N, 2, 3).
+def _channel_means(square: np.ndarray) -> np.ndarray:
+    """Returns mean and mean square of each channel, float64 (2, 3).
 
     Args:
-      squares: uint8 (N, side, side, 3).
+      square: uint8 (side, side, 3).
     """
-    count, side = squares.shape[:2]
-    sums = np.zeros((2, count, side * 3))
+    side = len(square)
+    sums = np.zeros((2, side * 3))
     for start in range(0, side, ROWS):
-        rows = squares[:, start : start + ROWS].astype(np.float32)
-        rows = rows.reshape(count, -1, side * 3)
-        sums += rows.sum(axis=1), np.square(rows).sum(axis=1)
-    sums = sums.reshape(2, count, side, 3).sum(axis=2)
-    return sums.swapaxes(0, 1) / side**2
+        rows = square[start : start + ROWS].reshape(-1, side * 3)
+        rows = rows.astype(np.float32)
+        one = np.ones(len(rows), np.float32)
+        sums += one @ rows, one @ np.square(rows)
+    return sums.reshape(2, side, 3).sum(axis=1) / side**2

@@ -16,13 +16,10 @@ def scaled_side(size: int) -> int:
 
 
 def central_square(images: np.ndarray) -> np.ndarray:
-    """Returns the largest square around the middle.
+    """Returns the largest square around the middle, as a view.
 
     Args:
       images: (..., height, width, channels).
-
-    Returns:
-      A view, (..., side, side, channels).
     """
     height, width = images.shape[-3:-1]
     side = min(height, width)
@@ -31,58 +28,58 @@ def central_square(images: np.ndarray) -> np.ndarray:
 
 
 def fit_squares(
-    images: np.ndarray, size: int, full: tuple[int, int] | None = None
+    images: np.ndarray, size: int, full: tuple[int, int]
 ) -> np.ndarray:
     """Returns the central squares at `size` pixels a side, antialiased.
 
-    A pixel is the same as if its image had been resized alone. Together it is
-    several times faster for small images, since Pillow spends most of the time
-    on the weights of the filter.
+    Each is the same as if it had been resized alone, which takes a fifth more
+    time for small images.
 
     Args:
       images: uint8 (N, height, width, 3).
       size: in pixels.
-      full: height and width of images that were decoded at a fraction of them;
-        None if `images` are as large as they were.
+      full: height and width of the whole images; `images` were decoded at a
+        half, a quarter or an eighth of them, rounded up, or at all of them.
 
     Returns:
       uint8 (N, size, size, 3).
     """
-    box = None
-    if full is None:
+    if images.shape[1:3] == tuple(full):
         images = central_square(images)
+        side = images.shape[1]
+        if side == size:
+            return np.ascontiguousarray(images)
+        left, top, right, bottom = 0, 0, side, side
     else:
-        images, box = _cut(images, full)
+        images, (left, top, right, bottom) = _cut(images, full)
     count, height, width = images.shape[:3]
-    if box is None and height == size:
-        return np.ascontiguousarray(images)
-    left, top, right, bottom = box or (0, 0, width, height)
-    # Pillow widens the filter when it shrinks an image, so nothing aliases.
-    # It resizes rows, then columns: a stack of images has rows of its own,
-    # and images side by side have columns of their own.
+    # Pillow resizes rows, then columns: images on top of each other share no
+    # row, and images side by side share no column.
     tall = _resize(
         images.reshape(count * height, width, 3),
         (size, count * height),
         (left, 0, right, count * height),
     )
-    rows = tall.reshape(count, height, size, 3).transpose(1, 0, 2, 3)
+    rows = tall.reshape(count, height, size, 3).swapaxes(0, 1)
     wide = _resize(
         rows.reshape(height, count * size, 3),
         (count * size, size),
         (0, top, count * size, bottom),
     )
-    squares = wide.reshape(size, count, size, 3).transpose(1, 0, 2, 3)
+    squares = wide.reshape(size, count, size, 3).swapaxes(0, 1)
     return np.ascontiguousarray(squares)
 
 
 def _resize(pixels: np.ndarray, size: tuple, box: tuple) -> np.ndarray:
     picture = Image.fromarray(np.ascontiguousarray(pixels))
+    # Pillow widens the filter when it shrinks an image, so nothing aliases.
     return np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box))
 
 
-def _cut(images: np.ndarray, full: tuple[int, int]):
+def _cut(
+    images: np.ndarray, full: tuple[int, int]
+) -> tuple[np.ndarray, tuple[float, ...]]:
     """Returns images cut near their central square, and its exact box."""
-    # Sides are rounded up when they are decoded at a half, a quarter, ...
     scale = round(max(full) / max(images.shape[1:3]))
     side = min(full)
     spans = []
@@ -91,5 +88,5 @@ def _cut(images: np.ndarray, full: tuple[int, int]):
         spans.append((start / scale, (start + side) / scale))
     (top, bottom), (left, right) = spans
     y, x = math.floor(top), math.floor(left)
-    images = images[:, y : math.ceil(bottom), x : math.ceil(right)]
-    return images, (left - x, top - y, right - x, bottom - y)
+    parts = images[:, y : math.ceil(bottom), x : math.ceil(right)]
+    return parts, (left - x, top - y, right - x, bottom - y)

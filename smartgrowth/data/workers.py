@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 32  # items that a worker gets at once
-PATIENCE = 0.5  # seconds in which the workers would only be starting
+PATIENCE = 0.2  # seconds before workers are started; each takes about as long
 MOST = 8  # workers; then the process that reads and writes is slower
 # No module of the folder that the user is in may pass for one of Python's.
 # Ctrl-C reaches every process of a terminal; the first one ends the others.
@@ -44,7 +44,7 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Yields the results of `function` for lists of items, in order.
 
-    Few items need no workers: for the first `PATIENCE` seconds, and on a
+    Few items need no workers: until the first of them has started, and on a
     machine of one core, this process calls `function`. At most three chunks
     per worker are in memory, so it does not grow with the number of items.
     Close the iterator to end the workers early.
@@ -71,8 +71,11 @@ def map_in_order(
         threads = concurrent.futures.ThreadPoolExecutor(count)
         stack.enter_context(threads)
         idle = queue.SimpleQueue()
-        for _ in range(count):
-            idle.put(stack.enter_context(_start(function)))
+
+        def begin(worker: "_Worker") -> None:
+            with contextlib.suppress(UserError):  # `call` raises it again
+                worker.call(function)
+            idle.put(worker)
 
         def call(part: list) -> list:
             worker = idle.get()
@@ -81,9 +84,14 @@ def map_in_order(
             finally:
                 idle.put(worker)
 
+        for _ in range(count):
+            threads.submit(begin, stack.enter_context(_start()))
         waiting = collections.deque()
         stack.callback(lambda: [future.cancel() for future in waiting])
         for part in parts:
+            if idle.empty() and not waiting:
+                yield from function(part)
+                continue
             waiting.append(threads.submit(call, part))
             if len(waiting) > 2 * count:
                 yield from waiting.popleft().result()
@@ -102,19 +110,17 @@ class _Worker:
     def __init__(self, process: subprocess.Popen, errors):
         self.process, self.errors = process, errors
 
-    def call(self, part) -> list:
+    def call(self, part):
+        """Sends the function, or a part, and returns its results."""
         try:
-            self.send(part)
+            pickle.dump(part, self.process.stdin, pickle.HIGHEST_PROTOCOL)
+            self.process.stdin.flush()
             done, found = pickle.load(self.process.stdout)  # noqa: S301
         except (OSError, EOFError, pickle.UnpicklingError):
             raise UserError(self._explain()) from None
         if not done:
             raise found
         return found
-
-    def send(self, value) -> None:
-        pickle.dump(value, self.process.stdin, pickle.HIGHEST_PROTOCOL)
-        self.process.stdin.flush()
 
     def _explain(self) -> str:
         status = self.process.wait()
@@ -128,8 +134,8 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _start(function: Callable) -> Iterator[_Worker]:
-    """Yields a worker that calls `function`; ends it at the exit."""
+def _start() -> Iterator[_Worker]:
+    """Yields a worker; ends it at the exit."""
     root = str(pathlib.Path(smartgrowth.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     # There is a worker for each core.
@@ -142,11 +148,8 @@ def _start(function: Callable) -> Iterator[_Worker]:
             stderr=errors,
             env=os.environ | one | {"PYTHONPATH": path},
         )
-        worker = _Worker(process, errors)
         try:
-            with contextlib.suppress(OSError):  # `call` finds it ended
-                worker.send(function)
-            yield worker
+            yield _Worker(process, errors)
         finally:
             process.kill()
             process.wait()
@@ -163,11 +166,12 @@ def serve() -> None:
     # Without an input, the one that would take the results has ended.
     with contextlib.suppress(EOFError, BrokenPipeError):
         function = pickle.load(items)  # noqa: S301
+        answer = True, None
         while True:
+            pickle.dump(answer, results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
             part = pickle.load(items)  # noqa: S301
             try:
                 answer = True, function(part)
             except Exception as error:  # noqa: BLE001 - raised by `call`
                 answer = False, error
-            pickle.dump(answer, results, pickle.HIGHEST_PROTOCOL)
-            results.flush()
