@@ -19,7 +19,14 @@ import pytest
 
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+from smartgrowth.data.sources.decode import decode_example
+from smartgrowth.data.store import (
+    TRAIN,
+    VALIDATION,
+    Encoded,
+    Example,
+    Source,
+)
 
 CLASSES = ("rook", "rock crystal", "sun", "moon")
 GROUPS = dict(zip(CLASSES, ("chess", "stone", "sky", "sky"), strict=True))
@@ -35,6 +42,14 @@ def pytest_unconfigure(config):
     started = not hasattr(config, "workerinput")
     if started and made.name.startswith("smartgrowth_jax_"):
         shutil.rmtree(made, ignore_errors=True)
+
+
+def decoded(source: Source) -> list:
+    """Examples and refusals, as `examine` gets them."""
+    return [
+        decode_example(given) if isinstance(given, Encoded) else given
+        for given in source.examples()
+    ]
 
 
 def make_examples():

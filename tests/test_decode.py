@@ -10,12 +10,8 @@ import pytest
 from PIL import AvifImagePlugin, EpsImagePlugin, Image, PngImagePlugin
 
 from smartgrowth.data.sources import decode as module
-from smartgrowth.data.sources.decode import (
-    decode,
-    decode_example,
-    decode_in_order,
-)
-from smartgrowth.data.store import DIGEST, TRAIN, Example, Refusal
+from smartgrowth.data.sources.decode import decode, decode_example
+from smartgrowth.data.store import DIGEST, TRAIN, Encoded, Refusal
 
 RED = (200, 30, 40)
 
@@ -26,6 +22,10 @@ def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
+def decode_one(*fields):
+    return decode_example(Encoded(*fields))
+
+
 def halves() -> Image.Image:
     """6 wide, 4 high: red on the left, white on the right."""
     image = Image.new("RGB", (6, 4), "white")
@@ -34,7 +34,7 @@ def halves() -> Image.Image:
 
 
 def test_an_ordinary_image_is_neither_changed_nor_noted():
-    pixels, note = decode(encode(halves()))
+    pixels, note, _ = decode(encode(halves()))
     np.testing.assert_array_equal(pixels, np.asarray(halves()))
     assert (pixels.dtype, pixels.shape, note) == (np.uint8, (4, 6, 3), "")
 
@@ -47,7 +47,7 @@ def test_a_path_decodes_like_its_content(tmp_path):
 
 
 def test_grayscale_has_three_equal_channels():
-    pixels, note = decode(encode(Image.new("L", (5, 5), 77), "JPEG"))
+    pixels, note, _ = decode(encode(Image.new("L", (5, 5), 77), "JPEG"))
     assert note == "grayscale"
     assert pixels.shape == (5, 5, 3)
     assert set(pixels.ravel()) == {77}
@@ -56,13 +56,13 @@ def test_grayscale_has_three_equal_channels():
 def test_transparency_is_put_on_white():
     image = Image.new("RGBA", (2, 1), (*RED, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
-    pixels, note = decode(encode(image))
+    pixels, note, _ = decode(encode(image))
     assert note == "alpha"
     assert pixels.tolist() == [[list(RED), [255, 255, 255]]]
 
 
 def test_half_transparency_mixes_with_white():
-    pixels, _ = decode(encode(Image.new("RGBA", (1, 1), (0, 0, 0, 128))))
+    pixels, *_ = decode(encode(Image.new("RGBA", (1, 1), (0, 0, 0, 128))))
     assert pixels[0, 0].tolist() == [127, 127, 127]
 
 
@@ -70,7 +70,7 @@ def test_half_transparency_mixes_with_white():
 def test_a_palette_is_resolved(transparent):
     image = halves().quantize(2)
     options = {"transparency": image.getpixel((0, 0))} if transparent else {}
-    pixels, note = decode(encode(image, **options))
+    pixels, note, _ = decode(encode(image, **options))
     assert note == ("palette, alpha" if transparent else "palette")
     assert pixels[0, 0].tolist() == ([255] * 3 if transparent else list(RED))
     assert pixels[0, 5].tolist() == [255, 255, 255]
@@ -78,14 +78,14 @@ def test_a_palette_is_resolved(transparent):
 
 def test_16_bits_are_scaled_not_clipped():
     values = np.array([[0, 257, 25700, 65535]], np.uint16)
-    pixels, note = decode(encode(Image.fromarray(values)))
+    pixels, note, _ = decode(encode(Image.fromarray(values)))
     assert note == "16-bit, grayscale"
     assert pixels[0, :, 0].tolist() == [0, 1, 100, 255]
 
 
 def test_cmyk_becomes_rgb():
     image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))  # red
-    pixels, note = decode(encode(image, "JPEG", quality=95))
+    pixels, note, _ = decode(encode(image, "JPEG", quality=95))
     assert note == "CMYK"
     assert np.abs(pixels.astype(int) - (255, 0, 0)).max() < 8
 
@@ -99,7 +99,7 @@ def test_exif_orientation_is_applied(tag, corner):
     image.putpixel((0, 0), RED)
     exif = Image.Exif()
     exif[0x0112] = tag
-    pixels, note = decode(encode(image, exif=exif))
+    pixels, note, _ = decode(encode(image, exif=exif))
     assert note == ("" if tag == 1 else "rotated")
     assert pixels.shape == ((6, 4, 3) if tag > 4 else (4, 6, 3))
     row = 0 if corner[0] == "t" else -1
@@ -110,7 +110,7 @@ def test_exif_orientation_is_applied(tag, corner):
 def test_of_an_animation_the_first_frame_is_used():
     frames = [Image.new("RGB", (4, 4), c) for c in ("red", "blue")]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    pixels, note = decode(data)
+    pixels, note, _ = decode(data)
     assert "animation" in note
     assert pixels[0, 0].tolist() == [255, 0, 0]
 
@@ -120,14 +120,14 @@ def test_of_an_animation_the_first_frame_is_used():
 )
 def test_each_format_is_read(format):
     image = Image.new("RGB", (16, 8), RED)
-    pixels, _ = decode(encode(image, format))
+    pixels, *_ = decode(encode(image, format))
     assert pixels.shape == (8, 16, 3)
     assert np.abs(pixels.astype(int) - RED).max() < 8
 
 
 @pytest.mark.skipif("AVIF" not in module.list_formats(), reason="no AVIF here")
 def test_avif_is_read_where_pillow_reads_it():
-    pixels, _ = decode(encode(Image.new("RGB", (16, 8), RED), "AVIF"))
+    pixels, *_ = decode(encode(Image.new("RGB", (16, 8), RED), "AVIF"))
     assert np.abs(pixels.astype(int) - RED).max() < 8
 
 
@@ -146,13 +146,13 @@ def test_a_photo_that_needs_a_plug_in_says_which(
     (tmp_path / "a.jpg").write_bytes(photo)
     monkeypatch.setattr(module, "list_formats", lambda: ("JPEG", "PNG"))
     for encoded in (photo, tmp_path / "a.jpg"):
-        refusal = decode_example("a.jpg", TRAIN, 0, encoded)
+        refusal = decode_one("a.jpg", TRAIN, 0, encoded)
         assert f"pip install {package}" in refusal.reason
     monkeypatch.setattr(module, "list_formats", lambda: ("JPEG", format))
     monkeypatch.setattr(
         module, "open_image", lambda _: Image.open(io.BytesIO())
     )
-    refusal = decode_example("a.jpg", TRAIN, 0, photo)
+    refusal = decode_one("a.jpg", TRAIN, 0, photo)
     assert refusal.reason == "not an image that can be read"
 
 
@@ -184,7 +184,7 @@ def test_a_format_that_pillow_was_built_without_is_not_tried(monkeypatch):
 def test_megabytes_of_text_in_a_png_are_passed_over():
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", "x" * 1_200_000, zip=True)
-    pixels, note = decode(encode(halves(), pnginfo=text))
+    pixels, note, _ = decode(encode(halves(), pnginfo=text))
     np.testing.assert_array_equal(pixels, np.asarray(halves()))
     assert note == ""
 
@@ -203,7 +203,7 @@ def test_a_large_photo_is_opened_without_a_warning():
 
 
 def test_a_photo_beyond_the_limit_is_refused_with_its_size():
-    refusal = decode_example("a.bmp", TRAIN, 0, header(16_320, 12_240))
+    refusal = decode_one("a.bmp", TRAIN, 0, header(16_320, 12_240))
     assert refusal.reason.startswith("16320 x 12240 px are 200 megapixels")
     assert "more than the 179" in refusal.reason
 
@@ -213,7 +213,7 @@ def test_postscript_is_never_handed_to_a_program(monkeypatch):
         EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("started")
     )
     postscript = encode(halves(), "EPS")
-    assert decode_example("a.jpg", TRAIN, 0, postscript) == Refusal(
+    assert decode_one("a.jpg", TRAIN, 0, postscript) == Refusal(
         "a.jpg", "not an image that can be read", TRAIN, 0
     )
 
@@ -221,16 +221,16 @@ def test_postscript_is_never_handed_to_a_program(monkeypatch):
 def test_fractions_are_refused_since_their_range_is_unknown():
     values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
     tiff = encode(Image.fromarray(values), "TIFF")
-    refusal = decode_example("a.tif", TRAIN, 0, tiff)
+    refusal = decode_one("a.tif", TRAIN, 0, tiff)
     assert refusal.reason == "its pixels are fractions; make it 8-bit"
 
 
 def test_what_cannot_be_decoded_is_refused_with_a_reason():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     jpeg = encode(Image.fromarray(noise), "JPEG")
-    text = decode_example("a.jpg", TRAIN, 0, b"not an image")
-    half = decode_example("b.jpg", TRAIN, 0, jpeg[: len(jpeg) // 2])
-    empty = decode_example("c.jpg", TRAIN, 0, b"")
+    text = decode_one("a.jpg", TRAIN, 0, b"not an image")
+    half = decode_one("b.jpg", TRAIN, 0, jpeg[: len(jpeg) // 2])
+    empty = decode_one("c.jpg", TRAIN, 0, b"")
     assert text == Refusal("a.jpg", "not an image that can be read", TRAIN, 0)
     assert isinstance(half, Refusal)
     assert "truncated" in half.reason
@@ -245,8 +245,8 @@ def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):
 
     def digest(encoded):
         (tmp_path / "file").write_bytes(encoded)
-        found = decode_example("a", TRAIN, 0, encoded)
-        path = decode_example("a", TRAIN, 0, tmp_path / "file")
+        found = decode_one("a", TRAIN, 0, encoded)
+        path = decode_one("a", TRAIN, 0, tmp_path / "file")
         assert found.digest == path.digest
         return found.digest
 
@@ -261,23 +261,6 @@ def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):
 
 def test_what_a_dataset_declares_is_not_noted():
     data = encode(Image.new("L", (2, 2)))
-    declared = decode_example("a", TRAIN, 0, data, ("grayscale",))
+    declared = decode_one("a", TRAIN, 0, data, ("grayscale",))
     assert declared.note == ""
-    assert decode_example("a", TRAIN, 0, data).note == "grayscale"
-
-
-def test_order_is_kept_and_only_a_few_are_under_way():
-    data = encode(halves())
-    taken = []
-
-    def jobs():
-        for i in range(40):
-            taken.append(i)
-            yield str(i), TRAIN, i, data
-
-    stream = decode_in_order(jobs(), chunk=2)
-    first = next(stream)
-    assert len(taken) <= 6
-    rest = list(stream)
-    assert all(isinstance(found, Example) for found in rest)
-    assert [found.label for found in [first, *rest]] == list(range(40))
+    assert decode_one("a", TRAIN, 0, data).note == "grayscale"

@@ -15,6 +15,7 @@ import smartgrowth
 from smartgrowth.curriculum import descriptors
 from smartgrowth.curriculum import learned as learned_module
 from smartgrowth.data import build, store
+from smartgrowth.data.resize import fit_squares
 from smartgrowth.data.store import Example, Source
 from smartgrowth.runtime.atomic import PREFIX
 from smartgrowth.runtime.reporter import Reporter
@@ -168,7 +169,7 @@ def test_almost_equal_images_are_nearest_to_each_other(tiny_config, tmp_path):
     pictures = []
     for _ in range(40):
         coarse = generator.integers(30, 220, (5, 5, 3)).astype(np.uint8)
-        picture = store.fit_square(coarse, 32).astype(np.float64)
+        (picture,) = fit_squares(coarse[None], 32, (5, 5)).astype(np.float64)
         noise = generator.normal(6, 3, picture.shape)
         pictures += [picture, picture + noise]
     pictures = [np.uint8(np.clip(picture, 0, 255)) for picture in pictures]

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from conftest import decoded
 from PIL import Image
 
 from smartgrowth import UserError
@@ -24,7 +25,7 @@ def load(root):
 
 
 def ids(source, split: str) -> list[str]:
-    found = [e for e in source.examples() if isinstance(e, Example)]
+    found = [e for e in decoded(source) if isinstance(e, Example)]
     return [e.id for e in found if e.split == split]
 
 
@@ -42,7 +43,7 @@ def test_the_validation_folder_is_the_validation(tmp_path):
         write(tmp_path, f"Training/{class_name}/a.png", 10 + label)
         write(tmp_path, f"Testing/{class_name}/b.png", 20 + label)
     source = load(tmp_path)
-    found = {e.id: (e.split, e.label, e.image) for e in source.examples()}
+    found = {e.id: (e.split, e.label, e.image) for e in decoded(source)}
     assert source.class_names == ("cat", "dog")
     assert set(found) == {
         "Training/cat/a.png",
@@ -202,14 +203,14 @@ def test_hidden_and_other_files_are_passed_over(pets):
     (pets / "cat/readme.txt").write_text("cats")
     source = load(pets)
     assert source.class_names == ("cat", "dog")
-    assert len(list(source.examples())) == 80
+    assert len(decoded(source)) == 80
 
 
 def test_broken_and_unread_files_are_refused_and_the_rest_goes_on(pets):
     (pets / "cat/broken.jpg").write_bytes(b"\xff\xd8 no more")
     (pets / "dog/screen.svg").write_bytes(b"x")
     (pets / "dog/gone.jpg").symlink_to(pets / "nowhere.jpg")
-    found = list(load(pets).examples())
+    found = decoded(load(pets))
     refused = {r.id: r.reason for r in found if isinstance(r, Refusal)}
     assert set(refused) == {"cat/broken.jpg", "dog/screen.svg", "dog/gone.jpg"}
     assert ".svg is not read" in refused["dog/screen.svg"]
@@ -226,7 +227,7 @@ def test_images_in_deeper_folders_belong_to_the_class_above(pets):
 
 def test_a_link_to_a_folder_above_is_not_followed_forever(pets):
     (pets / "cat/all").symlink_to(pets)
-    refusal, *found = load(pets).examples()
+    refusal, *found = decoded(load(pets))
     assert refusal == Refusal("cat/all", "a link to a folder above it")
     assert len(found) == 80 and not {Refusal} & {type(e) for e in found}
 
@@ -240,7 +241,7 @@ def test_a_photo_is_read_by_its_content_under_any_of_these_endings(
         (pets / f"cow/{i}.png").rename(pets / f"cow/{i}.{ending}")
     source = load(pets)
     assert source.class_names == ("cat", "cow", "dog")
-    cows = [e for e in source.examples() if e.id.startswith("cow/")]
+    cows = [e for e in decoded(source) if e.id.startswith("cow/")]
     assert [e.label for e in cows] == [1] * 4
 
 
@@ -294,12 +295,12 @@ def test_a_folder_that_may_not_be_opened_is_a_class_and_named(
     monkeypatch.setattr(os, "scandir", deny)
     source = load(pets)
     assert source.class_names == ("cat", "cow", "dog")
-    assert Refusal("cow", "Permission denied") in list(source.examples())
+    assert Refusal("cow", "Permission denied") in decoded(source)
 
 
 def test_a_pipe_is_passed_over_by_name_and_never_waited_for(pets):
     os.mkfifo(pets / "cat/x.jpg")
-    refusal, *found = load(pets).examples()
+    refusal, *found = decoded(load(pets))
     assert refusal == Refusal("cat/x.jpg", "not a regular file")
     assert len(found) == 80
 
@@ -333,8 +334,8 @@ def test_a_plug_in_for_heic_makes_another_fingerprint(pets, monkeypatch):
 
 def test_the_stream_is_the_same_each_time(pets):
     source = load(pets)
-    first = [(e.id, e.split, e.label) for e in source.examples()]
-    assert first == [(e.id, e.split, e.label) for e in source.examples()]
+    first = [(e.id, e.split, e.label) for e in decoded(source)]
+    assert first == [(e.id, e.split, e.label) for e in decoded(source)]
     assert [e[1] for e in first] == sorted(e[1] for e in first)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from smartgrowth.data.sources import glyph_workers, glyphs
+from smartgrowth.data.sources import glyphs
 from smartgrowth.data.store import TRAIN, VALIDATION
 
 NAMES = tuple(name for names in glyphs.SYMBOLS.values() for name in names)
@@ -95,7 +95,7 @@ def test_the_stream_has_every_image_once_with_its_label(monkeypatch):
         assert example.split == split
         assert source.class_names[example.label] == name
         expected = glyphs.draw(3, split, name, int(index))
-        np.testing.assert_array_equal(example.image, expected)
+        np.testing.assert_array_equal(example.content(), expected)
     assert sum(example.split == TRAIN for example in examples) == 120
     assert [example.id for example in source.examples()] == [
         example.id for example in examples
@@ -241,16 +241,3 @@ def test_every_symbol_has_the_size_that_scale_promises():
             side = max(right - left, bottom - top)
             # A turned symbol need not fill the corners of its box.
             assert 0.6 * smallest < side <= largest + 3, name
-
-
-@pytest.mark.parametrize("command", [None, (sys.executable, "-c", "")])
-def test_several_processes_draw_what_one_does(monkeypatch, command):
-    """Or this one does, if they end at once."""
-    monkeypatch.setattr(glyph_workers, "FEW", 1)
-    monkeypatch.setattr(glyph_workers.os, "cpu_count", lambda: 2)
-    draw = None
-    if command:
-        monkeypatch.setattr(glyph_workers, "COMMAND", command)
-        draw = glyphs.draw
-    drawn = list(glyph_workers.draw_all(draw, 64, 5, SAMPLE))
-    assert hash_of(drawn) == hash_of(glyphs.draw(5, *key) for key in SAMPLE)

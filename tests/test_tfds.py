@@ -7,6 +7,7 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import decoded
 from PIL import Image
 
 from smartgrowth import UserError
@@ -137,7 +138,7 @@ def test_images_labels_and_classes_are_those_of_the_dataset(load):
     assert source.class_names == ("cat", "dog", "cow")
     assert source.native_size is None
     originals = {pixels(i).tobytes(): i for i in (*range(40), *range(200, 240))}
-    found = list(source.examples())
+    found = decoded(source)
     assert len(found) == 80
     for example in found:
         i = originals.pop(example.image.tobytes())
@@ -148,17 +149,17 @@ def test_images_labels_and_classes_are_those_of_the_dataset(load):
 
 def test_ids_are_unique_and_the_order_is_fixed(load):
     source = load("growth_pets")
-    ids = [e.id for e in source.examples()]
+    ids = [e.id for e in decoded(source)]
     assert len(set(ids)) == 80
     assert ids[0] == "growth_pets-train.tfrecord-00000-of-00001__0"
-    assert ids == [e.id for e in source.examples()]
+    assert ids == [e.id for e in decoded(source)]
 
 
 def test_validation_is_preferred_and_test_will_do(load):
-    with_both = [e.id for e in load("growth_pets").examples()]
+    with_both = [e.id for e in decoded(load("growth_pets"))]
     assert sum("-validation." in id for id in with_both) == 40
     assert not [id for id in with_both if "-test." in id]
-    without = list(load("growth_no_validation").examples())
+    without = decoded(load("growth_no_validation"))
     assert {e.split for e in without if "-test." in e.id} == {VALIDATION}
     assert len(without) == 80
 
@@ -178,7 +179,7 @@ def test_a_dataset_that_does_not_fit_says_why(load, name, message):
 
 
 def test_broken_and_unlabeled_images_are_refused(load):
-    found = list(load("growth_broken").examples())
+    found = decoded(load("growth_broken"))
     reasons = [e.reason for e in found if isinstance(e, Refusal)]
     assert sorted(reasons) == ["no label", "not an image that can be read"]
     assert sum(isinstance(e, Example) for e in found) == 78
@@ -187,7 +188,7 @@ def test_broken_and_unlabeled_images_are_refused(load):
 def test_a_grayscale_dataset_is_rgb_and_no_repair(load):
     source = load("growth_gray")
     assert source.native_size == 5
-    example = next(iter(source.examples()))
+    example = decoded(source)[0]
     assert example.image.shape == (6, 5, 3)
     assert (example.image == example.image[..., :1]).all()
     assert example.note == ""
@@ -216,7 +217,7 @@ def test_cifar100_knows_the_group_of_each_class(tmp_path, monkeypatch):
     assert source.groups == {
         f"fine {i}": f"coarse {i // 5}" for i in range(100)
     }
-    found = list(source.examples())
+    found = decoded(source)
     assert len(found) == 400
     assert all(e.label == e.image[0, 0, 0] % 100 for e in found)
 
@@ -267,5 +268,5 @@ def test_an_image_stored_as_jpeg_is_decoded_as_pillow_does(
     GrowthBroken(data_dir=tmp_path).download_and_prepare()
     name = "tfds:growth_broken"
     source = registry.load_source(name, str(tmp_path), "unused")
-    example = next(iter(source.examples()))
+    example = decoded(source)[0]
     np.testing.assert_array_equal(example.image, np.asarray(Image.open(buffer)))

@@ -18,6 +18,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import decoded
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
@@ -93,7 +94,7 @@ def stream(tmp_path):
 
     def run(files):
         data_dir = write_zip(tmp_path / "tiny.zip", files)
-        return list(load(data_dir, tmp_path / "cache").examples())
+        return decoded(load(data_dir, tmp_path / "cache"))
 
     return run
 
@@ -181,7 +182,7 @@ def test_the_images_of_test_are_never_read(files, tmp_path, monkeypatch):
         return real(self, name, *args, **kwargs)
 
     monkeypatch.setattr(zipfile.ZipFile, "open", spy)
-    found = list(load(path, tmp_path).examples())
+    found = decoded(load(path, tmp_path))
     assert all(isinstance(e, Example) for e in found)
     assert sum(name.endswith(".JPEG") for name in opened) == 36
     assert not [name for name in opened if "test/" in name]
@@ -215,7 +216,7 @@ def test_an_image_damaged_within_the_zip_is_refused(files, tmp_path):
     content = files[name]
     damaged = path.read_bytes().replace(content, content[:-1] + b"\0")
     path.write_bytes(damaged)
-    found = list(load(str(path), tmp_path).examples())
+    found = decoded(load(str(path), tmp_path))
     assert [r for r in found if isinstance(r, Refusal)] == [
         Refusal(name, "empty, or damaged in its archive", TRAIN, 1)
     ]
@@ -234,7 +235,7 @@ def test_data_dir_may_be_the_zip_the_folder_or_what_holds_them(
         given = write_folder(place / "tiny-imagenet-200", files)
     if kind in ("zip's folder", "parent"):
         given = str(place)
-    found = list(load(given, tmp_path / "cache").examples())
+    found = decoded(load(given, tmp_path / "cache"))
     assert {e.id for e in found} == {
         n for n in files if n.endswith(".JPEG") and not n.startswith("test/")
     }
@@ -251,10 +252,10 @@ def test_a_zip_of_another_content_gets_a_dataset_of_its_own(files, tmp_path):
     path = tmp_path / "tiny.zip"
     first = load(write_zip(path, files), tmp_path)
     name = f"train/{CAT}/images/{CAT}_0.JPEG"
-    before = {e.id: e.image for e in first.examples()}[name]
+    before = {e.id: e.image for e in decoded(first)}[name]
     files[name] = jpeg(77)
     second = load(write_zip(path, files), tmp_path)
-    after = {e.id: e.image for e in second.examples()}[name]
+    after = {e.id: e.image for e in decoded(second)}[name]
     assert first.fingerprint != second.fingerprint
     assert (before != after).any()
 
@@ -284,9 +285,9 @@ def test_the_fingerprint_is_of_content_not_sizes_and_not_of_test(
 
 def test_a_second_stream_prepares_nothing(files, tmp_path, monkeypatch):
     path = write_zip(tmp_path / "tiny.zip", files)
-    first = [(e.id, e.label) for e in load(path, tmp_path).examples()]
+    first = [(e.id, e.label) for e in decoded(load(path, tmp_path))]
     monkeypatch.delattr(tiny_imagenet.TinyImagenet, "_generate_examples")
-    second = [(e.id, e.label) for e in load(path, tmp_path).examples()]
+    second = [(e.id, e.label) for e in decoded(load(path, tmp_path))]
     assert first == second
 
 
@@ -387,7 +388,7 @@ def test_a_pipe_in_its_folder_is_never_waited_for(files, tmp_path):
     del files[name]
     path = write_folder(tmp_path / "tiny", files)
     os.mkfifo(tmp_path / "tiny" / name)
-    found = list(load(path, tmp_path / "cache").examples())
+    found = decoded(load(path, tmp_path / "cache"))
     refusal = Refusal(name, "empty, or damaged in its archive", TRAIN, 0)
     assert refusal in found
     assert len(found) == 36
@@ -402,13 +403,13 @@ def test_a_path_with_nothing_is_an_error_that_names_it(tmp_path):
 
 def test_a_damaged_prepared_dataset_is_an_error(files, tmp_path):
     path = write_zip(tmp_path / "tiny.zip", files)
-    list(load(path, tmp_path).examples())
+    decoded(load(path, tmp_path))
     (record,) = tmp_path.glob("tfds/**/tiny_imagenet-train.tfrecord*")
     content = bytearray(record.read_bytes())
     content[len(content) // 2] ^= 255
     record.write_bytes(content)
     with pytest.raises(UserError, match="delete .*tiny_imagenet/1.0.0"):
-        list(load(path, tmp_path).examples())
+        decoded(load(path, tmp_path))
 
 
 def test_the_network_is_not_asked_for_a_zip_that_is_there(
@@ -420,7 +421,7 @@ def test_the_network_is_not_asked_for_a_zip_that_is_there(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     path = write_zip(tmp_path / "tiny.zip", files)
-    assert len(list(load(path, tmp_path).examples())) == 36
+    assert len(decoded(load(path, tmp_path))) == 36
 
 
 def test_without_internet_one_line_says_what_to_do(tmp_path, monkeypatch):
@@ -466,7 +467,7 @@ def test_a_download_is_checked_and_kept(files, tmp_path, serve):
     serve(write_zip(tmp_path / "tiny.zip", files))
     source = load(None, tmp_path / "cache")
     assert source.class_names[0] == "n02123045 tabby"
-    assert len(list(source.examples())) == 36
+    assert len(decoded(source)) == 36
     assert source.fingerprint == registry.fingerprint("tiny_imagenet")
     (tmp_path / "tiny.zip").unlink()
     again = load(None, tmp_path / "cache")
