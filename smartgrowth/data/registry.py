@@ -5,12 +5,13 @@ be found; `load_source` opens them to make a store, and may import TFDS.
 """
 
 import difflib
+import functools
 import pathlib
 from collections.abc import Callable
 
 from smartgrowth import UserError
 from smartgrowth.data.sources import folder, listing, tiny_imagenet_files
-from smartgrowth.data.store import Source
+from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Source
 
 CacheDir = str | pathlib.Path
 
@@ -23,30 +24,27 @@ def _load_glyphs(data_dir: str | None, cache_dir: CacheDir) -> Source:
 
 
 def _load_tiny_imagenet(data_dir: str | None, cache_dir: CacheDir) -> Source:
-    """Returns the source; prepares the dataset when images are first read.
-
-    A download is prepared at once: its class names are known only afterwards.
-    """
+    """Returns the source; without `data_dir`, TFDS downloads and reads it."""
     fingerprint = tiny_imagenet_files.fingerprint(data_dir)
-
-    def prepare(files):
-        from smartgrowth.data.sources import tiny_imagenet
+    if data_dir is None:
+        from smartgrowth.data.sources import tfds, tiny_imagenet
         from smartgrowth.runtime import devices
 
         devices.hide_accelerators_from_tensorflow()
-        return tiny_imagenet.prepare(files, fingerprint, cache_dir)
-
-    def examples():
-        from smartgrowth.data.sources import tfds
-
-        return tfds.stream(prepare(files), "tiny_imagenet", id_key="id")
-
-    if data_dir is None:
-        files = None
-        names = prepare(None).info.features["label"].names
+        builder = tiny_imagenet.prepare(fingerprint, cache_dir)
+        names = builder.info.features["label"].names
+        examples = functools.partial(
+            tfds.stream, builder, "tiny_imagenet", id_key="id"
+        )
     else:
         files = tiny_imagenet_files.open_files(data_dir)
         names = files.class_names
+
+        def examples():
+            for split in (TRAIN, VALIDATION):
+                for id, label, content in files.read(split):
+                    yield Encoded(id, split, label, content)
+
     return Source(
         name="tiny_imagenet",
         fingerprint=fingerprint,

@@ -4,18 +4,13 @@ The builder keeps the JPEG bytes as they are, in order, with their paths.
 `tiny_imagenet_files` reads the zip.
 """
 
-import contextlib
-import io
 import pathlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 
-from smartgrowth import UserError
-from smartgrowth.data.sources.decode import one_line
 from smartgrowth.data.sources.tfds import download_and_prepare
 from smartgrowth.data.sources.tiny_imagenet_files import (
     SHA256,
@@ -34,9 +29,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
     "image" and "label". Test images have no labels and are left out.
 
     Args:
-      files: a Tiny ImageNet on disk; None downloads it.
-      **kwargs: as for every TFDS builder; other content needs another
-        `data_dir`.
+      **kwargs: as for every TFDS builder.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -45,10 +38,6 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
             size=SIZE, checksum=SHA256, filename=pathlib.PurePath(URL).name
         )
     }
-
-    def __init__(self, *, files: Files | None = None, **kwargs):
-        self._files = files
-        super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -68,7 +57,7 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        files = self._files or open_files(str(dl_manager.download(URL)))
+        files = open_files(str(dl_manager.download(URL)))
         self.info.features["label"].names = list(files.class_names)
         return {
             split: self._generate_examples(files, split)
@@ -82,40 +71,17 @@ class TinyImagenet(tfds.core.GeneratorBasedBuilder):
             yield key, {"id": path, "image": jpeg, "label": label}
 
 
-def prepare(
-    files: Files | None, fingerprint: str, cache_dir: str | pathlib.Path
-) -> TinyImagenet:
-    """Prepares the dataset under `cache_dir`, unless it is there already.
+def prepare(fingerprint: str, cache_dir: str | pathlib.Path) -> TinyImagenet:
+    """Downloads and prepares it under `cache_dir`, unless it is there already.
 
     Args:
-      files: as in `TinyImagenet`.
-      fingerprint: of the content; part of the path, so that two archives
-        never share a prepared dataset.
+      fingerprint: of the content; part of the path.
       cache_dir: a permanent folder.
 
     Raises:
       UserError: it cannot be downloaded or written.
     """
     data_dir = pathlib.Path(cache_dir, "tfds", fingerprint)
-    builder = TinyImagenet(files=files, data_dir=data_dir)
-    if files is None:
-        download_and_prepare(builder, "tiny_imagenet", cache_dir)
-        return builder
-    try:
-        # TFDS would report a download that does not take place. 100 classes
-        # take 2 s (two cores), so there is no progress to show.
-        tfds.display_progress_bar(False)
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    try_download_gcs=False
-                )
-            )
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"tiny_imagenet cannot be prepared in {data_dir}: "
-            f"{one_line(error)}; free space there or choose another folder"
-        ) from error
-    finally:
-        tfds.display_progress_bar(True)
+    builder = TinyImagenet(data_dir=data_dir)
+    download_and_prepare(builder, "tiny_imagenet", cache_dir)
     return builder
