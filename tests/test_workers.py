@@ -67,6 +67,13 @@ def test_all_items_are_answered_at_the_end(helper, monkeypatch):
     assert list(workers.map_in_order(helper.pids, [])) == []
 
 
+def test_heavy_items_go_alone(monkeypatch):
+    monkeypatch.setattr(workers, "HEAVY", 10)
+    monkeypatch.setattr(workers, "CHUNK", 3)
+    parts = list(workers._chunks([1, 2, 3, 4, 9, 12, 5], lambda item: item))
+    assert parts == [[1, 2, 3], [4, 9], [12], [5]]
+
+
 def test_few_items_and_one_core_start_no_process(helper, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", None)
     monkeypatch.setattr(workers, "PATIENCE", 60)
@@ -100,6 +107,12 @@ def test_a_worker_that_cannot_start_says_its_last_line(helper, monkeypatch):
     with pytest.raises(UserError, match="status 1: ModuleNotFoundError") as e:
         exhaust(helper.pids)
     assert "\n" not in str(e.value)
+
+
+def test_a_machine_without_room_for_a_process_says_so(helper, monkeypatch):
+    monkeypatch.setattr(workers, "COMMAND", ("/no/such/python",))
+    with pytest.raises(UserError, match="no process can be started to prep"):
+        exhaust(helper.pids)
 
 
 def test_an_error_in_a_worker_is_raised_here(helper):

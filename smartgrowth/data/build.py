@@ -1,7 +1,7 @@
 """Writes a store: decodes, checks and resizes a source's images, once.
 
-The stream is written in chunks, so that memory holds only a few hundred images
-at a time.
+Workers do that, and this process writes. The stream is written in chunks, so
+that memory holds only a few hundred images at a time.
 """
 
 import contextlib
@@ -20,7 +20,14 @@ from smartgrowth import UserError
 from smartgrowth.data import integrity, store
 from smartgrowth.data.census import Census, examine
 from smartgrowth.data.sources.listing import name_some
-from smartgrowth.data.store import TRAIN, VALIDATION, Refusal, Source
+from smartgrowth.data.store import (
+    TRAIN,
+    VALIDATION,
+    Encoded,
+    Example,
+    Refusal,
+    Source,
+)
 from smartgrowth.data.workers import map_in_order
 from smartgrowth.names import clean
 from smartgrowth.runs import files
@@ -138,7 +145,7 @@ def _stream(source: Source, writers, reporter: Reporter) -> Census:
 
     sizes = sorted({size for _, size in writers})
     examined = map_in_order(
-        functools.partial(examine, sizes=sizes), _read(source)
+        functools.partial(examine, sizes=sizes), _read(source), _count_bytes
     )
     with contextlib.closing(examined):
         for found in examined:
@@ -176,6 +183,13 @@ def _read(source: Source):
             f"--dataset={source.name} cannot be read ({error}); check that "
             "the folder or file that it names is complete"
         ) from error
+
+
+def _count_bytes(given: Encoded | Example | Refusal) -> int:
+    if isinstance(given, Example):
+        return given.image.nbytes
+    content = given.content if isinstance(given, Encoded) else None
+    return len(content) if isinstance(content, bytes) else 0
 
 
 class _ArrayWriter:

@@ -9,7 +9,6 @@ guard in the user's script, and works in notebooks and on every system.
 import collections
 import concurrent.futures
 import contextlib
-import itertools
 import os
 import pathlib
 import pickle
@@ -27,7 +26,8 @@ from smartgrowth import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK = 32  # items that a worker gets at once
+CHUNK = 32  # items that a worker gets at once, or as many as hold `HEAVY`
+HEAVY = 2**24  # bytes
 PATIENCE = 0.2  # seconds before workers are started; each takes about as long
 MOST = 8  # workers; then the process that reads and writes is slower
 # No module of the folder that the user is in may pass for one of Python's.
@@ -40,7 +40,9 @@ COMMAND = (
 
 
 def map_in_order(
-    function: Callable[[list[Item]], list[Result]], items: Iterable[Item]
+    function: Callable[[list[Item]], list[Result]],
+    items: Iterable[Item],
+    weigh: Callable[[Item], int] = lambda item: 0,
 ) -> Iterator[Result]:
     """Yields the results of `function` for lists of items, in order.
 
@@ -53,12 +55,12 @@ def map_in_order(
       function: can be pickled, as the items and results can: a function of a
         module of this package, or a `functools.partial` of one.
       items: taken as they are needed, by the thread that takes the results.
+      weigh: returns how many bytes an item holds.
 
     Raises:
       UserError: a worker has ended, as when the memory is full.
     """
-    items = iter(items)
-    parts = iter(lambda: list(itertools.islice(items, CHUNK)), [])
+    parts = _chunks(items, weigh)
     count = min(_count_cores(), MOST) if sys.executable else 1
     began = time.monotonic()
     while count == 1 or time.monotonic() - began < PATIENCE:
@@ -97,6 +99,18 @@ def map_in_order(
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _chunks(items: Iterable, weigh: Callable) -> Iterator[list]:
+    part, weight = [], 0
+    for item in items:
+        part.append(item)
+        weight += weigh(item)
+        if len(part) == CHUNK or weight >= HEAVY:
+            yield part
+            part, weight = [], 0
+    if part:
+        yield part
 
 
 def _count_cores() -> int:
@@ -141,13 +155,19 @@ def _start() -> Iterator[_Worker]:
     # There is a worker for each core.
     one = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=os.environ | one | {"PYTHONPATH": path},
-        )
+        try:
+            process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ | one | {"PYTHONPATH": path},
+            )
+        except OSError as error:
+            raise UserError(
+                f"no process can be started to prepare images ({error}); "
+                "close other programs and start again"
+            ) from error
         try:
             yield _Worker(process, errors)
         finally:
