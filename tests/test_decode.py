@@ -259,6 +259,17 @@ def test_a_file_s_bytes_stand_for_it_where_decoders_differ(tmp_path):
         assert digest(encode(image, kind)) == b""
 
 
+def test_a_fraction_is_told_from_the_whole_file(tmp_path):
+    photo = Image.fromarray(np.full((256, 320, 3), 99, np.uint8))
+    given = Encoded("a", TRAIN, 0, encode(photo, "JPEG"))
+    whole, fraction, enough = (
+        decode.decode_example(given, shortest) for shortest in (None, 64, 200)
+    )
+    assert fraction.image.shape == (64, 80, 3)
+    assert whole.digest == enough.digest != fraction.digest
+    assert len(fraction.digest) == DIGEST
+
+
 def test_what_a_dataset_declares_is_not_noted():
     data = encode(Image.new("L", (2, 2)))
     declared = decode_one("a", TRAIN, 0, data, ("grayscale",))

@@ -224,7 +224,7 @@ def decode_example(
         if is_path and encoded.stat().st_size <= SMALL:
             encoded = encoded.read_bytes()
         pixels, note, size = decode(encoded, shortest)
-        digest = _digest(encoded)
+        digest = _digest(encoded, reduced=pixels.shape[:2] != size)
     except UnidentifiedImageError:
         return Refusal(id, _explain(encoded), split, label)
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds
@@ -235,28 +235,30 @@ def decode_example(
     return Example(id, split, label, pixels, note, digest, size)
 
 
-def _digest(encoded: bytes | pathlib.Path) -> bytes:
+def _digest(encoded: bytes | pathlib.Path, reduced: bool) -> bytes:
     """Returns what stands for an image on every machine, as in `Example`.
+
+    Decoded at a fraction, a file has other pixels than decoded whole: a run
+    that was trained on the one does not go on with the other.
 
     Decoders of JPEG and its like may differ in the last bit of a pixel, so
     their files' bytes count. Other pixels are exact, while their files are
     not: TFDS writes the PNGs of CIFAR itself, with the zlib at hand.
     """
+    make = functools.partial(
+        hashlib.blake2b,
+        digest_size=DIGEST,
+        person=b"reduced" if reduced else b"",
+    )
     if isinstance(encoded, pathlib.Path):
         with encoded.open("rb") as file:
             if file.read(4).startswith(_EXACT):
                 return b""
             file.seek(0)
-            return hashlib.file_digest(file, _new_hash).digest()
+            return hashlib.file_digest(file, make).digest()
     if encoded.startswith(_EXACT):
         return b""
-    hashed = _new_hash()
-    hashed.update(encoded)
-    return hashed.digest()
-
-
-def _new_hash():
-    return hashlib.blake2b(digest_size=DIGEST)
+    return make(encoded).digest()
 
 
 def _explain(encoded: bytes | pathlib.Path) -> str:
