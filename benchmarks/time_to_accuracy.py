@@ -44,6 +44,7 @@ from smartgrowth.data.sources import tiny_imagenet_files
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.experiment import make_experiment
 from smartgrowth.rendering import figure as figures
+from smartgrowth.rendering.chart import logarithmic
 
 HERE = pathlib.Path(__file__).parent
 SIZES = (16, 24, 32)  # pixels, of the stages; the last is validated
@@ -250,7 +251,9 @@ def judge(name: str, reached: dict[str, dict]) -> str:
     reached: arm -> as `reach` returns it.
     """
     ratios = {
-        arm: each["ratio"] for arm, each in reached.items() if "ratio" in each
+        arm: each["ratio"]
+        for arm, each in reached.items()
+        if "ratio" in each and arm.startswith("h3")
     }
     wanted = 1 / GOALS[name]
     goal = f"goal: the accuracy of {name} in 1/{wanted:g} of its time: "
@@ -258,7 +261,7 @@ def judge(name: str, reached: dict[str, dict]) -> str:
         return f"{goal}not reached, nor is that accuracy by all seeds"
     arm = max(ratios, key=ratios.get)
     verdict = "reached" if ratios[arm] >= wanted else "not reached"
-    return f"{goal}{verdict}, 1/{ratios[arm]:g} by {arm}"
+    return f"{goal}{verdict}, 1/{ratios[arm]:.1f} by {arm}"
 
 
 def draw(results: dict[str, list[dict]], figure) -> str:
@@ -283,6 +286,9 @@ def draw(results: dict[str, list[dict]], figure) -> str:
         )
         ends.append(f"{name} {mean[-1]:.1%} after {times[-1]:.0f} s")
     axis.set(xscale="log", xlabel="seconds", ylim=(0, None))
+    ticks = logarithmic(*axis.get_xlim(), "seconds").ticks
+    axis.set_xticks(*zip(*ticks, strict=True))
+    axis.minorticks_off()
     axis.set_ylabel("validation accuracy")
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     figure.legend(loc="outside upper left", ncols=2)
@@ -313,10 +319,15 @@ def show_reached(reached: dict[str, dict]) -> None:
         width = max(map(len, arms))
         for arm, each in arms.items():
             if "ratio" in each:
-                text = f"{each['seconds']:7.1f} s, 1/{each['ratio']:g} of its"
+                part = 1 / each["ratio"]
+                text = f"{each['seconds']:7.1f} s, {part:.2f} of its time"
             else:
                 text = f"by {each['reached']} of the seeds"
             print(f"  {arm:{width}}  {text}")
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def parse() -> argparse.Namespace:
@@ -328,7 +339,7 @@ def parse() -> argparse.Namespace:
     add("--data_dir", required=True, help="Tiny-ImageNet: a zip or a folder")
     add("--classes", default="20", help="a number, or names; as --classes")
     add("--budget_gflops", type=float, default=25000)
-    add("--shares", default="0.2,0.5,1", help="of the budget, for h3")
+    add("--shares", type=numbers, default="0.2,0.5,1", help="for h3")
     add("--seeds", type=int, default=3)
     add("--fastai_epochs", type=int, default=4, help="per stage")
     add("--fastai_lr", type=float, default=0.003)
@@ -337,7 +348,6 @@ def parse() -> argparse.Namespace:
     add("--workdir", default="runs/time_to_accuracy")
     given = parser.parse_args()
     given.data_dir = str(pathlib.Path(given.data_dir).absolute())
-    given.shares = [float(share) for share in given.shares.split(",")]
     return given
 
 
@@ -404,7 +414,7 @@ def main() -> None:
         peer: {
             name: reach(found, table[peer]["accuracy"], table[peer]["seconds"])
             for name, found in results.items()
-            if name != peer and name.startswith("h3")
+            if name != peer and found[0]["settings"]["tool"] == "ours"
         }
         for peer in ("baseline", "keras", "fastai")
         if peer in results
@@ -415,9 +425,7 @@ def main() -> None:
         if peer in reached:
             print(judge(peer, reached[peer]))
     print(f"\n{workdir / 'curves.png'}: {alt}")
-    print(
-        json.dumps({"seconds": seconds, "arms": table, "h3_reached": reached})
-    )
+    print(json.dumps({"seconds": seconds, "arms": table, "reached": reached}))
 
 
 if __name__ == "__main__":
@@ -425,3 +433,5 @@ if __name__ == "__main__":
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on")

@@ -52,8 +52,8 @@ def test_an_accuracy_at_another_size_is_not_reached():
 @pytest.mark.parametrize(
     ("ratios", "end"),
     [
-        ({"h3": 3.0, "h3 at 0.5": 5.0}, "reached, 1/5 by h3 at 0.5"),
-        ({"h3": 4.9}, "not reached, 1/4.9 by h3"),
+        ({"h3": 3.0, "h3 at 0.5": 5.0}, "reached, 1/5.0 by h3 at 0.5"),
+        ({"h3": 4.9, "baseline": 9.0}, "not reached, 1/4.9 by h3"),
         ({"h3": None}, "not reached, nor is that accuracy by all seeds"),
     ],
 )
