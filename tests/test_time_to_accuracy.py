@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 
 import pytest
+from matplotlib import figure
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -160,3 +161,13 @@ def test_fixed_and_proportional_cost_are_told_apart():
     assert limit["ms_per_gflop"] == 2.0
     # Per GFLOP 14.5, 3.25 and 2.125 ms: at 32 px still 1.53 times the least.
     assert limit["proportional_from"] == 64
+
+
+def test_numbers_at_the_axes_are_no_formulas():
+    """Figures show text as it is, and so "$10^{1}$" too."""
+    drawn = figure.Figure()
+    runs = {"h3": [a_run((10, 0.2), (20, 0.6))], "keras": [a_run((90, 0.7))]}
+    summary = benchmark.draw(runs, drawn)
+    assert summary == "h3 60.0% after 20 s; keras 70.0% after 90 s"
+    texts = [each.get_text() for each in drawn.axes[0].get_xticklabels()]
+    assert texts[:3] == ["10", "20", "50"]
