@@ -118,6 +118,22 @@ def test_the_order_of_parallel_calls_is_kept(tiny_data, stages):
 # Passes
 
 
+def test_every_variant_can_be_chosen_in_a_map(tiny_data, stages):
+    """As it is written: AutoGraph rewrites no `len` of a tensor, no `if`."""
+    images, targets = show(
+        tiny_data,
+        stages[1],
+        augmentation=Augmentation(
+            ("flip", "noise", "blur", "sharpness", "zoom", "aspect"),
+            chosen=12,
+            magnitude=0.5,
+            mixup=0.5,
+            cutmix=0.5,
+        ),
+    )
+    assert images.dtype == np.uint8 and len(images) == len(targets)
+
+
 @pytest.mark.parametrize("stock", [(), (("keras", "RandomFlip"),)])
 def test_autograph_rewrites_the_code_for_layers_alone(
     tiny_data, stages, monkeypatch, stock

@@ -90,21 +90,28 @@ class TraceCache:
           key: equal for functions that do the same to tensors of the same
             shapes.
         """
-        if keras.backend.backend() != "tensorflow":
-            return function(tensors)
+        if not self._apart(tensors):
+            function(tensors)
+            return
         import tensorflow as tf
 
-        if (
-            tf.executing_eagerly()
-            or tf.distribute.has_strategy()
-            or not all(tf.is_tensor(tensor) for tensor in tensors)
-        ):
-            return function(tensors)
         if key not in self.traced:
             specs = [tf.TensorSpec(x.shape, x.dtype) for x in tensors]
             traced = tf.function(function, autograph=False)
             self.traced[key] = traced.get_concrete_function(specs)
         self.traced[key](*tensors)
+
+    @staticmethod
+    def _apart(tensors: list) -> bool:
+        if keras.backend.backend() != "tensorflow":
+            return False
+        import tensorflow as tf
+
+        return (
+            not tf.executing_eagerly()
+            and not tf.distribute.has_strategy()
+            and all(tf.is_tensor(tensor) for tensor in tensors)
+        )
 
 
 def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
