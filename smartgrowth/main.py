@@ -3,6 +3,7 @@
 python -m smartgrowth.main --flagfile=configs/h3.flags --dataset=cifar10
 """
 
+import gc
 import os
 import sys
 
@@ -50,6 +51,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         REPORTER.complain("\nstopped; the same command goes on")
         return 130
+    finally:
+        gc.freeze()  # the process ends: what it leaves need not be sorted
     return 0
 
 

@@ -1,6 +1,9 @@
 """What starts is silent, unless it fails; several processes join in time."""
 
+import gc
+import importlib
 import os
+import sys
 
 import pytest
 
@@ -23,6 +26,28 @@ def test_what_was_held_back_is_shown_if_something_fails(capfd):
         raise ImportError
     os.write(2, b"after it\n")
     assert capfd.readouterr().err == "why\nafter it\n"
+
+
+def test_optional_packages_are_left_out_of_an_import(monkeypatch):
+    """But not those that are imported already, nor later on."""
+    monkeypatch.delitem(sys.modules, "tabnanny", raising=False)
+    with backend._without(("tabnanny", "json")):
+        with pytest.raises(ImportError):
+            importlib.import_module("tabnanny")
+        assert importlib.import_module("json").dumps([1]) == "[1]"
+    assert importlib.import_module("tabnanny").__name__ == "tabnanny"
+
+
+def test_garbage_is_collected_again_once_all_is_imported():
+    before = gc.get_threshold()
+    try:
+        with backend._without_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() and gc.get_freeze_count()
+        assert gc.get_threshold() == backend.GC_THRESHOLDS
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(

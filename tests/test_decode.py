@@ -263,7 +263,7 @@ def test_a_fraction_is_told_from_the_whole_file(tmp_path):
     photo = Image.fromarray(np.full((256, 320, 3), 99, np.uint8))
     given = Encoded("a", TRAIN, 0, encode(photo, "JPEG"))
     whole, fraction, enough = (
-        decode.decode_example(given, shortest) for shortest in (None, 64, 200)
+        decode_example(given, shortest) for shortest in (None, 64, 200)
     )
     assert fraction.image.shape == (64, 80, 3)
     assert whole.digest == enough.digest != fraction.digest

@@ -163,6 +163,62 @@ def test_every_shape_has_a_train_function_of_its_own(model):
     )
 
 
+@tensorflow_only
+@pytest.mark.parametrize("scaled", [False, True])
+def test_an_update_is_traced_once_for_steps_of_all_shapes(model, scaled):
+    """And learns what one that is traced for each learns, to the bit."""
+
+    def train(share):
+        keras.utils.set_random_seed(0)
+        network = keras.models.clone_model(model)
+        optimizer = optimizers.make_optimizer(
+            "adamw", 0.1, network.trainable_variables, scaled
+        )
+        network.compile(optimizer, "mse", jit_compile=False)
+        inner = keras_internals.unscaled_optimizer(network)
+        tables = RateTables(np.linspace(0.1, 0.5, 9), np.full(9, 0.9))
+        inner.install_tables(tables)
+        traced, update = [], inner.update_step
+
+        def look(gradient, variable, rate):
+            traced.append(variable)
+            return update(gradient, variable, rate)
+
+        inner.update_step = look
+        if not share:
+            inner._traces.call = lambda function, tensors, key: function(
+                tensors
+            )
+        for rows in (4, 6, 4):
+            keras_internals.discard_train_function(network)
+            inner.install_tables(tables)
+            images, targets = batch(rows)
+            network.fit(images, targets, verbose=0, epochs=3, shuffle=False)
+        return len(traced), [np.array(w) for w in network.weights]
+
+    count, weights = train(share=True)
+    count_apart, weights_apart = train(share=False)
+    assert (count, count_apart) == (2, 6), message("apply")
+    for one, other in zip(weights, weights_apart, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@tensorflow_only
+def test_an_update_by_other_tables_is_another_trace(model):
+    optimizer = optimizers.make_optimizer(
+        "sgd", 0.0, model.trainable_variables, False
+    )
+    model.compile(optimizer, "mse", jit_compile=False)
+    moved = []
+    for rate in (0.0, 0.5):
+        optimizer.install_tables(RateTables([rate] * 9, [0.0] * 9))
+        keras_internals.discard_train_function(model)
+        before = np.array(model.weights[0])
+        model.fit(*batch(), verbose=0)
+        moved.append(np.abs(np.array(model.weights[0]) - before).max())
+    assert moved[0] == 0 and moved[1] > 0
+
+
 def test_every_size_keeps_its_predict_function(model):
     functions, made = {}, []
     for rows in (4, 6, 4):

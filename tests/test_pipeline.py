@@ -1,5 +1,7 @@
 """A batch depends on seed, stage and step, and on nothing else."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -114,6 +116,41 @@ def test_the_order_of_parallel_calls_is_kept(tiny_data, stages):
 
 
 # Passes
+
+
+def test_every_variant_can_be_chosen_in_a_map(tiny_data, stages):
+    """As it is written: AutoGraph rewrites no `len` of a tensor, no `if`."""
+    images, targets = show(
+        tiny_data,
+        stages[1],
+        augmentation=Augmentation(
+            ("flip", "noise", "blur", "sharpness", "zoom", "aspect"),
+            chosen=12,
+            magnitude=0.5,
+            mixup=0.5,
+            cutmix=0.5,
+        ),
+    )
+    assert images.dtype == np.uint8 and len(images) == len(targets)
+
+
+@pytest.mark.parametrize("stock", [(), (("keras", "RandomFlip"),)])
+def test_autograph_rewrites_the_code_for_layers_alone(
+    tiny_data, stages, monkeypatch, stock
+):
+    """Rewriting it takes longer than all else before the first batch."""
+    files, augment = [], policy.augment
+
+    def look(*arguments):
+        files.extend(frame.filename for frame in inspect.stack())
+        return augment(*arguments)
+
+    monkeypatch.setattr(policy, "augment", look)
+    show(
+        tiny_data, stages[1], augmentation=Augmentation(("flip",), stock=stock)
+    )
+    rewritten = any("autograph_generated" in name for name in files)
+    assert files and rewritten == bool(stock)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 23, 45, 46])

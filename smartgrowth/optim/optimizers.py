@@ -18,6 +18,7 @@ from smartgrowth.optim.rates import RateTables
 from smartgrowth.runtime.keras_internals import (
     LossScaleOptimizer,
     ScheduledOptimizer,
+    TraceCache,
     adam_moments,
 )
 
@@ -32,15 +33,19 @@ class TableOptimizer(ScheduledOptimizer):
     traced (8 s of processor time instead of 3 for the default network).
     """
 
-    _tables = None
+    _tables = _installed = None
     _resets = ()
     _now = None  # within `apply`: what `look_up` returned
+    _traces = None  # of `apply` by these tables
 
     def install_tables(self, tables: RateTables) -> None:
         """Sets rate and momentum of every step, before the step is compiled.
 
         The last values serve any further steps.
         """
+        if tables is self._installed:  # with every segment's callbacks
+            return
+        self._installed, self._traces = tables, TraceCache()
         self._resets = tables.resets
         parts = np.split(np.asarray(tables.momenta, np.float64), self._resets)
         # beta_1's powers of Adam's bias correction, for a beta_1 that varies.
@@ -61,13 +66,15 @@ class TableOptimizer(ScheduledOptimizer):
           present: the value of `iterations`. Resets up to there, of the
             installed tables, say how old the moments are.
         """
-        kept = self._tables, self._resets
+        names = "_installed", "_tables", "_resets", "_traces"
+        kept = {name: getattr(self, name) for name in names}
         past = tuple(step for step in self._resets if step <= present)
         self.install_tables(RateTables(tables.rates, tables.momenta, past))
         try:
             yield
         finally:
-            self._tables, self._resets = kept
+            for name, value in kept.items():
+                setattr(self, name, value)
 
     def reset_moments(self) -> None:
         """Sets what is kept of earlier gradients to zero."""
@@ -75,11 +82,18 @@ class TableOptimizer(ScheduledOptimizer):
             variable.assign(np.zeros(variable.shape))
 
     def apply(self, grads, trainable_variables=None):
-        self._now = self.look_up()
-        try:
-            super().apply(grads, trainable_variables)
-        finally:
-            self._now = None
+        apply = super().apply
+
+        def update(grads):
+            self._now = self.look_up()
+            try:
+                apply(grads, trainable_variables)
+            finally:
+                self._now = None
+
+        # Half of what a step takes to be traced; no image size changes it.
+        key = tuple(map(id, trainable_variables or ()))
+        self._traces.call(update, grads, key)
 
     def look_up(self) -> dict:
         """Returns the present step's scalars, float32, by name.

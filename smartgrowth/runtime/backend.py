@@ -1,4 +1,4 @@
-"""Importing Keras and its backend without what they print while they start.
+"""Importing Keras and its backend, fast and without what they print meanwhile.
 
 TF_CPP_MIN_LOG_LEVEL does not silence the C++ messages of TensorFlow's import
 (tensorflow/tensorflow#100442): notes about libraries that a machine without a
@@ -6,13 +6,22 @@ GPU cannot have, where users look for errors.
 """
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from smartgrowth.runtime.cpu import read_cpu
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# Keras and TensorFlow import these where they are installed, for functions that
+# nothing here calls; so does TensorFlow with JAX.
+OPTIONAL = ("pandas", "matplotlib")
+# Of Python's collector, by generation. A compiled step is hundreds of
+# thousands of objects that live on; with Python's own thresholds, looking
+# through them took a tenth of a short run's processor time.
+GC_THRESHOLDS = (50_000, 20, 50)
 
 
 def import_backend() -> None:
@@ -21,7 +30,9 @@ def import_backend() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     ask_for_onednn()
     if "keras" not in sys.modules:
-        with quiet():
+        on_tensorflow = os.environ.get("KERAS_BACKEND") == "tensorflow"
+        optional = (*OPTIONAL, "jax") if on_tensorflow else OPTIONAL
+        with quiet(), _without_collection(), _without(optional):
             import keras  # noqa: F401 - for those who import it next
 
 
@@ -53,6 +64,33 @@ def ask_for_onednn() -> None:
     """
     if "avx2" in read_cpu().features:
         os.environ.setdefault(ONEDNN, "1")
+
+
+@contextlib.contextmanager
+def _without(packages: tuple[str, ...]) -> Iterator[None]:
+    """While entered, packages not yet imported seem not to be installed."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """While entered, no garbage is collected; what is left is kept for good.
+
+    Half a million objects are imported, and none of them is garbage.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -73,6 +73,47 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         ]
 
 
+class TraceCache:
+    """Parts of a training step that are traced once for steps of all shapes.
+
+    Their graphs are inlined in the step's. JAX calls them as they are, its time
+    is the compiler's; so do several devices, which meet within them.
+    """
+
+    def __init__(self):
+        self.traced = {}
+
+    def call(self, function: Callable, tensors: list, key=None) -> None:
+        """Does `function(tensors)`, which returns nothing.
+
+        Args:
+          key: equal for functions that do the same to tensors of the same
+            shapes.
+        """
+        if not self._apart(tensors):
+            function(tensors)
+            return
+        import tensorflow as tf
+
+        if key not in self.traced:
+            specs = [tf.TensorSpec(x.shape, x.dtype) for x in tensors]
+            traced = tf.function(function, autograph=False)
+            self.traced[key] = traced.get_concrete_function(specs)
+        self.traced[key](*tensors)
+
+    @staticmethod
+    def _apart(tensors: list) -> bool:
+        if keras.backend.backend() != "tensorflow":
+            return False
+        import tensorflow as tf
+
+        return (
+            not tf.executing_eagerly()
+            and not tf.distribute.has_strategy()
+            and all(tf.is_tensor(tensor) for tensor in tensors)
+        )
+
+
 def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
     """Returns Adam's first and second moments, a variable a weight each."""
     return optimizer._momentums, optimizer._velocities

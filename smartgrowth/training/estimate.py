@@ -4,7 +4,6 @@ What is learned meanwhile is thrown away, and nothing is written.
 """
 
 import dataclasses
-import math
 import pathlib
 import time
 from collections.abc import Sequence
@@ -126,7 +125,8 @@ def make_learner(experiment: Experiment) -> Learner:
     directory = pathlib.Path(config.workdir).expanduser()
     learner = Learner(experiment, directory, distribution)
     learner.build()
-    learner.progress_line.reporter = Reporter(other_seconds=math.inf)
+    learner.progress_line.reporter = Reporter()
+    learner.progress_line.reporter.muted = True
     return learner
 
 

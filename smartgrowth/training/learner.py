@@ -77,7 +77,8 @@ class Learner:
         plan = run_directory.plan_hash(self.config, experiment.description)
         self.lease = Lease(directory, plan, self.config.take_over)
         self.progress = start_of(self.plan)
-        self.progress_line = ProgressLine(self.plan)
+        mirrored = self.augmentation.mirrors
+        self.progress_line = ProgressLine(experiment, mirrored)
         self.rate = None  # unknown until it is found, if --lr says so
         self.stop = threading.Event()
 

@@ -5,17 +5,39 @@ import time
 import numpy as np
 
 from smartgrowth import UserError
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.experiment import Experiment
+from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import REPORTER, Reporter
+from smartgrowth.training.forecast import Forecast
+
+SECONDS, STEPS = 1.0, 5  # of training, after which all of it is foretold
 
 
 class ProgressLine:
-    """Shows stage, step, speed, loss, rate and the time left of a run."""
+    """Shows stage, step, speed, loss, rate and the time left of a run.
 
-    def __init__(self, plan: Plan, reporter: Reporter = REPORTER):
-        self.plan, self.reporter = plan, reporter
+    And once, from the first steps that it sees, how long all will take.
+
+    Args:
+      experiment: what is trained.
+      mirrored: whether the results include a pass over mirror images.
+      reporter: what shows it.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        mirrored: bool,
+        reporter: Reporter = REPORTER,
+    ):
+        self.plan, self.reporter = experiment.plan, reporter
+        self.forecast = Forecast(experiment, mirrored)
         self.mark = None  # the step and time from which speed is taken
-        self.began = 0  # the step at which the segment did
+        self.began = 0, 0.0  # the step and time at which the segment did
+        self.pace = None  # seconds of a step of the segment, once known
+        self.told = False
+        self.begun = None  # index of the last stage whose first batch was seen
+        self.apart = None  # seconds without training at the last evaluation
 
     def start(self, step: int) -> None:
         """Begins a segment.
@@ -23,7 +45,8 @@ class ProgressLine:
         Its first batches, one for each size, are compiled and count for no
         speed.
         """
-        self.mark, self.began = None, step
+        self.mark, self.began = None, (step, time.monotonic())
+        self.pace = None
 
     def show(self, stage: Stage, step: int, loss, rate: float) -> None:
         """Shows a line if one is due.
@@ -36,29 +59,38 @@ class ProgressLine:
           UserError: the loss is not finite.
         """
         now = time.monotonic()
-        if self.mark is None or step <= self.began + len(stage.sizes):
+        if self.mark is None and self.begun != stage.index:
+            self.begun = stage.index
+            self.forecast.beginning = now - self.began[1]
+        if self.mark is None or step <= self.began[0] + len(stage.sizes):
             self.mark = (step, now)
         first, began = self.mark
         if step == first:
             return
+        seconds = (now - began) / (step - first)
+        self.pace = seconds
+        if step - first >= STEPS and now - began >= SECONDS:
+            self._tell(stage, step, seconds)
 
         def text() -> str:
             mean = check_finite(float(loss), step)
-            seconds = (now - began) / (step - first)
-            price = self.plan.gflops_of(stage) / stage.steps
-            left = self.plan.gflops() - self.plan.gflops(step)
+            left = self.forecast.left(stage, step, seconds).seconds
             return (
                 f"{self._position(stage, step)}  "
                 f"{stage.batch_size / seconds:,.0f} images/s  "
                 f"loss {mean:.3f}  rate {rate:.2g}  left: stage "
                 f"{clock(seconds * (stage.last_step - step))}, run "
-                f"{clock(left / price * seconds)}"
+                f"{clock(left)}"
             )
 
         self.reporter.progress(text)
 
     def say_row(self, stage: Stage, row: dict) -> None:
         """Says what an evaluation gave; row: of log.csv."""
+        apart = row["wall_seconds"] - row["train_seconds"]
+        if self.apart is not None:  # else it includes the start
+            self.forecast.evaluated(stage, apart - self.apart)
+        self.apart = apart
         at_size = ""
         if row["val_accuracy_at_size"] != row["val_accuracy"]:
             at_size = (
@@ -70,6 +102,13 @@ class ProgressLine:
             f"{row['val_loss']:.3f}, accuracy {row['val_accuracy']:.1%}"
             f"{at_size}  {clock(row['train_seconds'])} trained"
         )
+        if self.pace and row["step"] < self.plan.steps:
+            self._tell(stage, row["step"], self.pace)
+
+    def _tell(self, stage: Stage, step: int, seconds: float) -> None:
+        if not self.told:
+            self.reporter.say(self.forecast.tell(stage, step, seconds))
+            self.told = True
 
     def _position(self, stage: Stage, step: int) -> str:
         return (

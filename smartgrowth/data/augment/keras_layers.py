@@ -219,7 +219,7 @@ def apply(
     made = tf.clip_by_value(tf.ensure_shape(made, shape), 0.0, 255.0)
     labels = tf.where(active, tf.maximum(labels, 0.0), -1.0)
     if strength < 1.0:
-        on = tf.random.stateless_uniform((len(images),), seeds[1]) < strength
+        on = tf.random.stateless_uniform((shape[0],), seeds[1]) < strength
         made = tf.where(on[:, None, None, None], made, images)
         labels = tf.where(on[:, None], labels, targets)
     return made, labels

@@ -61,7 +61,7 @@ def mix(images, targets, mixing: dict):
     """
     partner = mixing["partner"]
     others = tf.gather(images, partner)
-    kept = tf.ones(len(images))
+    kept = tf.ones(images.shape[0])
     if "mixup" in mixing:
         kept = mixing["mixup"]
         weight = kept[:, tf.newaxis, tf.newaxis, tf.newaxis]

@@ -68,7 +68,7 @@ def named_seed(seed, name: str):
 def uniform(seed, batch: int, low, high):
     """Draws float32 (batch, len(low)), column i from low[i] to high[i]."""
     low, high = tf.constant(low, tf.float32), tf.constant(high, tf.float32)
-    unit = tf.random.stateless_uniform((batch, len(low)), seed)
+    unit = tf.random.stateless_uniform((batch, low.shape[0]), seed)
     return low + (high - low) * unit
 
 
