@@ -39,6 +39,12 @@ class Model:
         identity=Identity.ALWAYS,
         check=Check(_is_depth, DEPTH),
     )
+    whiten: bool = flag(
+        False,
+        "Fix the first convolution's filters: the principal components of the "
+        "training images' patches, and their negatives.",
+        identity=Identity.IF_SET,
+    )
     dropout: float = flag(
         0.0,
         "Dropout rate before the head.",
