@@ -13,6 +13,7 @@ from absl import app, flags
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import flag_text, integer_or_all
+from smartgrowth.flags.model import DEPTH
 from smartgrowth.flags.training import AUTO_RATES, RATE
 from smartgrowth.names import decode
 
@@ -57,6 +58,24 @@ def _define_rate(name, default, about, flag_values) -> None:
     flags.DEFINE(_RateParser(), name, default, about, flag_values)
 
 
+class _DepthParser(flags.ArgumentParser):
+    """Of --depth: a number, or one for each stage of the network."""
+
+    def parse(self, argument: str | int) -> int | tuple[int, ...]:
+        try:
+            numbers = tuple(int(part) for part in str(argument).split(","))
+        except ValueError:
+            raise ValueError(f"must be {DEPTH}") from None
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    def flag_type(self) -> str:
+        return "int or list"
+
+
+def _define_depth(name, default, about, flag_values) -> None:
+    flags.DEFINE(_DepthParser(), name, default, about, flag_values)
+
+
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -64,6 +83,7 @@ _DEFINE = {
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
     float | str: _define_rate,
+    int | tuple[int, ...]: _define_depth,
     str: flags.DEFINE_string,
     str | None: flags.DEFINE_string,
 }

@@ -135,6 +135,15 @@ def test_later_flags_win(tmp_path):
     assert (config.lr, config.depth) == (0.25, 4)
 
 
+def test_depth_is_one_number_or_one_for_each_stage():
+    assert from_flag_lines(["--depth=0,2,2,2"]).depth == (0, 2, 2, 2)
+    lines = Config(depth=(0, 1, 1, 1)).flag_lines()
+    assert from_flag_lines(lines).depth == (0, 1, 1, 1)
+    for refused in ("0", "-1", "0,0,0,0", "2,-1,2,2"):
+        with pytest.raises(UserError, match=f"--depth={refused}: must be a"):
+            from_flag_lines([f"--depth={refused}"])
+
+
 def test_all_means_no_limit():
     config = parse("--grow_samples=1, 10,all", "--grow_classes=all")
     assert config.grow_samples == (1, 10, None)

@@ -82,6 +82,29 @@ def test_the_parameters_are_those_of_the_built_model(name):
     assert counted == sum(int(np.prod(w.shape)) for w in weights)
 
 
+@pytest.mark.parametrize("name", ["resnet", "resnet_dense", "cnn"])
+def test_every_stage_may_have_a_depth_of_its_own(name):
+    network = Network(name, CLASSES, width=4, depth=(0, 1, 2, 1))
+    model = network.build(MEAN, VARIANCE)
+    assert network.flops_per_image(32) == count_layers(model, 32)[0]
+    shallow, other = (
+        Network(name, CLASSES, width=4, depth=depth).count_parameters()
+        for depth in (1, (0, 1, 1, 2))
+    )
+    assert other > network.count_parameters() > shallow
+    same = Network(name, CLASSES, width=4, depth=(1, 1, 1, 1))
+    assert same.count_parameters() == shallow
+
+
+def test_a_list_of_depths_has_one_for_every_stage():
+    message = r"--depth=1,2: --model=resnet takes one number, or 4, one"
+    with pytest.raises(UserError, match=message):
+        Network("resnet", CLASSES, depth=(1, 2))
+    message = r"--depth=1,1,1,1: --model=mlp takes one number$"
+    with pytest.raises(UserError, match=message):
+        Network("mlp", CLASSES, depth=(1, 1, 1, 1))
+
+
 @pytest.mark.parametrize("name", ["resnet", "resnet_dense", "cnn", "mlp"])
 def test_width_and_depth_are_counted(name):
     network = Network(name, CLASSES, width=12, depth=3)

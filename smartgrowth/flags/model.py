@@ -2,8 +2,19 @@
 
 import dataclasses
 
-from smartgrowth.flags.checks import ABOVE_ZERO, SHARE_BELOW_ONE
+from smartgrowth.flags.checks import ABOVE_ZERO, SHARE_BELOW_ONE, Check
 from smartgrowth.flags.flag import Identity, flag
+
+DEPTH = (
+    "a whole number above 0, or a comma list of such numbers and zeros, with "
+    "at least one above 0"
+)
+
+
+def _is_depth(value: int | tuple[int, ...]) -> bool:
+    if isinstance(value, int):
+        return value > 0
+    return min(value) >= 0 and max(value) > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +32,18 @@ class Model:
         identity=Identity.ALWAYS,
         check=ABOVE_ZERO,
     )
-    depth: int = flag(
+    depth: int | tuple[int, ...] = flag(
         2,
-        "Blocks in each of the network's stages.",
+        "Blocks in each of the network's stages: one number for all, or a "
+        "comma list with one for each, such as 0,2,2,2.",
         identity=Identity.ALWAYS,
-        check=ABOVE_ZERO,
+        check=Check(_is_depth, DEPTH),
+    )
+    whiten: bool = flag(
+        False,
+        "Fix the first convolution's filters: the principal components of the "
+        "training images' patches, and their negatives.",
+        identity=Identity.IF_SET,
     )
     dropout: float = flag(
         0.0,

@@ -1,16 +1,17 @@
 """A plain convolutional network without shortcuts, a control for ResNet."""
 
-from smartgrowth.models.resnet import conv_norm_relu
-
-STAGES = 4
+from smartgrowth.models.resnet import conv_norm_relu, depths
 
 
 def cnn(layers, x, *, num_classes, width, depth, dropout=0.0):
-    """Applies 4 stages of `depth` 3x3 convolutions; total stride 8."""
-    for stage in range(STAGES):
+    """Applies 4 stages of `depth` 3x3 convolutions; total stride 8.
+
+    depth: of all stages, or a tuple with one depth a stage.
+    """
+    for stage, convolutions in enumerate(depths(depth)):
         if stage:
             x = layers.max_pool(x)
-        for _ in range(depth):
+        for _ in range(convolutions):
             x = conv_norm_relu(layers, x, width * 2**stage)
     if dropout:
         x = layers.dropout(x, dropout)

@@ -16,22 +16,26 @@ from smartgrowth.models.flops import ShapeCounter
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A network function and its total stride.
+    """A network function, its total stride, and its stages.
 
     Image sizes must be multiples of `stride`, or border pixels would be lost.
+    A network of several `stages` takes a depth for each of them.
     """
 
     network: Callable
     stride: int
+    stages: int = 1
 
 
 MODELS = {
-    "resnet": Architecture(resnet.resnet, stride=8),
-    "resnet_dense": Architecture(resnet.resnet_dense, stride=8),
+    "resnet": Architecture(resnet.resnet, stride=8, stages=resnet.STAGES),
+    "resnet_dense": Architecture(
+        resnet.resnet_dense, stride=8, stages=resnet.STAGES
+    ),
     "resnet34": Architecture(reference.resnet34, stride=32),
     "resnet50": Architecture(reference.resnet50, stride=32),
     "resnext50": Architecture(reference.resnext50, stride=32),
-    "cnn": Architecture(cnn.cnn, stride=8),
+    "cnn": Architecture(cnn.cnn, stride=8, stages=resnet.STAGES),
     "lenet5": Architecture(lenet5.lenet5, stride=4),
     "mlp": Architecture(mlp.mlp, stride=1),
 }
@@ -48,7 +52,8 @@ class Network:
       num_classes: logits of the head.
       width: channels of the first stage; an eighth of a hidden layer's units
         for `mlp`.
-      depth: blocks per stage; hidden layers for `mlp`.
+      depth: blocks per stage, or a tuple with the blocks of each; hidden
+        layers for `mlp`.
       dropout: rate before the head, and after each hidden layer of `mlp`; 0
         for none.
     """
@@ -56,13 +61,20 @@ class Network:
     name: str
     num_classes: int
     width: int = 32
-    depth: int = 2
+    depth: int | tuple[int, ...] = 2
     dropout: float = 0.0
 
     def __post_init__(self):
         if self.name not in MODELS:
             raise UserError(
                 f"--model={self.name} is unknown; known: {', '.join(MODELS)}"
+            )
+        stages = MODELS[self.name].stages
+        if isinstance(self.depth, tuple) and len(self.depth) != stages:
+            several = f", or {stages}, one for each of its stages"
+            raise UserError(
+                f"--depth={','.join(map(str, self.depth))}: --model="
+                f"{self.name} takes one number{several if stages > 1 else ''}"
             )
 
     def flops_per_image(self, size: int) -> int:

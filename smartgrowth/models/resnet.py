@@ -22,25 +22,31 @@ def resnet(
       x: normalized images.
       num_classes: logits.
       width: channels of the first stage; each further stage doubles them.
-      depth: residual blocks per stage, of two convolutions each.
+      depth: residual blocks per stage, of two convolutions each; or a tuple
+        with those of each stage.
       dropout: rate before the head, 0 for none.
       separable: whether the blocks have depthwise-separable convolutions, or
         else full 3x3 ones.
     """
     x = conv_norm_relu(layers, x, width)
-    for stage in range(STAGES):
+    for stage, blocks in enumerate(depths(depth)):
         if stage:
             # Pooled first: strided convolutions are slow on CPUs in bfloat16
             # (10 x in a depthwise gradient), and the 3x3 costs a quarter.
             x = layers.max_pool(x)
             new = conv_norm_relu(layers, x, width * 2 ** (stage - 1))
             x = layers.concatenate(x, new)
-        for _ in range(depth):
+        for _ in range(blocks):
             x = residual_block(layers, x, width * 2**stage, separable)
     if dropout:
         x = layers.dropout(x, dropout)
     x = layers.conv(x, num_classes, bias=True)
     return layers.logits(layers.global_average_pool(x))
+
+
+def depths(depth: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the number of blocks of each stage."""
+    return (depth,) * STAGES if isinstance(depth, int) else depth
 
 
 def residual_block(layers, x, channels, separable):

@@ -8,7 +8,7 @@ import numpy as np
 
 from smartgrowth.config import Config
 from smartgrowth.experiment import Experiment
-from smartgrowth.models import audit
+from smartgrowth.models import audit, whitening
 from smartgrowth.optim import ema, losses, optimizers
 from smartgrowth.optim.stage_restart import RESTARTS
 from smartgrowth.plan import Stage
@@ -87,6 +87,9 @@ def compile_model(
     model = experiment.network.build(
         data.mean, data.variance, policy, synchronized=synchronized
     )
+    if config.whiten:
+        size = data.stored_size(experiment.plan.stages[-1].image_size)
+        whitening.whiten(model, data.train.images(size), data.train.rows)
     if config.enforce_rules:
         audit.enforce(experiment.audit(model))
     if config.ema:
