@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import app, flags
@@ -13,8 +13,6 @@ from absl import app, flags
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import flag_text, integer_or_all
-from smartgrowth.flags.model import DEPTH
-from smartgrowth.flags.training import AUTO_RATES, RATE
 from smartgrowth.names import decode
 
 Flags = TypeVar("Flags")
@@ -29,6 +27,10 @@ def define_flags(values: flags.FlagValues, *classes: type) -> None:
         if field.metadata["each"]:
             default = [flag_text(v) for v in default]
             define = flags.DEFINE_list
+        elif field.metadata["parse"]:
+            parser = _Parser(field.metadata["parse"], str(field.type))
+            flags.DEFINE(parser, field.name, default, about, values)
+            continue
         elif choices:
             flags.DEFINE_enum(
                 field.name, default, choices, about, flag_values=values
@@ -39,41 +41,13 @@ def define_flags(values: flags.FlagValues, *classes: type) -> None:
         define(field.name, default, about, flag_values=values)
 
 
-class _RateParser(flags.ArgumentParser):
-    """Of --lr: a number, or a way to find one."""
+class _Parser(flags.ArgumentParser):
+    """Parses a flag as its declaration says."""
 
-    def parse(self, argument: str | float) -> float | str:
-        if argument in AUTO_RATES:
-            return argument
-        try:
-            return float(argument)
-        except ValueError:
-            raise ValueError(f"must be {RATE}") from None
-
-    def flag_type(self) -> str:
-        return "float or string"
-
-
-def _define_rate(name, default, about, flag_values) -> None:
-    flags.DEFINE(_RateParser(), name, default, about, flag_values)
-
-
-class _DepthParser(flags.ArgumentParser):
-    """Of --depth: a number, or one for each stage of the network."""
-
-    def parse(self, argument: str | int) -> int | tuple[int, ...]:
-        try:
-            numbers = tuple(int(part) for part in str(argument).split(","))
-        except ValueError:
-            raise ValueError(f"must be {DEPTH}") from None
-        return numbers if len(numbers) > 1 else numbers[0]
-
-    def flag_type(self) -> str:
-        return "int or list"
-
-
-def _define_depth(name, default, about, flag_values) -> None:
-    flags.DEFINE(_DepthParser(), name, default, about, flag_values)
+    def __init__(self, parse: Callable[[str], Any], type_name: str):
+        super().__init__()
+        self.parse = parse
+        self.flag_type = lambda: type_name
 
 
 _DEFINE = {
@@ -82,8 +56,6 @@ _DEFINE = {
     int | None: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
-    float | str: _define_rate,
-    int | tuple[int, ...]: _define_depth,
     str: flags.DEFINE_string,
     str | None: flags.DEFINE_string,
 }

@@ -61,7 +61,8 @@ EVERYTHING = Config(
     test_size=64,
     model="cnn",
     width=16,
-    depth=3,
+    depth=(0, 1, 2, 3),
+    whiten=True,
     dropout=0.25,
     enforce_rules=True,
     optimizer="sgd",
@@ -327,6 +328,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         },
         Identity.IF_SET: {
             *("ema", "stage_restart", "cycle_epochs", "drop_leaks"),
+            "whiten",
         },
         Identity.IF_RATE_IS_FOUND: {"lr_min", "lr_max"},
         Identity.INDIRECT: {

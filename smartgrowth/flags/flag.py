@@ -37,6 +37,7 @@ def flag(
     identity: Identity,
     check: Check | None = None,
     each: Callable[[str], Any] | None = None,
+    parse: Callable[[str], Any] | None = None,
     choices: Sequence[str] | None = None,
     per_stage: bool = False,
 ):
@@ -48,6 +49,8 @@ def flag(
       identity: how it takes part in a run's identity.
       check: what a value must be, or each value of a list. None is exempt.
       each: makes it a comma list; parses one entry of it.
+      parse: of a value that may be of several types; gets text, or the
+        default, and raises `ValueError` with what it must be.
       choices: the values that there are.
       per_stage: whether the list has a value for each stage.
     """
@@ -58,6 +61,7 @@ def flag(
             "identity": identity,
             "check": check,
             "each": each,
+            "parse": parse,
             "choices": choices,
             "per_stage": per_stage,
         },

@@ -11,6 +11,14 @@ DEPTH = (
 )
 
 
+def _parse_depth(text: str | int) -> int | tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in str(text).split(","))
+    except ValueError:
+        raise ValueError(f"must be {DEPTH}") from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def _is_depth(value: int | tuple[int, ...]) -> bool:
     if isinstance(value, int):
         return value > 0
@@ -37,6 +45,7 @@ class Model:
         "Blocks in each of the network's stages: one number for all, or a "
         "comma list with one for each, such as 0,2,2,2.",
         identity=Identity.ALWAYS,
+        parse=_parse_depth,
         check=Check(_is_depth, DEPTH),
     )
     whiten: bool = flag(

@@ -18,6 +18,15 @@ DEFAULT_RATES = {"adamw": 0.006, "sgd": 0.1}
 RATE = "a number above 0, auto or auto:stage"
 
 
+def _parse_rate(text: str | float) -> float | str:
+    if text in AUTO_RATES:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be {RATE}") from None
+
+
 def _is_rate(value: float | str) -> bool:
     if isinstance(value, str):
         return value in AUTO_RATES
@@ -43,6 +52,7 @@ class Training:
         "The highest learning rate: a number; auto: found by a range test on "
         "the stage that costs most; auto:stage: by one before every stage.",
         identity=Identity.ALWAYS,
+        parse=_parse_rate,
         check=Check(_is_rate, RATE),
     )
     lr_min: float = flag(
