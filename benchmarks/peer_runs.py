@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -121,7 +122,8 @@ def train_keras(settings: dict) -> tuple[Clock, dict]:
         .prefetch(tf.data.AUTOTUNE)
     )
     validation = validation.batch(128).prefetch(tf.data.AUTOTUNE)
-    network = Network("resnet", settings["num_classes"])
+    depth, width = tuple(settings["depths"]), settings["width"]
+    network = Network("resnet", settings["num_classes"], width, depth)
     model = network.build(settings["mean"], settings["variance"], stock=True)
     epochs = settings["epochs"]
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -160,7 +162,9 @@ def train_fastai(settings: dict) -> tuple[Clock, dict]:
 
     clock = Clock(settings["label"])
     fastai.set_seed(settings["seed"])
-    network = make_torch_network(settings["num_classes"])
+    network = make_torch_network(
+        settings["num_classes"], settings["width"], settings["depths"]
+    )
     learner = None
     for size in settings["sizes"]:
         loaders = fastai.ImageDataLoaders.from_folder(
@@ -189,11 +193,12 @@ def train_fastai(settings: dict) -> tuple[Clock, dict]:
     return clock, {"parameters": sum(w.numel() for w in network.parameters())}
 
 
-def make_torch_network(num_classes: int, width: int = 32, depth: int = 2):
-    """Returns the default network of this program as a torch module.
+def make_torch_network(num_classes: int, width: int, depths: Sequence[int]):
+    """Returns this program's `resnet` as a torch module.
 
     Layers, initial values and batch norm's settings are those of
-    `models/resnet.py`; images are normalized before.
+    `models/resnet.py`; images are normalized before. depths: blocks of each
+    stage.
     """
     import torch
     from torch import nn
@@ -242,10 +247,10 @@ def make_torch_network(num_classes: int, width: int = 32, depth: int = 2):
             return torch.cat((x, self.new(x)), dim=1)
 
     layers = [conv_norm_relu(3, width)]
-    for stage in range(4):
+    for stage, blocks in enumerate(depths):
         if stage:
             layers.append(Widen(width * 2 ** (stage - 1)))
-        layers += [Residual(width * 2**stage) for _ in range(depth)]
+        layers += [Residual(width * 2**stage) for _ in range(blocks)]
     layers.append(conv(width * 8, num_classes, bias=True))
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

@@ -43,6 +43,7 @@ from smartgrowth.data.load import open_data
 from smartgrowth.data.sources import tiny_imagenet_files
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.experiment import make_experiment
+from smartgrowth.models import resnet
 from smartgrowth.rendering import figure as figures
 from smartgrowth.rendering.chart import logarithmic
 
@@ -97,7 +98,12 @@ def make_arms(given, data, folder: pathlib.Path) -> list[Arm]:
     flags = our_flags(given, "baseline")
     arms.append(Arm("baseline", {"tool": "ours", "flags": flags}))
     plain = make_experiment(command_line.from_flag_lines(flags), data)
-    common = {"folder": str(folder), "num_classes": len(data.class_names)}
+    common = {
+        "folder": str(folder),
+        "num_classes": len(data.class_names),
+        "width": plain.config.width,
+        "depths": resnet.depths(plain.config.depth),
+    }
     keras = {
         "tool": "keras",
         "size": SIZES[-1],
