@@ -1,6 +1,7 @@
 """A batch depends on seed, stage and step, and on nothing else."""
 
 import inspect
+import itertools
 
 import numpy as np
 import pytest
@@ -141,9 +142,9 @@ def test_autograph_rewrites_the_code_for_layers_alone(
     """Rewriting it takes longer than all else before the first batch."""
     files, augment = [], policy.augment
 
-    def look(*arguments):
+    def look(*arguments, **options):
         files.extend(frame.filename for frame in inspect.stack())
-        return augment(*arguments)
+        return augment(*arguments, **options)
 
     monkeypatch.setattr(policy, "augment", look)
     show(
@@ -151,6 +152,46 @@ def test_autograph_rewrites_the_code_for_layers_alone(
     )
     rewritten = any("autograph_generated" in name for name in files)
     assert files and rewritten == bool(stock)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("replay", [0.0, 0.25])
+def test_no_image_is_in_one_pose_twice_in_a_row(tiny_data, strength, replay):
+    passes = 6
+    stage = Stage(
+        2,
+        300,
+        passes * 2,
+        23,
+        46,
+        image_size=24,
+        num_classes=4,
+        replay=replay,
+        augmentation=strength,
+    )
+    hard = np.arange(0, 46, 3)
+    shown, _ = show(
+        tiny_data, stage, hard=hard, augmentation=Augmentation(("flip",))
+    )
+    poses = {}
+    for image in shown:
+        for mirrored, pose in enumerate((image, image[:, ::-1])):
+            try:
+                (index,) = identify(tiny_data, pose[None])
+            except KeyError:
+                continue
+            poses.setdefault(index, []).append(mirrored)
+    assert sum(map(len, poses.values())) == len(shown)
+    # Replayed images have turns of their own beside the ordinary ones.
+    turns = [poses[i] for i in poses if not replay or i not in hard]
+    share = np.mean([pose for turn in turns for pose in turn])
+    assert share == pytest.approx(strength / 2, abs=0.1)
+    pairs = [pair for turn in turns for pair in itertools.pairwise(turn)]
+    assert (1, 1) not in pairs
+    # Below full strength some are not mirrored though it is their turn.
+    assert ((0, 0) in pairs) == (strength < 1)
+    first = np.mean([turn[0] for turn in turns])
+    assert 0.1 < first < 0.8  # each image begins in a pose of its own
 
 
 @pytest.mark.parametrize("batch", [1, 7, 23, 45, 46])
@@ -530,7 +571,9 @@ def test_a_step_is_traced_once_for_all_datasets_of_a_stage(
     traces = []
     augment = policy.augment
     monkeypatch.setattr(
-        policy, "augment", lambda *a: traces.append(a) or augment(*a)
+        policy,
+        "augment",
+        lambda *a, **k: traces.append(a) or augment(*a, **k),
     )
     stage = stages[1]
     batches = pipeline.make_batches(

@@ -15,15 +15,16 @@ from smartgrowth.runs.files import TRAIN_PREDICTIONS
 # Versions of the random draws: of the images of a pass, in every identity, and
 # of the augmentation, in those of runs that augment. Version 1 was never named.
 SAMPLING_DRAWS = 2
-AUGMENTATION_DRAWS = 2
+AUGMENTATION_DRAWS = 3
 # How random numbers are drawn: key of the identity -> since when it is another
 # way. A run goes on as it began; to a finished one it makes no difference.
 DRAWS = {
     "sampling_draws": "since version 0.2.0 passes over the images are drawn "
     "independently of one another; the version that began the run can finish "
     "it",
-    "augmentation_draws": "since version 0.2.0 every augmentation draws random "
-    "numbers keyed by its name; the version that began the run can finish it",
+    "augmentation_draws": "since version 0.3.0 mirror images alternate, and "
+    "since 0.2.0 every augmentation draws random numbers keyed by its name; "
+    "the version that began the run can finish it",
 }
 # Entries that a person is told of in words.
 DATA = ("content", "pixels")

@@ -167,7 +167,14 @@ def _parse_randaugment(entry: str, rest: str) -> tuple[int, float]:
     return chosen, strength
 
 
-def augment(images, targets, augmentation: Augmentation, strength: float, seed):
+def augment(
+    images,
+    targets,
+    augmentation: Augmentation,
+    strength: float,
+    seed,
+    mirrored=None,
+):
     """Returns an augmented batch, as the network sees it.
 
     Args:
@@ -177,6 +184,7 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
       augmentation: as `choose` returns it.
       strength: of the stage, 0 (no change) to 1.
       seed: int (2,) tensor.
+      mirrored: bool (batch,), whose turn it is to be mirrored; drawn if None.
 
     Returns:
       Images and targets of the same shapes and dtypes.
@@ -184,7 +192,9 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
     if not strength:
         return images, targets
     batch, size = images.shape[:2]
-    parameters = sample_parameters(augmentation, strength, size, batch, seed)
+    parameters = sample_parameters(
+        augmentation, strength, size, batch, seed, mirrored
+    )
     images = apply(images, parameters, named_seed(seed, "noise of pixels"))
     if augmentation.stock:
         images = tf.cast(images, tf.float32)
@@ -211,18 +221,26 @@ def augment(images, targets, augmentation: Augmentation, strength: float, seed):
 
 
 def sample_parameters(
-    augmentation: Augmentation, strength: float, size: int, batch: int, seed
+    augmentation: Augmentation,
+    strength: float,
+    size: int,
+    batch: int,
+    seed,
+    mirrored=None,
 ) -> dict:
     """Draws what happens to each image of a batch.
+
+    mirrored: as in `augment`.
 
     Returns:
       Variant name -> float32 (batch, n); comments at the variants define the
       numbers. A variant that is off has no entry. The draws of one do not
       depend on which others are on.
     """
+    chosen = {"flip": mirrored}
     parameters = {
         name: VARIANTS[name].sample(
-            named_seed(seed, name), batch, size, strength
+            named_seed(seed, name), batch, size, strength, chosen.get(name)
         )
         for name in augmentation.variants
     }
