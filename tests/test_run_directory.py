@@ -116,7 +116,8 @@ def test_a_run_that_drew_in_another_way_is_refused_in_words(
 ):
     config = tiny_config()
     new = described(config, tiny_data)
-    assert new["identity"][missing] >= 2
+    version = new["identity"][missing]
+    assert version >= 2
     old = json.loads(json.dumps(new)) | {"hash": "that of 0.1.0"}
     del old["identity"][missing]
     directory = run_directory.claim(config, old)
@@ -124,8 +125,8 @@ def test_a_run_that_drew_in_another_way_is_refused_in_words(
         run_directory.check(config, new)
     assert str(caught.value) == (
         f"--workdir={directory} holds a run of another plan "
-        f"({missing}: absent -> 2 ({reason}; the version that began the run "
-        "can finish it)); name another folder, or give --restart to delete "
+        f"({missing}: absent -> {version} ({reason}; the version that began "
+        "the run can finish it)); name another folder, or give --restart to delete "
         "that run"
     )
     # A finished one is what it is.
