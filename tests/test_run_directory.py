@@ -126,8 +126,8 @@ def test_a_run_that_drew_in_another_way_is_refused_in_words(
     assert str(caught.value) == (
         f"--workdir={directory} holds a run of another plan "
         f"({missing}: absent -> {version} ({reason}; the version that began "
-        "the run can finish it)); name another folder, or give --restart to delete "
-        "that run"
+        "the run can finish it)); name another folder, or give --restart to "
+        "delete that run"
     )
     # A finished one is what it is.
     (directory / files.METRICS).write_text("{}")

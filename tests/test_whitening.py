@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from smartgrowth import UserError
-from smartgrowth.models import whitening
+from smartgrowth.models import audit, whitening
 from smartgrowth.models.network import Network
 
 MEAN, VARIANCE = [100.0, 120.0, 140.0], [900.0, 1600.0, 2500.0]
@@ -58,6 +58,17 @@ def test_it_is_not_trained_and_all_else_is(images):
     assert [v.shape for v in model.variables] == [
         v.shape for v in plain.variables
     ]
+
+
+def test_the_audit_says_where_its_filters_are_from(images):
+    found = {
+        finding.rule: finding
+        for finding in audit.audit(whitened(images), 1, 32)
+    }
+    assert found["no pretrained weights"].passed
+    first = whitened(images).layers[2].name.rstrip("_0123456789")
+    text = found["no pretrained weights"].detail
+    assert text.startswith(f"drawn from --seed, of {first}")
 
 
 def test_a_network_without_a_first_convolution_is_refused(images):

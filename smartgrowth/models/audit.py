@@ -73,7 +73,7 @@ def audit(
             f"{epochs:.1f} in the plan",
         ),
         # There is no way to load any but a run's own checkpoint.
-        Finding("no pretrained weights", True, "weights are drawn from --seed"),
+        Finding("no pretrained weights", True, _origin(model)),
         _forbid(
             "no test images",
             [name for name in train_ids if TEST_IMAGE.search(name)],
@@ -154,6 +154,13 @@ def _trace(model, image_size) -> tuple[list[Call], list[str]]:
     except Exception as error:  # whatever a layer raises
         reason = str(error).partition("\n")[0]
         return [], [f"the network at {image_size} px: {reason}"]
+
+
+def _origin(model) -> str:
+    """Returns where the first weights are from."""
+    fixed = [layer.name for layer in model.layers if not layer.trainable]
+    made = f", of {', '.join(fixed)} made of the training images"
+    return f"drawn from --seed{made if fixed else ''}"
 
 
 def _forbid(rule: str, culprits: list[str]) -> Finding:
