@@ -110,8 +110,11 @@ def test_doubling_ends_at_64_px_by_doubling_every_few_epochs():
 
 
 def test_tiny_imagenet_is_trained_by_the_assignment_s_rules():
-    for arm in ARMS:
-        path = ROOT / "configs/tiny_imagenet" / f"{arm}.flags"
+    most = {"best": 26e6, "best_separable": 14e6}
+    for path in (ROOT / "configs/tiny_imagenet").iterdir():
         config = read(path)
         assert config.enforce_rules and config.final_size == 64
+        assert config.dropout == 0
         assert plan_of(path).epochs(100_000) <= 500
+        parameters = make_network(config, 200).count_parameters()
+        assert parameters < most.get(path.stem, 26e6)
