@@ -101,6 +101,7 @@ def test_the_hard_list_of_the_validation_images_is_refreshed(
     evaluated, tiny_run
 ):
     run, found = evaluated
+
     def wrong(directory):
         with (directory / "hard_validation.csv").open(newline="") as file:
             return [row["image"] for row in csv.DictReader(file)]
