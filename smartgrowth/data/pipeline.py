@@ -36,9 +36,8 @@ def make_batches(
     """Returns what makes datasets of a stage's training batches.
 
     What a step does is traced once, however many datasets are made. Where
-    images are mirrored, none is shown in the same pose twice in a row within
-    the stage (Jordan 2024, 2404.00498): for a short training, that is as good
-    as somewhat more images.
+    images are mirrored, none is shown mirrored twice in a row within the stage
+    and, at full strength, none in the same pose (Jordan 2024, 2404.00498).
 
     Args:
       images: indices into `data.train`: what the stage shows, each as often
