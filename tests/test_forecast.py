@@ -66,11 +66,17 @@ def test_an_evaluation_that_was_timed_tells_of_the_others(experiment):
     assert first.index == 0
 
 
-def test_a_run_tells_once_and_of_every_stage(experiment, monkeypatch):
+@pytest.fixture
+def watched(experiment, monkeypatch):
+    """A clock, what is said, and the line that says it."""
     clock, stream = Clock(), io.StringIO()
     monkeypatch.setattr(progress_line, "time", clock)
     quiet = Reporter(stream, other_seconds=1e9, clock=clock.monotonic)
-    line = ProgressLine(experiment, False, quiet)
+    return clock, stream, ProgressLine(experiment, False, quiet)
+
+
+def test_a_run_tells_once_and_of_every_stage(experiment, watched):
+    clock, stream, line = watched
     first, second = experiment.plan.stages
     line.start(0)
     clock.now += 4.0  # until it is compiled
@@ -89,13 +95,8 @@ def test_a_run_tells_once_and_of_every_stage(experiment, monkeypatch):
     assert stream.getvalue() == said
 
 
-def test_segments_of_less_than_a_second_tell_at_their_end(
-    experiment, monkeypatch
-):
-    clock, stream = Clock(), io.StringIO()
-    monkeypatch.setattr(progress_line, "time", clock)
-    quiet = Reporter(stream, other_seconds=1e9, clock=clock.monotonic)
-    line = ProgressLine(experiment, False, quiet)
+def test_segments_of_less_than_a_second_tell_at_their_end(experiment, watched):
+    clock, stream, line = watched
     first, second = experiment.plan.stages
     line.start(0)
     for step in (1, 2, 3):
