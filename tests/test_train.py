@@ -556,6 +556,31 @@ def test_a_stop_during_an_evaluation_is_heard(
     assert len(rows) == 1 and facts["step"] == int(rows[0]["step"])
 
 
+@pytest.mark.core
+def test_a_whitened_run_keeps_its_filters_to_the_end(
+    grown_config, tiny_data, tmp_path, stop_after
+):
+    """Through a boundary, a resume and the export."""
+    whole = grown_config(workdir=str(tmp_path / "whole"), whiten=True)
+    train.train(make_experiment(whole, tiny_data))
+    cut = grown_config(workdir=str(tmp_path / "cut"), whiten=True)
+    stop_after(12)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(make_experiment(cut, tiny_data))
+    stop_after(None)
+    train.train(make_experiment(cut, tiny_data))
+    assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
+    exported = keras.saving.load_model(tmp_path / "cut" / "final.keras")
+    first = next(
+        layer
+        for layer in exported.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    kernel = keras.ops.convert_to_numpy(first.kernel)
+    half = kernel.shape[-1] // 2
+    np.testing.assert_array_equal(kernel[..., :half], -kernel[..., half:])
+
+
 def test_float16_scales_its_loss_and_goes_on_with_the_scale(
     grown_config, tiny_data, tmp_path, stop_after
 ):
