@@ -1,9 +1,9 @@
 """Training steps per second: this package's network against stock Keras.
 
 python benchmarks/step_throughput.py [--sizes=16,32,64] [--rounds=5]
+    [--networks=resnet:32:2,resnet_dense:32:2] [--batch=64] [--steps=12]
 
-Both sides train the same network on the same batches of 64 images, in turn, in
-one process; a figure is the median of the rounds, a ratio the median of the
+Both sides train the same network on the same batches, in turn, in one process; a figure is the median of the rounds, a ratio the median of the
 rounds' ratios. "stock" is what a tutorial does: float32, keras.layers.
 BatchNormalization, keras.optimizers.AdamW. The first step, which is traced and
 optimized, is timed apart. The last line is JSON.
@@ -32,20 +32,16 @@ from smartgrowth.optim import losses, optimizers
 from smartgrowth.optim.rates import RateTables
 from smartgrowth.runtime import devices
 
-BATCH, CLASSES, STEPS = 64, 10, 12
-NETWORKS = {
-    "default resnet": Network("resnet", CLASSES),
-    "dense resnet": Network("resnet_dense", CLASSES),
-}
+CLASSES = 10
 
 
-def make_batches(size: int) -> tf.data.Dataset:
-    """`STEPS` times one batch of noise; the contents do not change the work."""
+def make_batches(size: int, batch: int, steps: int) -> tf.data.Dataset:
+    """`steps` times one batch of noise; the contents do not change the work."""
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (BATCH, size, size, 3), np.uint8)
-    labels = generator.integers(0, CLASSES, BATCH)
+    images = generator.integers(0, 256, (batch, size, size, 3), np.uint8)
+    labels = generator.integers(0, CLASSES, batch)
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
-    return tf.data.Dataset.from_tensors((images, targets)).repeat(STEPS)
+    return tf.data.Dataset.from_tensors((images, targets)).repeat(steps)
 
 
 def make_stock(network: Network) -> keras.Model:
@@ -70,30 +66,31 @@ def make_ours(network: Network, policy: str) -> keras.Model:
         optimizer,
         losses.masked_crossentropy,
         metrics=[losses.make_accuracy()],
-        jit_compile=False,
+        jit_compile=devices.uses_xla(devices.find_machine()),
     )
     return model
 
 
-def measure(network: Network, size: int, policy: str, rounds: int) -> dict:
+def measure(network: Network, size: int, policy: str, given) -> dict:
     """Returns images/s and ratios to stock, by way of training."""
     models = {
         "stock float32": make_stock(network),
         "ours float32": make_ours(network, "float32"),
         f"ours {policy}": make_ours(network, policy),
     }
-    batches, first, speeds = make_batches(size), {}, {}
+    batches = make_batches(size, given.batch, given.steps)
+    first, speeds = {}, {}
     for label, model in models.items():
         began = time.perf_counter()
         model.fit(batches.take(1), verbose=0, shuffle=False)
         first[label] = time.perf_counter() - began
         speeds[label] = []
-    for _ in range(rounds):
+    for _ in range(given.rounds):
         for label, model in models.items():
             began = time.perf_counter()
             model.fit(batches, verbose=0, shuffle=False)
             seconds = time.perf_counter() - began
-            speeds[label].append(BATCH * STEPS / seconds)
+            speeds[label].append(given.batch * given.steps / seconds)
     figures = {}
     for label, found in speeds.items():
         stock = speeds["stock float32"]
@@ -110,6 +107,9 @@ def measure(network: Network, size: int, policy: str, rounds: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", default="16,32,64")
+    parser.add_argument("--networks", default="resnet:32:2,resnet_dense:32:2")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--policy", default="auto")
     given = parser.parse_args()
@@ -121,10 +121,12 @@ def main() -> None:
         f"{policy}: {why}"
     )
     figures = {}
-    for name, network in NETWORKS.items():
+    for name in given.networks.split(","):
+        model, width, depth = name.split(":")
+        network = Network(model, CLASSES, int(width), int(depth))
         for size in map(int, given.sizes.split(",")):
             keras.utils.clear_session()
-            found = measure(network, size, policy, given.rounds)
+            found = measure(network, size, policy, given)
             figures[f"{name}, {size} px"] = found
             print(
                 f"\n{name}: {network.count_parameters():,} parameters, {size} "

@@ -37,10 +37,29 @@ def gpu(*capability):
     # Not of features: a set is written in an order of the process's own.
     ids=lambda value: getattr(value, "name", value),
 )
-def test_auto_takes_what_the_machine_is_fast_in(machine, policy, why):
+def test_auto_takes_what_the_machine_is_fast_in(
+    machine, policy, why, monkeypatch
+):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     chosen, reason = choose_precision("auto", machine)
     assert chosen == policy
     assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "policy"),
+    [
+        (cpu("avx512_bf16"), "float32"),
+        (gpu(9, 0), "mixed_bfloat16"),
+        (Machine("tpu", "a TPU"), "mixed_bfloat16"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_jax_takes_bfloat16_on_accelerators_alone(
+    machine, policy, monkeypatch
+):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert choose_precision("auto", machine)[0] == policy
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,11 @@ def choose_precision(wanted: str, machine: Machine) -> tuple[str, str]:
             why = f"compute capability {version} has it, and no bfloat16"
             return POLICIES["float16"], why
         return POLICIES["float32"], f"compute capability {version} is too old"
+    if keras.backend.backend() == "jax":
+        # Convolutions of bfloat16 take as long there as those of float32 (1.0
+        # to 1.04 x, JAX 0.10 and 0.11), and in JAX 0.11.2 compiled inference
+        # gives nan, of stock Keras layers too.
+        return POLICIES["float32"], "JAX gains nothing by bfloat16 on a CPU"
     for feature in ("amx_bf16", "avx512_bf16"):
         if feature in machine.features:
             return POLICIES["bfloat16"], f"the CPU has {feature}"

@@ -122,7 +122,8 @@ def check_finite(loss: float, step: int) -> float:
     if not np.isfinite(loss):
         raise UserError(
             f"the training loss is {loss} at step {step}: learning diverged; "
-            "use a lower --lr, and --restart"
+            "use a lower --lr, or --precision=float32 if that does not help, "
+            "and --restart"
         )
     return loss
 
