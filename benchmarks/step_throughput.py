@@ -3,10 +3,11 @@
 python benchmarks/step_throughput.py [--sizes=16,32,64] [--rounds=5]
     [--networks=resnet:32:2,resnet_dense:32:2] [--batch=64] [--steps=12]
 
-Both sides train the same network on the same batches, in turn, in one process; a figure is the median of the rounds, a ratio the median of the
-rounds' ratios. "stock" is what a tutorial does: float32, keras.layers.
-BatchNormalization, keras.optimizers.AdamW. The first step, which is traced and
-optimized, is timed apart. The last line is JSON.
+Both sides train the same network on the same batches, in turn, in one process;
+a figure is the median of the rounds, a ratio the median of the rounds' ratios.
+"stock" is what a tutorial does: float32, keras.layers.BatchNormalization,
+keras.optimizers.AdamW. A network is a name, its width and its depth. The first
+step, which is traced and optimized, is timed apart. The last line is JSON.
 
 To see a processor with AVX2 alone on one that has more:
 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/step_throughput.py --policy=float32

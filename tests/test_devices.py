@@ -55,9 +55,7 @@ def test_auto_takes_what_the_machine_is_fast_in(
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_jax_takes_bfloat16_on_accelerators_alone(
-    machine, policy, monkeypatch
-):
+def test_jax_takes_bfloat16_on_accelerators_alone(machine, policy, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert choose_precision("auto", machine)[0] == policy
 
