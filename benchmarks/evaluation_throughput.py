@@ -23,7 +23,7 @@ from smartgrowth.data.augment import policy
 from smartgrowth.data.store import VALIDATION
 from smartgrowth.evaluation import evaluate_run, saved_model, tta
 from smartgrowth.evaluation.evaluator import BATCH, Evaluator
-from smartgrowth.plan import make_network
+from smartgrowth.planning import make_network
 from smartgrowth.runs.directory import load_config
 
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of both, in turn.")

@@ -1,6 +1,6 @@
 """smartgrowth: train one image classifier while its world grows."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 
 class UserError(ValueError):

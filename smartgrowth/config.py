@@ -59,6 +59,7 @@ class Config(*reversed(GROUPS.values())):  # a dataclass' last base comes first
         _check_rates(self)
         _check_shares(self)
         _check_length_of_stages(self)
+        _check_start(self)
         if not self.stage_steps and not self.stage_epochs:
             object.__setattr__(self, "stage_steps", DEFAULT_STEPS)
 
@@ -152,6 +153,14 @@ def _check_length_of_stages(config: Config) -> None:
         raise UserError(
             f"stage lists of different lengths: {named}; give each one value "
             "per stage, or a single value for all stages"
+        )
+
+
+def _check_start(config: Config) -> None:
+    if config.init_from and config.whiten:
+        raise UserError(
+            "--whiten with --init_from: the first convolution is that of the "
+            "run it starts from; leave --whiten out"
         )
 
 

@@ -10,10 +10,11 @@ import functools
 import numpy as np
 
 from smartgrowth.config import Config
-from smartgrowth.curriculum import choose
+from smartgrowth.curriculum import choose, orders
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage, make_network, make_plan
+from smartgrowth.plan import Plan, Stage
+from smartgrowth.planning import make_network, make_plan
 from smartgrowth.runs import identity
 
 # Evaluations unless --evals says: at most as many, and at most as many as have
@@ -82,8 +83,16 @@ class Experiment:
         from smartgrowth.models import audit
 
         return audit.audit(
-            model, self.epochs, self.config.final_size, self.data.train.ids
+            model,
+            self.epochs,
+            self.config.final_size,
+            self.data.train.ids,
+            self.config.init_from,
         )
+
+    def stage_images(self, stage: Stage) -> np.ndarray:
+        """Returns the training images of a stage, int64 (num_images,)."""
+        return orders.stage_images(stage, self.class_order, self.image_order)
 
     def active_classes(self, stage: Stage) -> np.ndarray:
         """Returns the labels that a stage trains on, int64 (num_classes,)."""

@@ -9,9 +9,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smartgrowth.flags.checks import ABOVE_ZERO, SHARE, Check
+from smartgrowth.flags.checks import ABOVE_ZERO, NAME, SHARE, Check
 from smartgrowth.flags.flag import ALL, Identity, flag, integer_or_all
 from smartgrowth.rendering.text import show
+
+ALL_LAYERS = "all"  # in --grow_trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +115,17 @@ AXES = (
         check=SHARE,
         column="augment",
         later=False,
+    ),
+    # Gradual unfreezing (Howard and Ruder 2018, 1801.06146)
+    Axis(
+        flag="grow_trainable",
+        field="trainable",
+        name="trained layers",
+        help="The first layer group that trains: head, last or all",
+        default=ALL_LAYERS,
+        parse=str,
+        check=NAME,
+        column="trains",
     ),
 )
 

@@ -142,6 +142,24 @@ def tiny_config(tmp_path):
     return make
 
 
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Makes training stop right after the checkpoint at a step is written."""
+    from smartgrowth.runs import checkpoint
+
+    save = checkpoint.save
+
+    def arrange(step):
+        def save_then_stop(directory, arrays, facts, best=False, **how):
+            save(directory, arrays, facts, best, **how)
+            if facts["step"] == step:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoint, "save", save_then_stop)
+
+    yield arrange
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_data, tiny_store, tmp_path_factory):
     """The directory of a finished run on it: look, do not touch."""

@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.curriculum import orders as orders_module
@@ -162,10 +162,10 @@ def test_a_plan_does_not_depend_on_the_sample_order(tiny_data):
     """Counted, not chosen: so a plan waits for no description of images."""
     config = Config(sample_order="iconic", grow_samples=(1, 5, None), evals=20)
     other = dataclasses.replace(config, sample_order="random")
-    assert make_experiment(config, tiny_data).plan == plan.make_plan(
+    assert make_experiment(config, tiny_data).plan == planning.make_plan(
         other,
         tiny_data.class_counts[choose.class_order(other, tiny_data)],
-        plan.make_network(other, 4),
+        planning.make_network(other, 4),
     )
 
 
@@ -205,9 +205,9 @@ def tables(counts=(100, 100), **settings):
         schedule="sgdr",
         **settings,
     )
-    network = plan.make_network(config, 2)
-    run = plan.make_plan(config, counts, network)
-    return rates.make_rate_tables(config, run, 0.5).rates
+    network = planning.make_network(config, 2)
+    run = planning.make_plan(config, counts, network)
+    return rates.make_rate_tables(config, run, 0.5, network.group_names).rates
 
 
 def test_cycles_are_counted_in_passes_over_a_stage_s_images():
@@ -237,7 +237,7 @@ def test_a_schedule_through_stages_of_other_lengths_has_no_pass():
 
 def test_the_drawing_of_a_rate_to_be_found_says_so():
     config = Config(lr="auto", stage_steps=(40,))
-    network = plan.make_network(config, 2)
-    run = plan.make_plan(config, [100, 100], network)
+    network = planning.make_network(config, 2)
+    run = planning.make_plan(config, [100, 100], network)
     text = summary.draw_rates(Experiment(config, None, run, network, None))
     assert text.startswith("learning rate, 0.0001 to 1 times the rate that is")

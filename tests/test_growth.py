@@ -12,7 +12,7 @@ import smartgrowth
 from smartgrowth import growth
 from smartgrowth.config import Config
 from smartgrowth.models.network import Network
-from smartgrowth.plan import make_plan
+from smartgrowth.planning import make_plan
 from smartgrowth.runs.identity import describe_plan
 
 # In a process of its own: flags and stages are made when they are imported.
@@ -39,7 +39,7 @@ from smartgrowth.compare import html_tables
 from smartgrowth.config import GROUPS
 from smartgrowth.explore import write
 from smartgrowth.models.network import Network
-from smartgrowth.plan import make_plan
+from smartgrowth.planning import make_plan
 from smartgrowth.report import sections
 from smartgrowth.runs.identity import describe_plan
 from smartgrowth.training.summary import format_plan
@@ -149,12 +149,13 @@ def test_flags_and_fields_of_axes_are_their_own():
 
 
 def test_the_axes_that_are_hypotheses_say_so():
-    tests = {axis.hypothesis: axis.flag for axis in growth.AXES}
+    tests = {axis.flag: axis.hypothesis for axis in growth.AXES}
     assert tests == {
-        "H1": "grow_samples",
-        "H2": "grow_classes",
-        "H3": "grow_size",
-        "": "grow_augment",
+        "grow_samples": "H1",
+        "grow_classes": "H2",
+        "grow_size": "H3",
+        "grow_augment": "",
+        "grow_trainable": "",
     }
 
 

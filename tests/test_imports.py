@@ -25,7 +25,7 @@ ROWS = (
     {"flags", "growth"},
     {"config"},
     {"command_line", "runtime", "models", "notebooks"},
-    {"plan"},
+    {"plan", "planning"},
     {"optim", "data", "runs"},
     {"curriculum", "report"},
     {"experiment"},
@@ -110,7 +110,7 @@ def loaded_with(module: str) -> set[str]:
 def test_the_imports_are_read():
     """What the other tests rest on: that the statements are found."""
     assert "smartgrowth.models.network" in inside(
-        "smartgrowth.plan", lazy=False
+        "smartgrowth.planning", lazy=False
     )
     assert "smartgrowth.training.train" not in inside(
         "smartgrowth.modes", lazy=False

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage, make_plan
+from smartgrowth.plan import Plan, Stage
+from smartgrowth.planning import make_plan
 from smartgrowth.runs.identity import describe_plan, differences
 from smartgrowth.training.summary import format_plan
 
@@ -486,7 +487,7 @@ def test_jittered_sizes_are_those_that_the_network_takes():
     for stage, price in zip(run.stages, run.flops_per_image, strict=True):
         each = [3 * network.flops_per_image(size) for size in stage.sizes]
         assert price == pytest.approx(np.mean(each))
-    assert plan.check_sizes(
+    assert planning.check_sizes(
         Config(grow_size=(16, 32), size_jitter=(0.75, 1.0, 1.5))
     ) == {16, 24, 32, 48}
 

@@ -1,5 +1,7 @@
 """What a stage's begin does to weights and optimizer, once."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from test_train import assert_equal_runs
 
 from smartgrowth.experiment import make_experiment
 from smartgrowth.optim import optimizers, stage_restart
-from smartgrowth.optim.rates import RateTables
+from smartgrowth.optim.rates import GroupRates, RateTables
 from smartgrowth.optim.stage_restart import NOISE, SHRINK
 from smartgrowth.runs import checkpoint
 from smartgrowth.training import lr_finder, train
@@ -22,7 +24,9 @@ def trained(request):
         request.param, 0.0, [weight], loss_scale=False
     )
     optimizer.install_tables(
-        RateTables(np.full(20, 0.01), np.full(20, 0.9), (5,))
+        RateTables(
+            np.full(20, 0.01), np.full(20, 0.9), (GroupRates(1.0, (5,)),)
+        )
     )
     for _ in range(5):
         step(optimizer, weight)
@@ -39,9 +43,15 @@ def step(optimizer, weight, gradient=1.0) -> float:
 def test_moments_are_reset_and_the_weights_stay(trained):
     optimizer, weight = trained
     before = np.array(weight)
-    assert all(np.abs(np.array(m)).min() > 0 for m in optimizer.moments)
+    assert all(
+        np.abs(np.array(m)).min() > 0
+        for m in itertools.chain(*optimizer.moments)
+    )
     stage_restart.reset_moments(optimizer, [weight], np.random.default_rng(0))
-    assert all(np.abs(np.array(m)).max() == 0 for m in optimizer.moments)
+    assert all(
+        np.abs(np.array(m)).max() == 0
+        for m in itertools.chain(*optimizer.moments)
+    )
     np.testing.assert_array_equal(np.array(weight), before)
     assert int(optimizer.iterations) == 5
 
@@ -73,7 +83,10 @@ def test_weights_are_shrunk_and_perturbed(trained):
     noise = np.array(weight) - SHRINK * before
     assert noise.std() == pytest.approx(NOISE, rel=0.05)
     assert abs(noise.mean()) < NOISE / 10
-    assert all(np.abs(np.array(m)).max() == 0 for m in optimizer.moments)
+    assert all(
+        np.abs(np.array(m)).max() == 0
+        for m in itertools.chain(*optimizer.moments)
+    )
 
 
 @pytest.fixture

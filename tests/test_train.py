@@ -72,22 +72,6 @@ def assert_equal_runs(one: pathlib.Path, other: pathlib.Path) -> None:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Makes training stop right after the checkpoint at a step is written."""
-    save = checkpoint.save
-
-    def arrange(step):
-        def save_then_stop(directory, arrays, facts, best=False, **how):
-            save(directory, arrays, facts, best, **how)
-            if facts["step"] == step:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(checkpoint, "save", save_then_stop)
-
-    yield arrange
-
-
 # Two sizes, classes and samples that grow; a checkpoint every step.
 GROWN = {
     "grow_size": (16, 24),

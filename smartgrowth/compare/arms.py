@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, planning
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
@@ -123,7 +123,7 @@ def open_stores(arms: Sequence[Arm]) -> dict[str, store.Data]:
     opened = {}
     for source, configs in groups.items():
         for config in configs:
-            plan.check_sizes(config)
+            planning.check_sizes(config)
         sizes = {size for config in configs for size in config.grow_size}
         sizes |= {config.final_size for config in configs}
         opened[source] = open_images(configs[0], sizes)

@@ -5,7 +5,7 @@ import math
 import pathlib
 from collections.abc import Collection
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
 from smartgrowth.data.leaks import drop_leaks
@@ -17,7 +17,7 @@ DESCRIPTOR_SIZE = 32  # px, of the images that descriptors are computed from
 
 def open_data(config: Config) -> store.Data:
     """Opens the data that `config` names, at the image sizes of its plan."""
-    sizes = plan.check_sizes(config)  # first, since a store takes minutes
+    sizes = planning.check_sizes(config)  # first, since a store takes minutes
     if config.needs_descriptor:
         sizes.add(DESCRIPTOR_SIZE)
     return open_images(config, sizes)

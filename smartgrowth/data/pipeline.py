@@ -4,6 +4,7 @@ No shuffle buffer, no iterator to save: a dataset that begins at any step shows
 exactly the batches that an uninterrupted one would have shown there.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,6 +22,19 @@ NO_AUGMENTATION = policy.Augmentation()
 ROUNDS = 8
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Activations:
+    """What frozen layers make of training images, shown instead of those.
+
+    values: (images, ...), of `dtype`, or its bits as uint16 for bfloat16.
+    rows: int64 (all training images,), the place of each among them.
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    dtype: str
+
+
 def make_batches(
     data: Data,
     stage: Stage,
@@ -32,6 +46,7 @@ def make_batches(
     label_smoothing: float = 0.0,
     hard: np.ndarray | None = None,
     balanced: bool = False,
+    activations: Activations | None = None,
 ) -> Callable[[int, int], tf.data.Dataset]:
     """Returns what makes datasets of a stage's training batches.
 
@@ -49,6 +64,7 @@ def make_batches(
         drawn instead, in passes of their own.
       balanced: whether a pass shows every class equally often: as often as the
         one with the most of `images`.
+      activations: shown as they are instead of the images.
 
     Returns:
       (first_step, last_step) -> dataset of the batches of the run's steps
@@ -89,6 +105,22 @@ def make_batches(
             for a, b in zip(replayed, ordinary, strict=True)
         ]
 
+    def make_batch_of_activations():
+        values = _borrow(activations.values)
+        row_of = tf.constant(activations.rows, tf.int64)
+
+        @tf.function(
+            input_signature=[tf.TensorSpec((), tf.int64)], autograph=False
+        )
+        def make_batch(step):
+            index, _ = draw(step)
+            shown = tf.gather(values, tf.gather(row_of, index))
+            if shown.dtype != activations.dtype:
+                shown = tf.bitcast(shown, activations.dtype)
+            return shown, tf.gather(targets, tf.gather(labels, index))
+
+        return make_batch
+
     def make_batch_of(size):
         pictures = _borrow(data.train.images(data.stored_size(size)))
 
@@ -114,7 +146,10 @@ def make_batches(
         return make_batch
 
     # A function a size, so that the shapes of each are static.
-    functions = [make_batch_of(size) for size in sizes]
+    functions = [
+        make_batch_of_activations() if activations else make_batch_of(size)
+        for size in sizes
+    ]
 
     def dataset(first_step, last_step):
         steps = np.arange(first_step, last_step)
@@ -243,28 +278,6 @@ def _permute(place, count: int, key: tuple[int, int], drawn_pass):
         max_index=ones * (count - 1),
         rounds=ROUNDS,
     )
-
-
-def flip_and_shift(images, flip: bool = False, shift: int = 0):
-    """Images (batch, size, size, 3), their mirror images if `flip`, moved by
-    `shift` pixels down and to the right, the edge reflected.
-    """
-    if flip:
-        images = images[:, :, ::-1]
-    if not shift:
-        return images
-    size = images.shape[1]
-    place = _reflect(np.arange(size) - shift, size)
-    return tf.gather(tf.gather(images, place, axis=1), place, axis=2)
-
-
-def _reflect(place: np.ndarray, size: int) -> np.ndarray:
-    """Positions beyond an edge mirrored back into 0 to size - 1.
-
-    The edge's own pixel comes twice, as when training shifts images.
-    """
-    place = place % (2 * size)
-    return np.minimum(place, 2 * size - 1 - place)
 
 
 def enlarge(images, size: int):

@@ -17,7 +17,7 @@ from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.metrics import calibration, confusion
 from smartgrowth.metrics.scores import TOP, score, softmax
 from smartgrowth.models.network import Network
-from smartgrowth.plan import make_network
+from smartgrowth.planning import make_network
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config

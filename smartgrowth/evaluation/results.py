@@ -13,8 +13,10 @@ from smartgrowth.evaluation import hard_examples
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.metrics.scores import score, softmax
+from smartgrowth.models.keras_layers import channel_statistics
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint, files
+from smartgrowth.runs.manifest import hash_file, write_manifest
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.atomic import atomic_path
 
@@ -78,7 +80,8 @@ def write_results(
         {"findings": [dataclasses.asdict(each) for each in findings]},
     )
     check_owner()
-    write_model(directory, evaluator.model, experiment.network, data)
+    network, step = experiment.network, row["step"]
+    write_model(directory, evaluator.model, network, step)
     check_owner()
     files.write_json(
         directory / files.METRICS,
@@ -142,11 +145,24 @@ def write_predictions(
 
 
 def write_model(
-    directory: pathlib.Path, model: keras.Model, network: Network, data: Data
+    directory: pathlib.Path, model: keras.Model, network: Network, step: int
 ) -> None:
-    """Writes final.keras: stock layers in float32, which any Keras 3 opens."""
-    stock = network.build(data.mean, data.variance, stock=True)
+    """Writes final.keras: stock layers in float32, which any Keras 3 opens.
+
+    And its manifest, with its hash and the step at which it was written.
+    """
+    stock = network.build(*channel_statistics(model), stock=True)
     arrays = checkpoint.collect({"model": model.variables})
     checkpoint.restore({"model": stock.variables}, arrays)
-    with atomic_path(directory / files.MODEL) as partial:
+    path = directory / files.MODEL
+    with atomic_path(path) as partial:
         stock.save(partial)
+    write_manifest(
+        directory / files.MODEL_MANIFEST,
+        {
+            "archive": path.name,
+            "sha256": hash_file(path),
+            "best": True,
+            "facts": {"step": step},
+        },
+    )

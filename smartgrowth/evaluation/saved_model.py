@@ -19,7 +19,11 @@ def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
     Raises:
       UserError: it is missing or damaged, or of another number of classes.
     """
-    path = directory / files.MODEL
+    return open_model(directory / files.MODEL, num_classes)
+
+
+def open_model(path: pathlib.Path, num_classes: int) -> keras.Model:
+    """Opens a `final.keras`; raises as `load_model`."""
     with parsing(path):
         require(path.exists(), "it is missing")
         check_archive(path)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from smartgrowth.data import pipeline
+from smartgrowth.data.views import flip_and_shift
 from smartgrowth.evaluation.evaluator import BATCH, Evaluator
 from smartgrowth.metrics.scores import softmax
 
@@ -38,7 +39,7 @@ class View:
 
     def apply(self, images):
         """Returns the view of a batch of images, (batch, size, size, 3)."""
-        return pipeline.flip_and_shift(images, self.flip, self.shift)
+        return flip_and_shift(images, self.flip, self.shift)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ TensorFlow is imported late, for the augmented images.
 import dataclasses
 import pathlib
 
-from smartgrowth import UserError, plan
+from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, descriptors
 from smartgrowth.data import duplicates
@@ -15,6 +15,7 @@ from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
 from smartgrowth.explore import classes, pictures, sections
 from smartgrowth.growth import summarize
+from smartgrowth.plan import Plan
 from smartgrowth.rendering import html
 from smartgrowth.report import data_report
 from smartgrowth.runs.files import write_text
@@ -26,7 +27,7 @@ TEMPLATE = "explore/templates/explore.html.jinja2"
 
 def open_data(config: Config) -> Data:
     """Returns the data of `config`, at the sizes that the page needs."""
-    sizes = plan.check_sizes(config)  # first, since a store takes minutes
+    sizes = planning.check_sizes(config)  # first, since a store takes minutes
     # The page is there to show also what cannot be read.
     tolerant = dataclasses.replace(config, max_bad_fraction=1.0)
     return open_images(tolerant, {DESCRIPTOR_SIZE, *sizes})
@@ -104,6 +105,6 @@ def _picture_size(config: Config) -> int:
     return max(DESCRIPTOR_SIZE, config.final_size, *config.grow_size)
 
 
-def _growth(planned: plan.Plan) -> str:
+def _growth(planned: Plan) -> str:
     """Returns what grows in a plan, stage by stage, in words."""
     return summarize([dataclasses.asdict(stage) for stage in planned.stages])

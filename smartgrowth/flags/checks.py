@@ -26,6 +26,7 @@ EPOCHS = Check(lambda value: 0 < value < 1e6, "above 0")
 SHARE = Check(lambda value: 0 <= value <= 1, "0 to 1")
 SHARE_ABOVE_ZERO = Check(lambda value: 0 < value <= 1, "above 0, up to 1")
 SHARE_BELOW_ONE = Check(lambda value: 0 <= value < 1, "at least 0 and below 1")
+NAME = Check(lambda value: value.strip() != "", "a name")
 SEED = Check(lambda value: 0 <= value < 2**31, "from 0 to 2147483647")
 
 

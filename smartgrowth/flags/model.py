@@ -48,6 +48,18 @@ class Model:
         parse=_parse_depth,
         check=Check(_is_depth, DEPTH),
     )
+    init_from: str | None = flag(
+        None,
+        "Start from the trained weights of an earlier run: its folder, or its "
+        "final.keras. Classes of the same name keep theirs in the head.",
+        identity=Identity.IF_SET,
+    )
+    precompute: bool = flag(
+        True,
+        "While layers are frozen and no image is augmented, compute what they "
+        "make of the images once, and train on that.",
+        identity=Identity.INDIRECT,
+    )
     whiten: bool = flag(
         False,
         "Fix the first convolution's filters: the principal components of the "

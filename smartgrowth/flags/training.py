@@ -15,6 +15,7 @@ from smartgrowth.flags.flag import Identity, flag
 AUTO_RATES = ("auto", "auto:stage")  # of --lr: a range test finds it
 # By optimizer; see `optimizer` below.
 DEFAULT_RATES = {"adamw": 0.006, "sgd": 0.1}
+GROUPS = "a comma list of numbers above 0, or a factor above 0 such as 3x"
 RATE = "a number above 0, auto or auto:stage"
 
 
@@ -31,6 +32,24 @@ def _is_rate(value: float | str) -> bool:
     if isinstance(value, str):
         return value in AUTO_RATES
     return 0 < value < math.inf
+
+
+def _parse_groups(text: str | tuple) -> str | tuple[float, ...]:
+    if not isinstance(text, str):
+        return text
+    try:
+        if text.endswith("x"):
+            float(text.removesuffix("x"))
+            return text
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"must be {GROUPS}") from None
+
+
+def _are_groups(value: str | tuple[float, ...]) -> bool:
+    if isinstance(value, str):
+        return 0 < float(value.removesuffix("x")) < math.inf
+    return all(0 < number < math.inf for number in value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +85,15 @@ class Training:
         "Where a range test ends at the latest.",
         identity=Identity.IF_RATE_IS_FOUND,
         check=ABOVE_ZERO,
+    )
+    lr_groups: str | tuple[float, ...] | None = flag(
+        None,
+        "By what the learning rate of each layer group is multiplied, from the "
+        "image to the head, such as 0.01,0.1,1; or 10x: each group's is a "
+        "tenth of that of the one behind it.",
+        identity=Identity.IF_SET,
+        parse=_parse_groups,
+        check=Check(_are_groups, GROUPS),
     )
     schedule: str = flag(
         "one_cycle",

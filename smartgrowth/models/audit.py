@@ -42,6 +42,7 @@ def audit(
     epochs: float,
     image_size: int,
     train_ids: Sequence[str] = (),
+    init_from: str | None = None,
 ) -> list[Finding]:
     """Checks every rule and names the layers that break it.
 
@@ -52,6 +53,7 @@ def audit(
         judged. In a smaller stage its maps may be no larger than its kernels:
         the weights are a convolution's all the same, which slides at the end.
       train_ids: paths of the training images.
+      init_from: the run whose weights the model started from, if any.
     """
     calls, error = _trace(model, image_size)
     verdict = judge(calls)
@@ -72,8 +74,11 @@ def audit(
             epochs <= MAX_EPOCHS,
             f"{epochs:.1f} in the plan",
         ),
-        # There is no way to load any but a run's own checkpoint.
-        Finding("no pretrained weights", True, _origin(model)),
+        Finding(
+            "no pretrained weights",
+            init_from is None,
+            f"started from {init_from}" if init_from else _origin(model),
+        ),
         _forbid(
             "no test images",
             [name for name in train_ids if TEST_IMAGE.search(name)],

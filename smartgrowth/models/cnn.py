@@ -1,6 +1,7 @@
 """A plain convolutional network without shortcuts, a control for ResNet."""
 
-from smartgrowth.models.resnet import conv_norm_relu, depths
+from smartgrowth.models.groups import BODY, HEAD, LAST
+from smartgrowth.models.resnet import STAGES, conv_norm_relu, depths
 
 
 def cnn(layers, x, *, num_classes, width, depth, dropout=0.0):
@@ -8,11 +9,15 @@ def cnn(layers, x, *, num_classes, width, depth, dropout=0.0):
 
     depth: of all stages, or a tuple with one depth a stage.
     """
+    x = layers.group(x, BODY)
     for stage, convolutions in enumerate(depths(depth)):
+        if stage == STAGES - 1:
+            x = layers.group(x, LAST)
         if stage:
             x = layers.max_pool(x)
         for _ in range(convolutions):
             x = conv_norm_relu(layers, x, width * 2**stage)
+    x = layers.group(x, HEAD)
     if dropout:
         x = layers.dropout(x, dropout)
     x = layers.conv(x, num_classes, bias=True)

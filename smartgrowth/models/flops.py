@@ -7,17 +7,28 @@ class ShapeCounter:
     """The vocabulary of layers, applied to shapes (height, width, channels).
 
     Attributes:
-      flops: forward FLOPs of the layers applied so far, for one image:
-        convolutions and matrix products, a multiply-add as 2.
-      parameters: their trainable parameters.
+      groups: names of the layer groups, in their order.
+      layers: (group, forward FLOPs for one image) of the convolutions and
+        matrix products applied so far, a multiply-add as 2.
+      parameters: the trainable ones of all layers.
     """
 
     def __init__(self):
-        self.flops = 0
+        self.groups = []
+        self.layers = []
         self.parameters = 0
 
+    @property
+    def flops(self) -> int:
+        """Forward FLOPs of all layers, for one image."""
+        return sum(flops for _, flops in self.layers)
+
+    def group(self, x, name):
+        self.groups.append(name)
+        return x
+
     def _multiply(self, positions: int, weights: int, bias: int) -> None:
-        self.flops += 2 * positions * weights
+        self.layers.append((self.groups[-1], 2 * positions * weights))
         self.parameters += weights + bias
 
     def conv(self, x, filters, kernel=3, strides=1, groups=1, bias=False):

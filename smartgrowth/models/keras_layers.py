@@ -69,6 +69,23 @@ class SmallMapDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return super().call(padded)[:, :height, :width]
 
 
+def channel_statistics(
+    model: keras.Model,
+) -> tuple[list[float], list[float]] | None:
+    """Returns mean and variance by which a network normalizes raw images.
+
+    3 numbers each, in units of 0..255; None if that is not what comes first.
+    """
+    first = model.layers[1] if len(model.layers) > 1 else None
+    if not isinstance(first, keras.layers.Normalization):
+        return None
+    mean, variance = (
+        ops.convert_to_numpy(value).reshape(-1).tolist()
+        for value in (first.mean, first.variance)
+    )
+    return mean, variance
+
+
 class KerasLayers:
     """The vocabulary of layers, applied to Keras tensors.
 
@@ -81,6 +98,7 @@ class KerasLayers:
 
     def __init__(self, dtype="float32", stock=False, synchronized=False):
         self.dtype = dtype
+        self.layer_group = None  # of the layers that are made now
         self.depthwise_conv = keras.layers.DepthwiseConv2D
         if not stock:
             self.depthwise_conv = SmallMapDepthwiseConv2D
@@ -103,74 +121,105 @@ class KerasLayers:
     def model(self, image, logits, name):
         return keras.Model(image, logits, name=name)
 
+    def group(self, x, name):
+        """Begins a layer group: `x` is all that its layers get."""
+        self.layer_group = name
+        return x
+
+    def _add(self, layer, inputs):
+        layer.group = self.layer_group
+        return layer(inputs)
+
     def conv(self, x, filters, kernel=3, strides=1, groups=1, bias=False):
-        return keras.layers.Conv2D(
-            filters,
-            kernel,
-            strides,
-            padding="same",
-            groups=groups,
-            use_bias=bias,
-            kernel_initializer="he_normal",
-            dtype=self.dtype,
-        )(x)
+        return self._add(
+            keras.layers.Conv2D(
+                filters,
+                kernel,
+                strides,
+                padding="same",
+                groups=groups,
+                use_bias=bias,
+                kernel_initializer="he_normal",
+                dtype=self.dtype,
+            ),
+            x,
+        )
 
     def depthwise(self, x, kernel=3):
-        return self.depthwise_conv(
-            kernel,
-            padding="same",
-            use_bias=False,
-            depthwise_initializer="he_normal",
-            dtype=self.dtype,
-        )(x)
+        return self._add(
+            self.depthwise_conv(
+                kernel,
+                padding="same",
+                use_bias=False,
+                depthwise_initializer="he_normal",
+                dtype=self.dtype,
+            ),
+            x,
+        )
 
     def dense(self, x, units):
-        return keras.layers.Dense(
-            units, kernel_initializer="he_normal", dtype=self.dtype
-        )(x)
+        return self._add(
+            keras.layers.Dense(
+                units, kernel_initializer="he_normal", dtype=self.dtype
+            ),
+            x,
+        )
 
     def norm(self, x, start_at_zero=False):
-        return self.batch_norm(
-            momentum=0.9,
-            epsilon=1e-5,
-            gamma_initializer="zeros" if start_at_zero else "ones",
-            dtype=self.dtype,
-        )(x)
+        return self._add(
+            self.batch_norm(
+                momentum=0.9,
+                epsilon=1e-5,
+                gamma_initializer="zeros" if start_at_zero else "ones",
+                dtype=self.dtype,
+            ),
+            x,
+        )
 
     def max_pool(self, x, size=2, strides=2):
-        return keras.layers.MaxPooling2D(
-            size, strides, padding="same", dtype=self.dtype
-        )(x)
+        return self._add(
+            keras.layers.MaxPooling2D(
+                size, strides, padding="same", dtype=self.dtype
+            ),
+            x,
+        )
 
     def average_pool(self, x, size=2, strides=2):
-        return keras.layers.AveragePooling2D(
-            size, strides, padding="same", dtype=self.dtype
-        )(x)
+        return self._add(
+            keras.layers.AveragePooling2D(
+                size, strides, padding="same", dtype=self.dtype
+            ),
+            x,
+        )
 
     def adaptive_pool(self, x, grid):
-        return keras.layers.AdaptiveAveragePooling2D(grid, dtype=self.dtype)(x)
+        return self._add(
+            keras.layers.AdaptiveAveragePooling2D(grid, dtype=self.dtype), x
+        )
 
     def global_average_pool(self, x):
         # Means and the layers after them in float32: few and sensitive values.
-        return keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
+        return self._add(
+            keras.layers.GlobalAveragePooling2D(dtype="float32"), x
+        )
 
     def flatten(self, x):
-        return keras.layers.Flatten(dtype=self.dtype)(x)
+        return self._add(keras.layers.Flatten(dtype=self.dtype), x)
 
     def concatenate(self, a, b):
-        return keras.layers.Concatenate(dtype=self.dtype)([a, b])
+        return self._add(keras.layers.Concatenate(dtype=self.dtype), [a, b])
 
     def add(self, a, b):
-        return keras.layers.Add(dtype=self.dtype)([a, b])
+        return self._add(keras.layers.Add(dtype=self.dtype), [a, b])
 
     def relu(self, x):
-        return keras.layers.ReLU(dtype=self.dtype)(x)
+        return self._add(keras.layers.ReLU(dtype=self.dtype), x)
 
     def dropout(self, x, rate):
-        return keras.layers.Dropout(rate, dtype=self.dtype)(x)
+        return self._add(keras.layers.Dropout(rate, dtype=self.dtype), x)
 
     def logits(self, x):
         """Names the outputs and casts them to float32."""
-        return keras.layers.Activation(
-            "linear", dtype="float32", name="logits"
-        )(x)
+        return self._add(
+            keras.layers.Activation("linear", dtype="float32", name="logits"), x
+        )

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Callable
 
 from smartgrowth import UserError
-from smartgrowth.models import cnn, lenet5, mlp, reference, resnet
+from smartgrowth.growth import ALL_LAYERS
+from smartgrowth.models import cnn, groups, lenet5, mlp, reference, resnet
 from smartgrowth.models.flops import ShapeCounter
 
 
@@ -80,10 +81,61 @@ class Network:
     def flops_per_image(self, size: int) -> int:
         """Returns forward FLOPs for one image of `size` pixels per side.
 
-        Convolutions and matrix products are counted, a multiply-add as 2. A
-        training step costs three times as much: backward is twice forward.
+        Convolutions and matrix products are counted, a multiply-add as 2.
         """
         return self._count(size).flops
+
+    def training_flops(
+        self, size: int, first: str = ALL_LAYERS, whitened: bool = False
+    ) -> int:
+        """Returns the FLOPs of training on one image of `size` pixels.
+
+        Backward is twice forward: once for the weights, once for what they get.
+        Of frozen layers nobody computes it, and of the first layer behind them
+        only the half for its weights.
+
+        Args:
+          first: the layer group from which on layers are trained, or "all".
+          whitened: whether the first convolution is fixed.
+        """
+        layers = self._count(size).layers
+        names = self.trained_groups(first)
+        trained = [flops for group, flops in layers if group in names]
+        backward = 2 * sum(trained)
+        if len(trained) < len(layers):
+            backward -= trained[0]
+        elif whitened:
+            backward -= 2 * trained[0]
+        return sum(flops for _, flops in layers) + backward
+
+    def frozen_flops(self, size: int, first: str) -> int:
+        """Returns forward FLOPs of the layers before a group, for one image."""
+        names = self.trained_groups(first)
+        return sum(
+            flops
+            for group, flops in self._count(size).layers
+            if group not in names
+        )
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Names of the layer groups, in their order."""
+        return tuple(self._count(self.stride * 4).groups)
+
+    def trained_groups(self, first: str) -> tuple[str, ...]:
+        """Returns the layer groups that train: `first`, or all, and on.
+
+        Raises:
+          UserError: there is no such group.
+        """
+        try:
+            return groups.trained_groups(self.group_names, first)
+        except ValueError:
+            raise UserError(
+                f"--grow_trainable={first}: --model={self.name} has the layer "
+                f"groups {', '.join(self.group_names)}; name the first one "
+                "that trains, or all"
+            ) from None
 
     @property
     def stride(self) -> int:

@@ -8,6 +8,7 @@ and each block's last gain starts at zero. They ignore `width` and `depth`.
 
 from functools import partial
 
+from smartgrowth.models.groups import BODY, HEAD, LAST
 from smartgrowth.models.resnet import conv_norm_relu
 
 BLOCKS = (3, 4, 6, 3)
@@ -30,11 +31,13 @@ def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
     `branch(layers, x, channels, strides, stage)` is a block's residual branch.
     """
     entering = 64
-    x = conv_norm_relu(layers, x, entering, 7, 2)
+    x = conv_norm_relu(layers, layers.group(x, BODY), entering, 7, 2)
     x = layers.max_pool(x, 3, 2)
     for stage, (channels, blocks) in enumerate(
         zip(widths, BLOCKS, strict=True)
     ):
+        if stage == len(BLOCKS) - 1:
+            x = layers.group(x, LAST)
         for block in range(blocks):
             strides = 2 if stage and not block else 1
             y = branch(layers, x, channels, strides, stage)
@@ -42,7 +45,7 @@ def _residual(layers, x, *, num_classes, branch, widths, dropout=0.0):
                 x = layers.norm(layers.conv(x, channels, 1, strides))
                 entering = channels
             x = layers.relu(layers.add(x, y))
-    x = layers.global_average_pool(x)
+    x = layers.global_average_pool(layers.group(x, HEAD))
     if dropout:
         x = layers.dropout(x, dropout)
     return layers.logits(layers.dense(x, num_classes))

@@ -9,6 +9,8 @@ pooling.
 
 from functools import partial
 
+from smartgrowth.models.groups import BODY, HEAD, LAST
+
 STAGES = 4
 
 
@@ -28,8 +30,10 @@ def resnet(
       separable: whether the blocks have depthwise-separable convolutions, or
         else full 3x3 ones.
     """
-    x = conv_norm_relu(layers, x, width)
+    x = conv_norm_relu(layers, layers.group(x, BODY), width)
     for stage, blocks in enumerate(depths(depth)):
+        if stage == STAGES - 1:
+            x = layers.group(x, LAST)
         if stage:
             # Pooled first: strided convolutions are slow on CPUs in bfloat16
             # (10 x in a depthwise gradient), and the 3x3 costs a quarter.
@@ -38,6 +42,7 @@ def resnet(
             x = layers.concatenate(x, new)
         for _ in range(blocks):
             x = residual_block(layers, x, width * 2**stage, separable)
+    x = layers.group(x, HEAD)
     if dropout:
         x = layers.dropout(x, dropout)
     x = layers.conv(x, num_classes, bias=True)

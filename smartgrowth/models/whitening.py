@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from smartgrowth import UserError
+from smartgrowth.models.keras_layers import channel_statistics
 
 IMAGES, CHUNK = 2048, 128  # read at most; at once
 
@@ -28,7 +29,7 @@ def whiten(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
     Raises:
       UserError: the network does not begin with a convolution of the image.
     """
-    normalize, first = model.layers[1:3]
+    first = model.layers[2]
     if not isinstance(first, keras.layers.Conv2D) or first.groups > 1:
         raise UserError(
             f"--whiten: --model={model.name} does not begin with a "
@@ -36,10 +37,7 @@ def whiten(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
         )
     kernel = keras.ops.convert_to_numpy(first.kernel)
     few = rows[np.linspace(0, len(rows) - 1, min(len(rows), IMAGES), dtype=int)]
-    mean, variance = (
-        keras.ops.convert_to_numpy(value).reshape(3)
-        for value in (normalize.mean, normalize.variance)
-    )
+    mean, variance = map(np.array, channel_statistics(model))
     components = principal_components(
         ((images[part] - mean) / np.sqrt(variance) for part in _chunks(few)),
         kernel.shape[:2],
@@ -52,6 +50,7 @@ def whiten(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
         kernel[..., place : place + count] = sign * size * chosen
     first.kernel.assign(kernel)
     first.trainable = False
+    first.group = None  # for good
 
 
 def principal_components(chunks, window: tuple[int, int]) -> np.ndarray:

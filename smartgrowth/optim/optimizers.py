@@ -7,14 +7,15 @@ the usual way, has no effect once the step is compiled.
 """
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
 from smartgrowth import UserError
-from smartgrowth.optim.rates import RateTables
+from smartgrowth.optim.rates import GroupRates, RateTables
 from smartgrowth.runtime.keras_internals import (
     LossScaleOptimizer,
     ScheduledOptimizer,
@@ -22,7 +23,33 @@ from smartgrowth.runtime.keras_internals import (
     adam_moments,
 )
 
-RATE, MOMENTUM, CORRECTION, AGE = range(4)  # places of an optimizer's tables
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tables:
+    """What is looked up for the variables of a layer group, float32 (steps,).
+
+    correction, age: of Adam's moments, since they were last set to zero.
+    """
+
+    rates: np.ndarray
+    momenta: np.ndarray
+    correction: np.ndarray
+    age: np.ndarray
+
+
+def make_tables(tables: RateTables, group: GroupRates) -> Tables:
+    """Returns what a group's variables look up."""
+    parts = np.split(np.asarray(tables.momenta, np.float64), group.resets)
+    # beta_1's powers of Adam's bias correction, for a beta_1 that varies.
+    powers = np.concatenate([np.cumprod(part) for part in parts])
+    ages = np.concatenate([1 + np.arange(len(part)) for part in parts])
+    rates = np.asarray(tables.rates, np.float64) * group.scale
+    return Tables(
+        *(
+            np.asarray(table, np.float32)
+            for table in (rates, tables.momenta, 1.0 - powers, ages)
+        )
+    )
 
 
 class TableOptimizer(ScheduledOptimizer):
@@ -33,10 +60,10 @@ class TableOptimizer(ScheduledOptimizer):
     traced (8 s of processor time instead of 3 for the default network).
     """
 
-    _tables = _installed = None
-    _resets = ()
-    _now = None  # within `apply`: what `look_up` returned
+    _tables = _installed = None  # by `GroupRates`; all of them
+    _now = None  # within `apply`: what `look_up` returned, by `GroupRates`
     _traces = None  # of `apply` by these tables
+    _group_of = ()  # place of each variable's layer group; () if there is one
 
     def install_tables(self, tables: RateTables) -> None:
         """Sets rate and momentum of every step, before the step is compiled.
@@ -46,15 +73,14 @@ class TableOptimizer(ScheduledOptimizer):
         if tables is self._installed:  # with every segment's callbacks
             return
         self._installed, self._traces = tables, TraceCache()
-        self._resets = tables.resets
-        parts = np.split(np.asarray(tables.momenta, np.float64), self._resets)
-        # beta_1's powers of Adam's bias correction, for a beta_1 that varies.
-        powers = np.concatenate([np.cumprod(part) for part in parts])
-        ages = np.concatenate([1 + np.arange(len(part)) for part in parts])
-        self._tables = tuple(
-            np.asarray(table, np.float32)
-            for table in (tables.rates, tables.momenta, 1.0 - powers, ages)
-        )
+        # Groups that are trained alike are one.
+        self._tables = {
+            group: make_tables(tables, group) for group in tables.groups
+        }
+
+    def set_groups(self, group_of: Sequence[int]) -> None:
+        """Says to which of the tables' groups each variable belongs."""
+        self._group_of = tuple(group_of)
 
     @contextlib.contextmanager
     def temporary_tables(
@@ -66,9 +92,10 @@ class TableOptimizer(ScheduledOptimizer):
           present: the value of `iterations`. Resets up to there, of the
             installed tables, say how old the moments are.
         """
-        names = "_installed", "_tables", "_resets", "_traces"
+        names = "_installed", "_tables", "_traces"
         kept = {name: getattr(self, name) for name in names}
-        past = tuple(step for step in self._resets if step <= present)
+        groups = self._installed.groups if self._installed else tables.groups
+        past = tuple(group.until(present) for group in groups)
         self.install_tables(RateTables(tables.rates, tables.momenta, past))
         try:
             yield
@@ -76,51 +103,65 @@ class TableOptimizer(ScheduledOptimizer):
             for name, value in kept.items():
                 setattr(self, name, value)
 
-    def reset_moments(self) -> None:
-        """Sets what is kept of earlier gradients to zero."""
-        for variable in self.moments:
-            variable.assign(np.zeros(variable.shape))
+    def reset_moments(self, variables: Sequence | None = None) -> None:
+        """Sets what is kept of earlier gradients to zero.
+
+        variables: of which; all unless given.
+        """
+        slots = None if variables is None else set(map(self.slot, variables))
+        for moments in self.moments:
+            for slot, moment in enumerate(moments):
+                if slots is None or slot in slots:
+                    moment.assign(np.zeros(moment.shape))
 
     def apply(self, grads, trainable_variables=None):
-        apply = super().apply
+        variables, apply = trainable_variables, super().apply
+        if variables is None:  # JAX
+            variables = self.trained_variables
 
         def update(grads):
-            self._now = self.look_up()
+            self._now = {
+                group: self.look_up(tables)
+                for group, tables in self._tables.items()
+            }
             try:
-                apply(grads, trainable_variables)
+                apply(grads, variables)
             finally:
                 self._now = None
 
         # Half of what a step takes to be traced; no image size changes it.
-        key = tuple(map(id, trainable_variables or ()))
-        self._traces.call(update, grads, key)
+        self._traces.call(update, grads, tuple(map(id, variables)))
 
-    def look_up(self) -> dict:
+    def look_up(self, tables: Tables) -> dict:
         """Returns the present step's scalars, float32, by name.
 
         rate, momentum: of the tables. decay: what weight decay leaves of a
         weight.
         """
-        rate, momentum = self._take(RATE), self._take(MOMENTUM)
+        rate, momentum = self._take(tables.rates), self._take(tables.momenta)
         return {
             "rate": rate,
             "momentum": momentum,
             "decay": 1.0 - rate * (self.weight_decay or 0.0),
         }
 
-    def decayed(self, variable):
+    def now(self, slot: int) -> dict:
+        """Returns, within `apply`, what the variable in a slot looks up."""
+        groups = self._installed.groups
+        place = self._group_of[slot] if len(groups) > 1 else 0
+        return self._now[groups[place]]
+
+    def decayed(self, variable, now: dict):
         """Returns a variable's value after the weight decay, if it has any."""
-        return (
-            variable * self._now["decay"] if self.decays(variable) else variable
-        )
+        return variable * now["decay"] if self.decays(variable) else variable
 
     def current_learning_rate(self):
+        """Returns the rate that is scaled for each layer group, a scalar."""
         if self._tables is None:
             return super().current_learning_rate()
-        return self._take(RATE)
+        return self._take(np.asarray(self._installed.rates, np.float32))
 
-    def _take(self, place: int):
-        table = self._tables[place]
+    def _take(self, table: np.ndarray):
         step = ops.minimum(self.iterations, len(table) - 1)
         return ops.take(ops.convert_to_tensor(table), step)
 
@@ -132,17 +173,19 @@ class SGD(TableOptimizer, keras.optimizers.SGD):
     """
 
     @property
-    def moments(self) -> list:
-        return self.momentums
+    def moments(self) -> tuple[list, ...]:
+        return (self.momentums,)
 
     def update_step(self, gradient, variable, learning_rate):
-        now, velocity = self._now, self.momentums[self.slot(variable)]
+        slot = self.slot(variable)
+        now, velocity = self.now(slot), self.momentums[slot]
         gradient = ops.cast(gradient, variable.dtype)
         move = gradient * now["rate"]
         value = velocity * now["momentum"] - move
         self.assign(velocity, value)
         self.assign(
-            variable, self.decayed(variable) + value * now["momentum"] - move
+            variable,
+            self.decayed(variable, now) + value * now["momentum"] - move,
         )
 
 
@@ -150,22 +193,21 @@ class AdamW(TableOptimizer, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2017, 1711.05101) with a varying beta_1."""
 
     @property
-    def moments(self) -> list:
-        means, squares = adam_moments(self)
-        return [*means, *squares]
+    def moments(self) -> tuple[list, ...]:
+        return adam_moments(self)
 
-    def look_up(self) -> dict:
-        now, power = super().look_up(), ops.power(self.beta_2, self._take(AGE))
+    def look_up(self, tables: Tables) -> dict:
+        now = super().look_up(tables)
+        power = ops.power(self.beta_2, self._take(tables.age))
         return now | {
             "follow": 1.0 - now["momentum"],
-            "move": now["rate"] / self._take(CORRECTION),
+            "move": now["rate"] / self._take(tables.correction),
             "scale": 1.0 / (1.0 - power),
         }
 
     def update_step(self, gradient, variable, learning_rate):
-        now, (means, squares) = self._now, adam_moments(self)
-        index = self.slot(variable)
-        mean, square = means[index], squares[index]
+        slot, (means, squares) = self.slot(variable), adam_moments(self)
+        now, mean, square = self.now(slot), means[slot], squares[slot]
         gradient = ops.cast(gradient, variable.dtype)
         mean_now = mean + (gradient - mean) * now["follow"]
         square_now = square + (ops.square(gradient) - square) * (
@@ -175,7 +217,8 @@ class AdamW(TableOptimizer, keras.optimizers.AdamW):
         self.assign(square, square_now)
         root = ops.sqrt(square_now * now["scale"]) + self.epsilon
         self.assign(
-            variable, self.decayed(variable) - now["move"] * mean_now / root
+            variable,
+            self.decayed(variable, now) - now["move"] * mean_now / root,
         )
 
 

@@ -11,21 +11,39 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
+from smartgrowth.models.groups import trained_groups
 from smartgrowth.optim import schedules
 from smartgrowth.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupRates:
+    """How the variables of a layer group are trained otherwise than others.
+
+    scale: of the learning rate. resets: steps before which their moments are
+      set to zero, rising.
+    """
+
+    scale: float = 1.0
+    resets: tuple[int, ...] = ()
+
+    def until(self, step: int) -> "GroupRates":
+        """Returns the same with only the resets up to a step."""
+        past = tuple(reset for reset in self.resets if reset <= step)
+        return dataclasses.replace(self, resets=past)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RateTables:
     """What an optimizer looks up at every step of a run.
 
-    rates, momenta: floats (steps,). resets: steps before which the
-    optimizer's moments are set to zero, rising.
+    rates, momenta: floats (steps,). groups: one for each layer group, or a
+      single one for all.
     """
 
     rates: np.ndarray
     momenta: np.ndarray
-    resets: tuple[int, ...] = ()
+    groups: tuple[GroupRates, ...] = (GroupRates(),)
 
     def at(self, step: int) -> dict[str, float]:
         """Returns rate and momentum with which batch `step` is learned."""
@@ -36,16 +54,21 @@ class RateTables:
 
 
 def make_rate_tables(
-    config: Config, plan: Plan, peak: float | Sequence[float]
+    config: Config,
+    plan: Plan,
+    peak: float | Sequence[float],
+    names: Sequence[str],
 ) -> RateTables:
     """Returns the tables of a whole run.
 
     Args:
+      names: of the network's layer groups.
       peak: the highest learning rate; or one for each stage from the first
         one on, the last of which serves those that follow.
 
     Raises:
-      UserError: `--cycle_epochs` is not one number of steps for one schedule.
+      UserError: `--cycle_epochs` is not one number of steps for one schedule,
+        or `--lr_groups` has another number of values than there are groups.
     """
     stages = plan.stages
     if not np.isscalar(peak):
@@ -58,10 +81,63 @@ def make_rate_tables(
         cycles=_cycles(config, plan),
         cycle_mult=config.cycle_mult,
     )
-    resets = ()
-    if config.stage_restart != "none":
-        resets = tuple(stage.first_step for stage in stages[1:])
-    return RateTables(rates, momenta, resets)
+    groups = tuple(
+        GroupRates(scale, _resets(config, plan, names, place))
+        for place, scale in enumerate(rate_scales(config, names))
+    )
+    return RateTables(rates, momenta, groups)
+
+
+def rate_scales(config: Config, names: Sequence[str]) -> tuple[float, ...]:
+    """Returns by what the learning rate of each layer group is multiplied.
+
+    Args:
+      names: of the groups.
+
+    Raises:
+      UserError: `--lr_groups` has another number of values.
+    """
+    given = config.lr_groups
+    if given is None:
+        return (1.0,) * len(names)
+    if isinstance(given, str):  # such as 3x
+        factor = float(given.removesuffix("x"))
+        return tuple(factor ** -(len(names) - 1 - i) for i in range(len(names)))
+    if len(given) != len(names):
+        raise UserError(
+            f"--lr_groups has {len(given)} values, --model={config.model} "
+            f"{len(names)} layer groups: {', '.join(names)}; give one for "
+            "each, or a factor such as 3x"
+        )
+    return given
+
+
+def newly_trained(
+    plan: Plan, index: int, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns the groups that a stage trains and the one before it did not.
+
+    Nothing is new in the first stage.
+    """
+    if not index:
+        return ()
+    before, now = (
+        trained_groups(names, plan.stages[i].trainable)
+        for i in (index - 1, index)
+    )
+    return tuple(name for name in now if name not in before)
+
+
+def _resets(
+    config: Config, plan: Plan, names: Sequence[str], place: int
+) -> tuple[int, ...]:
+    """Returns the steps before which a group's moments are set to zero."""
+    return tuple(
+        stage.first_step
+        for stage in plan.stages[1:]
+        if config.stage_restart != "none"
+        or names[place] in newly_trained(plan, stage.index, names)
+    )
 
 
 def _cycles(config: Config, plan: Plan) -> list[int | None]:

@@ -9,7 +9,6 @@ its place, under a hidden name until it is whole.
 """
 
 import contextlib
-import hashlib
 import os
 import pathlib
 import shutil
@@ -18,7 +17,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from smartgrowth.runs.manifest import read_manifest, write_manifest
+from smartgrowth.runs.manifest import (
+    hash_file,
+    read_manifest,
+    write_manifest,
+)
 from smartgrowth.runtime.atomic import atomic_path, remove_partial
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import scratch_folder, scratch_root
@@ -107,7 +110,7 @@ def load(
     for path, manifest in _manifests(directory, _say_skipped):
         archive = directory / manifest["archive"]
         try:
-            if _hash(archive) != manifest["sha256"]:
+            if hash_file(archive) != manifest["sha256"]:
                 raise OSError("its hash is not the manifest's")
             with np.load(archive, allow_pickle=False) as file:
                 arrays, facts = dict(file), manifest["facts"]
@@ -167,7 +170,7 @@ def _write_archive(path: pathlib.Path, arrays) -> str:
     """Returns the hash of what was written."""
     with path.open("wb") as file:
         np.savez(file, **arrays)
-    return _hash(path)
+    return hash_file(path)
 
 
 def _publish(directory, write, manifest, check_owner) -> str:
@@ -178,7 +181,7 @@ def _publish(directory, write, manifest, check_owner) -> str:
     target = directory / f"{unique}.npz"
     try:
         sha = write(target)
-        if _hash(target) != sha:
+        if hash_file(target) != sha:
             raise OSError(f"{target} reads back differently")
         check_owner()
         write_manifest(
@@ -259,8 +262,3 @@ def _has_content(path: pathlib.Path) -> bool:
         return path.stat().st_size > 0
     except OSError:
         return False
-
-
-def _hash(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -243,6 +243,7 @@ def _clear(directory: pathlib.Path) -> None:
         files.LOG,
         files.SCHEDULE,
         files.MODEL,
+        files.MODEL_MANIFEST,
         files.CLASSES,
         files.PREDICTIONS,
         files.LABELS,

@@ -16,6 +16,7 @@ from smartgrowth.runtime.atomic import atomic_write
 FLAGS, PLAN, LOG = "flags.txt", "plan.json", "log.csv"
 SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
+MODEL_MANIFEST = "final.json"  # the network's hash
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
 # Images that a run got wrong, by split: as a table and as pictures.
 HARD = {

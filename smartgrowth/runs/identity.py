@@ -10,7 +10,7 @@ from smartgrowth import UserError, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import Identity
 from smartgrowth.plan import Plan, Stage
-from smartgrowth.runs.files import TRAIN_PREDICTIONS
+from smartgrowth.runs.files import MODEL, TRAIN_PREDICTIONS
 
 # Versions of the random draws: of the images of a pass, in every identity, and
 # of the augmentation, in those of runs that augment. Version 1 was never named.
@@ -43,6 +43,7 @@ def describe_plan(plan: Plan, identity: dict) -> dict:
     )
     # Those at their default are left out, so that older runs are resumed.
     later = {axis.field: axis.default for axis in growth.AXES if axis.later}
+    later["precomputed"] = False
     hashed = [
         {
             name: value
@@ -110,6 +111,8 @@ def name_flags(config: Config) -> dict:
         values[name] = values.get(name, "file").partition(":")[0]
     if config.replay:
         values["replay_hard"] = config.replay[1]
+    if config.init_from:
+        values["init_from"] = "file"
     return {"test_size": config.final_size} | values
 
 
@@ -129,6 +132,12 @@ def _is_named(config: Config, field: dataclasses.Field) -> bool:
     return rule is Identity.ALWAYS
 
 
+def model_file(name: str) -> pathlib.Path:
+    """Returns the path of the network that `--init_from` names."""
+    path = pathlib.Path(name).expanduser()
+    return path if path.suffix == ".keras" else path / MODEL
+
+
 def _input_files(config: Config) -> dict[str, pathlib.Path]:
     """Returns the files named by flags on which a run's result depends."""
     files = {"taxonomy": config.taxonomy}
@@ -138,6 +147,8 @@ def _input_files(config: Config) -> dict[str, pathlib.Path]:
             files[name] = rest
         elif kind == "hardest":
             files[name] = f"{rest}/{TRAIN_PREDICTIONS}"
+    if config.init_from:
+        files["init_from"] = model_file(config.init_from)
     if config.replay:
         files["replay_hard"] = f"{config.replay[0]}/{TRAIN_PREDICTIONS}"
     return {

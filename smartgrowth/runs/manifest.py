@@ -54,6 +54,12 @@ def read_manifest(path: pathlib.Path) -> dict:
     return {name: values[name] for name in FIELDS}
 
 
+def hash_file(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _digest(values: dict) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@ import zipfile
 from smartgrowth.runs.parse import require
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # in a .keras file
+NO_SIZES = {"seed", "shared_object_id"}  # entries of a config
 MAX_CONFIG = 64 * 2**20  # bytes; that of resnext50 has under 2 MB
 
 
@@ -37,7 +38,7 @@ def check_archive(path: pathlib.Path) -> None:
 def _largest(value) -> float:
     """Returns the largest size that the layers of a config could have."""
     if isinstance(value, dict):
-        sizes = [item for key, item in value.items() if key != "seed"]
+        sizes = [item for key, item in value.items() if key not in NO_SIZES]
         return max(map(_largest, sizes), default=0)
     if isinstance(value, list):
         return max(map(_largest, value), default=0)

@@ -49,7 +49,11 @@ FIGURES = (
 )
 SECONDS = ("stage_seconds", "boundary_seconds")
 _STAGE_NUMBERS = {field.name for field in dataclasses.fields(Stage)}
-_STAGE_NUMBERS = (_STAGE_NUMBERS | {"gflops"}) - {"jitter_sizes"}
+_STAGE_NUMBERS = (_STAGE_NUMBERS | {"gflops"}) - {
+    "jitter_sizes",
+    "precomputed",
+    "trainable",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,6 +41,11 @@ class ScheduledOptimizer:
         """Returns the place of a variable among the optimizer's moments."""
         return self._get_variable_index(variable)
 
+    @property
+    def trained_variables(self) -> list:
+        """The variables of a JAX step."""
+        return self._trainable_variables
+
     def decays(self, variable) -> bool:
         """Returns whether weight decay applies to a variable."""
         return bool(self.weight_decay) and self._use_weight_decay(variable)
@@ -117,6 +122,32 @@ class TraceCache:
 def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
     """Returns Adam's first and second moments, a variable a weight each."""
     return optimizer._momentums, optimizer._velocities
+
+
+def train_only(model: keras.Model) -> None:
+    """Has a model's optimizer take the gradients of what is trainable now.
+
+    With JAX it expects those of all variables that it was built for.
+    """
+    for optimizer in (model.optimizer, unscaled_optimizer(model)):
+        optimizer._trainable_variables = list(model.trainable_variables)
+
+
+def compile_alike(
+    part: keras.Model, whole: keras.Model, metric: keras.metrics.Metric
+) -> None:
+    """Compiles some of a model's layers to be trained by its own optimizer.
+
+    metric: of the whole; both share it and the mean loss.
+    """
+    part.compile(
+        optimizer=whole.optimizer,
+        loss=whole.loss,
+        metrics=[metric],
+        jit_compile=whole.jit_compile,
+        auto_scale_loss=False,
+    )
+    part._loss_tracker = loss_metric(whole)
 
 
 def unscaled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:

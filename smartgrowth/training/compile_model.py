@@ -1,59 +1,99 @@
 """The compiled network of a run, and what is done to it between stages."""
 
 import contextlib
-import dataclasses
 
 import keras
 import numpy as np
 
-from smartgrowth.config import Config
+from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
-from smartgrowth.models import audit, whitening
+from smartgrowth.models import audit, freezing, whitening
 from smartgrowth.optim import ema, losses, optimizers
+from smartgrowth.optim.rates import newly_trained
 from smartgrowth.optim.stage_restart import RESTARTS
 from smartgrowth.plan import Stage
+from smartgrowth.runs import files
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.keras_internals import (
+    compile_alike,
     discard_train_function,
     loss_metric,
     train_each_shape,
+    train_only,
     unscaled_optimizer,
 )
+from smartgrowth.runtime.reporter import say
+from smartgrowth.training import pretrained
 
 
-@dataclasses.dataclass(frozen=True)
 class CompiledModel:
     """What a training step changes; `compile_model` makes one.
 
-    optimizer: of the model, without float16's loss scaling around it.
-    accuracy: the metric. ema: the weights' moving average, or None.
-    machine: what it runs on.
+    Attributes:
+      model: the whole network.
+      trained: what `fit` trains: the network, or its trained layers alone.
+      optimizer: of both, without float16's loss scaling around it.
+      accuracy: the metric.
+      ema: the weights' moving average, or None.
+      machine: what it runs on.
     """
 
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    accuracy: keras.metrics.Metric
-    ema: ema.WeightEMA | None
-    machine: devices.Machine
+    def __init__(
+        self,
+        model: keras.Model,
+        accuracy: keras.metrics.Metric,
+        average: ema.WeightEMA | None,
+        machine: devices.Machine,
+    ):
+        self.model = self.trained = model
+        self.optimizer = unscaled_optimizer(model)
+        self.accuracy, self.ema, self.machine = accuracy, average, machine
+        self.parts = {}  # layer group -> the layers from there on, as a model
 
     def prepare_step(self, stage: Stage) -> None:
         """Has the step compiled anew at the stage's first batch.
 
-        Kept, its shapes would relax to unknown ones.
+        Kept, its shapes would relax to unknown ones, and other layers might be
+        trained.
         """
+        first, *_ = freezing.train_from(self.model, stage.trainable)
+        train_only(self.model)
+        self.trained = self.part(first) if stage.precomputed else self.model
+        # Keras resets only what the model's first step has already built.
+        self.accuracy.reset_state()
         several = len(set(stage.sizes)) > 1
-        self.model.steps_per_execution = devices.steps_per_execution(
+        self.trained.steps_per_execution = devices.steps_per_execution(
             self.machine, several
         )
-        discard_train_function(self.model)
+        discard_train_function(self.trained)
         if several:
-            train_each_shape(self.model)
+            train_each_shape(self.trained)
 
-    def restart(self, config: Config, stage: Stage) -> None:
-        """Does to weights and optimizer what `--stage_restart` says.
+    def part(self, first: str) -> keras.Model:
+        """Returns the layers from a layer group on, compiled as the whole is.
 
-        The noise is the stage's own, the same if a run does it again.
+        Its input is what the layers before make of images.
         """
+        if first not in self.parts:
+            part = type(self.model)(
+                freezing.input_of(self.model, first), self.model.output
+            )
+            compile_alike(part, self.model, self.accuracy)
+            part.ema = self.ema
+            self.parts[first] = part
+        return self.parts[first]
+
+    def restart(self, experiment: Experiment, stage: Stage) -> None:
+        """Does to weights and optimizer what begins with a stage.
+
+        Layers that the stage before did not train have no moments. The noise of
+        `--stage_restart` is the stage's own, the same if a run does it again.
+        """
+        names = experiment.network.group_names
+        freezing.train_from(self.model, stage.trainable)
+        new = newly_trained(experiment.plan, stage.index, names)
+        self.optimizer.reset_moments(freezing.variables_of(self.model, new))
+        config = experiment.config
         how = config.stage_restart
         if how == "none":
             return
@@ -65,6 +105,20 @@ class CompiledModel:
     def validated_weights(self):
         """While entered, the model has the weights that are validated."""
         return self.ema.swap_weights() if self.ema else contextlib.nullcontext()
+
+    def validate(
+        self, experiment: Experiment, evaluator: Evaluator, stage: Stage
+    ) -> dict[str, float]:
+        """Returns the columns of log.csv that come from validation images."""
+        active = experiment.active_classes(stage)
+        size = experiment.config.final_size
+        with self.validated_weights():
+            figures = evaluator.validate(size, stage.image_size, active)
+        if self.ema:
+            raw = evaluator.score(size)
+            raw = raw.loss, raw.accuracy
+            figures |= dict(zip(files.RAW_COLUMNS, raw, strict=True))
+        return figures
 
 
 def compile_model(
@@ -84,9 +138,15 @@ def compile_model(
       UserError: the network breaks a rule that `--enforce_rules` enforces.
     """
     config, data = experiment.config, experiment.data
+    mean, variance, source = data.mean, data.variance, None
+    if config.init_from:
+        source = pretrained.read(config.init_from)
+        mean, variance = source.mean, source.variance
     model = experiment.network.build(
-        data.mean, data.variance, policy, synchronized=synchronized
+        mean, variance, policy, synchronized=synchronized
     )
+    if source:
+        say(source.load_into(model, data.class_names))
     if config.whiten:
         size = data.stored_size(experiment.plan.stages[-1].image_size)
         whitening.whiten(model, data.train.images(size), data.train.rows)
@@ -95,11 +155,12 @@ def compile_model(
     if config.ema:
         model = ema.EMAModel(model.input, model.output, name=model.name)
     accuracy = losses.make_accuracy(config.label_smoothing)
+    variables = model.trainable_variables
     model.compile(
         optimizer=optimizers.make_optimizer(
             config.optimizer,
             config.weight_decay,
-            model.trainable_variables,
+            variables,
             loss_scale=policy == "mixed_float16",
         ),
         loss=losses.masked_crossentropy,
@@ -108,13 +169,14 @@ def compile_model(
         auto_scale_loss=False,
     )
     optimizer = unscaled_optimizer(model)
+    optimizer.set_groups(freezing.variable_groups(model, variables))
     average = None
     if config.ema:
         resets = ()  # where `restart` begins the average anew
         if config.stage_restart == "shrink_perturb":
             resets = [s.first_step for s in experiment.plan.stages[1:]]
         average = ema.WeightEMA(model, optimizer, config.ema, resets)
-    return CompiledModel(model, optimizer, accuracy, average, machine)
+    return CompiledModel(model, accuracy, average, machine)
 
 
 def group_variables(model, accuracy) -> dict[str, list]:

@@ -176,18 +176,26 @@ class Learner:
         progress = self.progress
         if progress.begun < stage.index:  # else it was, before a resume
             if stage.index:
-                self.compiled.restart(self.config, stage)
+                self.compiled.restart(self.experiment, stage)
             found_rate = rate_search.find_rate(self, stage)
             progress.begun = stage.index
             if found_rate:  # which a run that goes on does not search again
                 self.checkpoints.save(progress, best=progress.is_best)
         began = time.monotonic()
-        self.batches = stage_batches(self.experiment, stage, self.augmentation)
-        self.compiled.prepare_step(stage)
+        self.batches = self.make_batches(stage)
+        self.checkpoints.model = self.compiled.trained
         seconds = time.monotonic() - began
         progress.stage_seconds[stage.index] += seconds
         progress.boundary_seconds[stage.index] += seconds
         self.first_segment = True  # whose first batch waits for the compiler
+
+    def make_batches(self, stage: Stage):
+        """Prepares the step for a stage; returns what makes its batches."""
+        with self.distribution.scope():
+            self.compiled.prepare_step(stage)
+        return stage_batches(
+            self.experiment, stage, self.augmentation, self.model
+        )
 
     def fit(self, stage: Stage, end: int) -> dict[str, float]:
         """Trains from the present step to `end`, within `stage`.
@@ -214,12 +222,13 @@ class Learner:
             stop=self.stop,
         )
         self.progress_line.start(progress.step)
-        history = self.model.fit(
+        model = self.compiled.trained
+        history = model.fit(
             self.distribution.shard(self.batches(progress.step, end)),
             verbose=0,
             shuffle=False,  # Keras warns of its own default for datasets
             callbacks=CallbackList(
-                [self.rate, steps], add_history=True, model=self.model
+                [self.rate, steps], add_history=True, model=model
             ),
         ).history
         self.progress = progress.after(stage, end, steps.seconds)
@@ -246,7 +255,7 @@ class Learner:
             progress,
             self.rate.at(progress.step - 1),
             training,
-            self._validate(stage),
+            self.compiled.validate(self.experiment, self.evaluator, stage),
             self.checkpoints.wall_seconds(progress),
         )
         progress.rows.append(row)
@@ -273,7 +282,8 @@ class Learner:
 
     def follow(self, peak: float | list[float]) -> None:
         """Sets the schedule, up to one highest rate or to one a stage."""
-        tables = make_rate_tables(self.config, self.plan, peak)
+        names = self.experiment.network.group_names
+        tables = make_rate_tables(self.config, self.plan, peak, names)
         self.rate = callbacks.CyclicLearningRate(tables)
 
     def write_schedule(self) -> None:
@@ -285,15 +295,3 @@ class Learner:
     def _attempt(self, what: str, write, *arguments) -> None:
         step = self.progress.step
         self.checkpoints.attempt(what, step, lambda: write(*arguments))
-
-    def _validate(self, stage: Stage) -> dict[str, float]:
-        """Returns the columns of log.csv that come from validation images."""
-        active = self.experiment.active_classes(stage)
-        size = self.config.final_size
-        with self.compiled.validated_weights():
-            figures = self.evaluator.validate(size, stage.image_size, active)
-        if self.compiled.ema:
-            raw = self.evaluator.score(size)
-            raw = raw.loss, raw.accuracy
-            figures |= dict(zip(files.RAW_COLUMNS, raw, strict=True))
-        return figures

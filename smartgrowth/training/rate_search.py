@@ -3,7 +3,6 @@
 from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import lr_curve, lr_finder
-from smartgrowth.training.batches import stage_batches
 
 
 def find_rate(learner, stage: Stage) -> bool:
@@ -46,11 +45,10 @@ def test_rates(learner, stage: Stage) -> lr_curve.Curve:
         f"testing learning rates on stage {stage.index + 1}, up to {steps} "
         "steps"
     )
-    learner.compiled.prepare_step(stage)
-    batches = stage_batches(learner.experiment, stage, learner.augmentation)
+    batches = learner.make_batches(stage)
     shown = batches(first, first + lr_finder.BATCHES)
     return lr_finder.run_range_test(
-        learner.model,
+        learner.compiled.trained,
         learner.distribution.shard(shown).as_numpy_iterator(),
         lr_finder.rising_rates(config.lr_min, config.lr_max, steps),
         first_step=learner.progress.step,

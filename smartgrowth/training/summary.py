@@ -2,7 +2,7 @@
 
 from smartgrowth import growth
 from smartgrowth.experiment import Experiment
-from smartgrowth.optim.rates import make_rate_tables
+from smartgrowth.optim.rates import make_rate_tables, rate_scales
 from smartgrowth.plan import Plan
 from smartgrowth.rendering import terminal_chart
 from smartgrowth.rendering.text import shares
@@ -60,6 +60,24 @@ def overview(experiment: Experiment) -> str:
             f"classes of {counts.min():,} to {counts.max():,} training images, "
             "each shown as often as the largest active class"
         )
+    network, names = experiment.network, experiment.network.group_names
+    if config.lr_groups is not None:
+        scales = zip(names, rate_scales(config, names), strict=True)
+        told = ", ".join(f"{name} {scale:.3g}" for name, scale in scales)
+        lines.append(f"learning rate of each layer group, times: {told}")
+    frozen = network.trained_groups(plan.stages[0].trainable) != names
+    if frozen and not config.init_from:
+        lines.append(
+            "stage 1 leaves layers at the random weights that they begin with; "
+            "--init_from starts from an earlier run"
+        )
+    for stage in plan.stages:
+        if stage.precomputed:
+            first = network.trained_groups(stage.trainable)[0]
+            lines.append(
+                f"stage {stage.index + 1}: trained on what the frozen layers "
+                f"before {first} make of the images, computed once"
+            )
     if config.replay:
         run, fraction = config.replay
         lines.append(
@@ -76,6 +94,8 @@ def draw_rates(experiment: Experiment) -> str:
     peak, unit = config.lr, ""
     if config.finds_rate:
         peak, unit = 1.0, " times the rate that is found"
-    tables = make_rate_tables(config, plan, peak)
+    tables = make_rate_tables(
+        config, plan, peak, experiment.network.group_names
+    )
     begins = [stage.first_step for stage in plan.stages]
     return terminal_chart.rate_chart(tables.rates, tables.momenta, begins, unit)
