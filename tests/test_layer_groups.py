@@ -349,3 +349,16 @@ def test_moments_of_layers_that_begin_to_train_are_fresh(
         np.testing.assert_array_equal(
             optimizer.moments[0][optimizer.slot(variable)], moment
         )
+
+
+def test_the_optimizer_keeps_its_own_variables(tiny_config, tiny_data):
+    """Those of the network would be donated twice to JAX's step."""
+    experiment = make_experiment(tiny_config(**UNFROZEN), tiny_data)
+    learner = Learner(experiment, pathlib.Path(experiment.config.workdir))
+    learner.build()
+    optimizer = learner.compiled.optimizer
+    before = [id(variable) for variable in optimizer.variables]
+    learner.begin(experiment.plan.stages[0])
+    assert [id(variable) for variable in optimizer.variables] == before
+    trained = optimizer.trained_variables
+    assert len(trained) == len(learner.compiled.trained.trainable_variables)

@@ -125,12 +125,11 @@ def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
 
 
 def train_only(model: keras.Model) -> None:
-    """Has a model's optimizer take the gradients of what is trainable now.
-
-    With JAX it expects those of all variables that it was built for.
-    """
+    """Has a model's optimizer, with JAX, expect gradients of what trains now."""
+    variables = list(model.trainable_variables)
     for optimizer in (model.optimizer, unscaled_optimizer(model)):
-        optimizer._trainable_variables = list(model.trainable_variables)
+        # Or they would count as its own variables.
+        object.__setattr__(optimizer, "_trainable_variables", variables)
 
 
 def compile_alike(
