@@ -125,7 +125,7 @@ def adam_moments(optimizer: keras.optimizers.Adam) -> tuple[list, list]:
 
 
 def train_only(model: keras.Model) -> None:
-    """Has a model's optimizer, with JAX, expect gradients of what trains now."""
+    """Has a JAX optimizer expect the gradients of what is trainable now."""
     variables = list(model.trainable_variables)
     for optimizer in (model.optimizer, unscaled_optimizer(model)):
         # Or they would count as its own variables.
