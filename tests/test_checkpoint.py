@@ -470,7 +470,7 @@ def test_a_save_killed_on_a_full_local_disk_leaves_a_hidden_part(
     with monkeypatch.context() as patch:
         full(patch, local)
         patch.setattr(atomic, "_remove", lambda path: None)
-        patch.setattr(checkpoint, "_hash", lambda path: 1 / 0)
+        patch.setattr(checkpoint, "hash_file", lambda path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             save(tmp_path, 5)
     (part,) = tmp_path.glob(f"{PREFIX}*")
