@@ -26,7 +26,7 @@ import sys
 import numpy as np
 
 from smartgrowth.data.sources import tiny_imagenet_files
-from smartgrowth.runs.reader import read_classes
+from smartgrowth.runs.predictions import read_classes
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = 32

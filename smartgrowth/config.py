@@ -59,14 +59,29 @@ class Config(*reversed(GROUPS.values())):  # a dataclass' last base comes first
         _check_rates(self)
         _check_shares(self)
         _check_length_of_stages(self)
+        _check_growth(self)
         _check_start(self)
-        if not self.stage_steps and not self.stage_epochs:
+        if not _given_lengths(self):
             object.__setattr__(self, "stage_steps", DEFAULT_STEPS)
+        if self.decides_growth:
+            object.__setattr__(self, "schedule_clock", "cost")
 
     @property
     def finds_rate(self) -> bool:
         """Whether `lr` is no number, but a way to find one."""
         return isinstance(self.lr, str)
+
+    @property
+    def decides_growth(self) -> bool:
+        """Whether the stages' ends are decided while training."""
+        return self.grow_when == "auto"
+
+    def size_seen(self, size: int) -> int:
+        """Returns the side of the images that stages of a size are shown.
+
+        From which smaller ones are cut, where they are not resized.
+        """
+        return self.final_size if self.grow_by == "crop" else size
 
     @property
     def needs_descriptor(self) -> bool:
@@ -98,6 +113,22 @@ class Config(*reversed(GROUPS.values())):  # a dataclass' last base comes first
         """Returns a stage list, a single value repeated for every stage."""
         values = getattr(self, name)
         return values * self.num_stages if len(values) == 1 else values
+
+    def with_steps(self, steps: int, **changes) -> "Config":
+        """Returns the same stages, each of so many steps.
+
+        changes: of other flags.
+        """
+        return dataclasses.replace(
+            self,
+            stage_steps=(steps,),
+            stage_epochs=(),
+            stage_shares=(),
+            grow_schedule=None,
+            grow_when="plan",
+            budget_gflops=None,
+            **changes,
+        )
 
     @property
     def final_size(self) -> int:
@@ -142,10 +173,16 @@ def _check_shares(config: Config) -> None:
 
 
 def _check_length_of_stages(config: Config) -> None:
-    if config.stage_steps and config.stage_epochs:
+    given = _given_lengths(config)
+    if len(given) > 1:
         raise UserError(
-            "--stage_steps and --stage_epochs both say how long stages are; "
-            "give one and set the other to nothing (--stage_steps=)"
+            f"{' and '.join(f'--{name}' for name in given)} both say how long "
+            "stages are; give one and set the other to nothing "
+            f"(--{given[0]}=)"
+        )
+    if config.stage_shares and not config.budget_gflops:
+        raise UserError(
+            "--stage_shares are parts of --budget_gflops; give that too"
         )
     lengths = _stage_lengths(config)
     if len(set(lengths.values())) > 1:
@@ -156,12 +193,44 @@ def _check_length_of_stages(config: Config) -> None:
         )
 
 
+def _check_growth(config: Config) -> None:
+    if not config.decides_growth:
+        return
+    if config.grow_schedule:
+        raise UserError(
+            "--grow_when=auto decides where stages end, --grow_schedule="
+            f"{config.grow_schedule} repeats what was decided; give one"
+        )
+    if config.schedule_scope == "stage":
+        raise UserError(
+            "--grow_when=auto with --schedule_scope=stage: how long a stage "
+            "lasts is not known when its schedule begins; give "
+            "--schedule_scope=run"
+        )
+    growing = config.num_stages - 1
+    least = growing * config.grow_least + config.grow_last
+    if growing and (least > 1 or not 0 < config.grow_least <= config.grow_most):
+        raise UserError(
+            f"--grow_least={config.grow_least:g}, --grow_most="
+            f"{config.grow_most:g}, --grow_last={config.grow_last:g}: of "
+            f"{config.num_stages} stages, all but the last get from least to "
+            "most; least must be above 0 and not above most, and with what is "
+            "kept for the last at most 1 in all"
+        )
+
+
 def _check_start(config: Config) -> None:
     if config.init_from and config.whiten:
         raise UserError(
             "--whiten with --init_from: the first convolution is that of the "
             "run it starts from; leave --whiten out"
         )
+
+
+def _given_lengths(config: Config) -> list[str]:
+    """Names of the flags that say how long stages are, of those given."""
+    names = ("stage_steps", "stage_epochs", "stage_shares", "grow_schedule")
+    return [name for name in names if getattr(config, name)]
 
 
 def _stage_lengths(config: Config) -> dict[str, int]:

@@ -6,20 +6,25 @@ trained: a plan, a network, and the orders in which classes and images enter.
 
 import dataclasses
 import functools
+import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
+from smartgrowth import UserError, boundaries
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, orders
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.plan import Decision, Plan, Stage
 from smartgrowth.planning import make_network, make_plan
 from smartgrowth.runs import identity
+from smartgrowth.runs.reader import read_plan
 
 # Evaluations unless --evals says: at most as many, and at most as many as have
 # a share of the training's cost in their forward passes.
 MOST_EVALUATIONS, EVALUATION_SHARE = 20, 0.05
+CLEAN_IMAGES = 1000  # at most, of a stage
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +41,18 @@ class Experiment:
     plan: Plan
     network: Network
     class_order: np.ndarray
+
+    def after(self, decisions: Sequence[Decision]) -> "Experiment":
+        """Returns the experiment as it is planned once this is decided.
+
+        The orders that were found stay found.
+        """
+        plan = dataclasses.replace(self.plan, decisions=tuple(decisions))
+        changed = dataclasses.replace(self, plan=boundaries.lay_out(plan))
+        for name in ("image_order", "hard_images"):
+            if name in self.__dict__:
+                changed.__dict__[name] = self.__dict__[name]
+        return changed
 
     @functools.cached_property
     def image_order(self) -> list[np.ndarray]:
@@ -94,6 +111,15 @@ class Experiment:
         """Returns the training images of a stage, int64 (num_images,)."""
         return orders.stage_images(stage, self.class_order, self.image_order)
 
+    def clean_images(self, stage: Stage) -> np.ndarray:
+        """Returns the training images by which a stage judges what it learned.
+
+        All, or `CLEAN_IMAGES` at random, the same at every evaluation.
+        """
+        images = self.stage_images(stage)
+        noise = np.random.default_rng([self.config.seed, 6, stage.index])
+        return np.sort(noise.permutation(images)[:CLEAN_IMAGES])
+
     def active_classes(self, stage: Stage) -> np.ndarray:
         """Returns the labels that a stage trains on, int64 (num_classes,)."""
         return self.class_order[: stage.num_classes]
@@ -108,34 +134,59 @@ def make_experiment(config: Config, data: Data) -> Experiment:
     network = make_network(config, len(data.class_names))
     class_order = choose.class_order(config, data)
     counts = data.class_counts[class_order].tolist()
-    plan = make_plan(config, counts, network)
-    if not config.evals:
-        count = count_evaluations(
-            plan, network, config.final_size, len(data.validation.labels)
-        )
+    plan = make_plan(config, counts, network, _repeated_plan(config))
+    if not config.evals and config.decides_growth:
+        # Which falls at evaluations.
+        plan = dataclasses.replace(plan, evals=MOST_EVALUATIONS)
+    elif not config.evals:
+        images = len(data.validation.labels)
+        count = count_evaluations(config, plan, network, images)
         plan = dataclasses.replace(plan, evals=count)
     return Experiment(config, data, plan, network, class_order)
 
 
 def count_evaluations(
-    plan: Plan, network: Network, size: int, num_images: int
+    config: Config, plan: Plan, network: Network, num_images: int
 ) -> int:
     """Returns how many evaluations a run gets beside those at stages' ends.
 
     Args:
       plan: its stages, with their cost.
       network: prices an image at each size.
-      size: of the final validation, in pixels.
       num_images: to validate on.
     """
-    final, training = network.flops_per_image(size), plan.gflops()
+    final_size, training = config.final_size, plan.gflops()
+    final = network.flops_per_image(final_size)
     # Of an image, at the mean of the moments: they are even over the cost.
     flops = final + sum(
-        network.flops_per_image(stage.image_size)
-        * plan.gflops_of(stage)
-        / training
+        network.flops_per_image(seen) * plan.gflops_of(stage) / training
         for stage in plan.stages
-        if stage.image_size != size
+        if (seen := config.size_seen(stage.image_size)) != final_size
     )
     affordable = EVALUATION_SHARE * training / (num_images * flops / 1e9)
     return min(max(int(affordable), 1), MOST_EVALUATIONS)
+
+
+def _repeated_plan(config: Config) -> dict | None:
+    """Returns the plan.json of the run whose stages are repeated, if any.
+
+    Raises:
+      UserError: it is no run, or has not decided them all yet.
+    """
+    if not config.grow_schedule:
+        return None
+    run = config.grow_schedule.removeprefix("file:")
+    try:
+        plan = read_plan(pathlib.Path(run).expanduser())
+    except UserError as error:
+        raise UserError(
+            f"--grow_schedule={config.grow_schedule}: {error}"
+        ) from None
+    stages = plan["stages"]
+    if "rules" in plan and len(plan["decisions"]) < len(stages) - 1:
+        raise UserError(
+            f"--grow_schedule={config.grow_schedule}: that run has ended "
+            f"{len(plan['decisions'])} of its {len(stages)} stages yet; let it "
+            "finish first"
+        )
+    return plan

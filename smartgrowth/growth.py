@@ -14,6 +14,7 @@ from smartgrowth.flags.flag import ALL, Identity, flag, integer_or_all
 from smartgrowth.rendering.text import show
 
 ALL_LAYERS = "all"  # in --grow_trainable
+LEARNED, SLOWED = "learned", "slowed"  # see `boundaries`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Axis:
     column: its heading in the plan's table.
     always: whether that column is there though nothing grows in it.
     resolve: (value, number of classes there are) -> the stage's value.
+    rule: by which a stage ends before it grows, with `--grow_when=auto`.
     later: whether runs from before it existed are to go on: their plans are
       then as if they named it at its default.
     """
@@ -48,6 +50,7 @@ class Axis:
     column: str = ""
     always: bool = False
     resolve: Callable[[Any, int], Any] = lambda value, total_classes: value
+    rule: str = SLOWED
     later: bool = True
 
     def text(self, value: Any) -> str:
@@ -71,6 +74,7 @@ AXES = (
         check=ABOVE_ZERO,
         hypothesis="H1",
         column="per class",
+        rule=LEARNED,
         later=False,
     ),
     # Jeremy Howard's
@@ -88,6 +92,7 @@ AXES = (
         resolve=lambda count, total_classes: (
             total_classes if count is ALL else min(count, total_classes)
         ),
+        rule=LEARNED,
         later=False,
     ),
     # Progressive resizing

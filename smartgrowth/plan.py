@@ -1,7 +1,9 @@
-"""The whole run as a tuple of stages, fixed and priced before training.
+"""The whole run as a tuple of stages, priced before training.
 
 Plain arithmetic: no TensorFlow, no files. `step`, the number of batches shown,
-is the run's only clock; stage, images and cost all derive from it.
+is the run's only clock; stage, images and cost all derive from it. Where the
+stages end is fixed beforehand, or with `--grow_when=auto` decided on the way:
+`boundaries` does that, and makes a new plan with every decision.
 """
 
 import dataclasses
@@ -51,6 +53,36 @@ class Stage(growth.make_stage_fields()):
 
 
 @dataclasses.dataclass(frozen=True)
+class GrowthRules:
+    """What decides where stages end, with `--grow_when=auto`.
+
+    learned: accuracy on a stage's own training images at which it has learned
+      them. slowed: share of the stage's fastest fall of the training loss
+      below which it has become slow.
+    least, most: shares of the budget that every stage but the last gets.
+    last: the least that is left to the last.
+    """
+
+    learned: float
+    slowed: float
+    least: float
+    most: float
+    last: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Why a stage has ended, in the order of the stages.
+
+    step: the run's step at which it did.
+    rule: the one that decided; see `boundaries`.
+    """
+
+    step: int
+    rule: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """The stages of a run, their cost, and when it is evaluated.
 
@@ -60,6 +92,10 @@ class Plan:
     pass_images: images of a pass over each stage; with `--balance=oversample`
       as many of every class as of the largest.
     once_flops: of what is computed once, in each stage; empty if nothing is.
+    budget: FLOPs that the run is to cost, by which its schedule and its
+      evaluations go; those that it costs if None.
+    rules: of what is decided while training; None if nothing is.
+    decisions: those so far, of the stages from the first one on.
     """
 
     stages: tuple[Stage, ...]
@@ -67,6 +103,9 @@ class Plan:
     evals: int = 1
     pass_images: tuple[int, ...] = ()
     once_flops: tuple[int, ...] = ()
+    budget: float | None = None
+    rules: GrowthRules | None = None
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -87,11 +126,33 @@ class Plan:
         """Returns the stages that are not over after `step` batches."""
         return tuple(stage for stage in self.stages if stage.last_step > step)
 
+    @property
+    def flops(self) -> float:
+        """FLOPs of all stages."""
+        return sum(map(self.flops_of, self.stages))
+
+    @property
+    def planned_flops(self) -> float:
+        """FLOPs that the run is to cost, whatever is still to be decided."""
+        return self.budget or self.flops
+
+    def step_flops(self, stage: Stage) -> float:
+        """Returns the FLOPs of a step; of several sizes, their mean's."""
+        return stage.batch_size * self.flops_per_image[stage.index]
+
+    def once_flops_of(self, stage: Stage) -> int:
+        """Returns the FLOPs of what is computed before a stage's first step."""
+        return self.once_flops[stage.index] if self.once_flops else 0
+
+    def flops_of(self, stage: Stage, steps: int | None = None) -> float:
+        """Returns the FLOPs of a stage's first steps, or of all of them."""
+        steps = stage.steps if steps is None else steps
+        once = self.once_flops_of(stage) if steps else 0
+        return steps * self.step_flops(stage) + once
+
     def gflops_of(self, stage: Stage) -> float:
-        """Returns a stage's training cost; of several sizes, their mean's."""
-        images = stage.steps * stage.batch_size
-        once = self.once_flops[stage.index] if self.once_flops else 0
-        return (images * self.flops_per_image[stage.index] + once) / 1e9
+        """Returns a stage's training cost."""
+        return self.flops_of(stage) / 1e9
 
     def epochs(self, num_images: int) -> float:
         """Returns the passes over `num_images` training images."""
@@ -107,10 +168,11 @@ class Plan:
     def gflops(self, step: int | None = None) -> float:
         """Returns the training cost of the first `step` batches, or of all."""
         step = self.steps if step is None else step
-        return sum(
-            self.gflops_of(stage) * _steps_within(stage, step) / stage.steps
+        flops = sum(
+            self.flops_of(stage, _steps_within(stage, step))
             for stage in self.stages
         )
+        return flops / 1e9
 
     def evaluation_steps(self) -> list[int]:
         """Returns the steps after which to evaluate, ascending.
@@ -118,13 +180,16 @@ class Plan:
         Every stage's end, and `evals` evenly over the training cost.
         """
         steps = {stage.last_step for stage in self.stages}
-        total, spent = self.gflops(), 0.0
-        targets = [total * (i + 1) / self.evals for i in range(self.evals)]
+        spent = 0.0
+        targets = [
+            self.planned_flops * (i + 1) / self.evals for i in range(self.evals)
+        ]
         for stage in self.stages:
-            cost = self.gflops_of(stage)
+            cost, once = self.flops_of(stage), self.once_flops_of(stage)
             for target in targets:
                 if spent < target <= spent + cost:
-                    within = round((target - spent) / cost * stage.steps)
+                    price = self.step_flops(stage)
+                    within = max(round((target - spent - once) / price), 0)
                     # None: the end of the stage before is near enough.
                     steps.add(max(stage.first_step + within, 1))
             spent += cost

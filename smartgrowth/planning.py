@@ -2,17 +2,20 @@
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from smartgrowth import UserError, growth
+from smartgrowth import UserError, boundaries, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import ALL
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.plan import GrowthRules, Plan, Stage
 
 
 def make_plan(
-    config: Config, class_counts: Sequence[int], network: Network
+    config: Config,
+    class_counts: Sequence[int],
+    network: Network,
+    repeated: Mapping | None = None,
 ) -> Plan:
     """Returns the run that `config` plans.
 
@@ -21,10 +24,12 @@ def make_plan(
       class_counts: training images of each class, in the order in which the
         classes enter.
       network: prices an image at each size.
+      repeated: with `--grow_schedule`, the plan.json of the run that it names.
 
     Raises:
       UserError: an image size that the network's stride cannot take, a first
-        stage with one class, a budget too small for a step a stage.
+        stage with one class, a budget too small for a step a stage, another
+        number of stages than are repeated.
     """
     total = len(class_counts)
     stages = [Stage(index) for index in range(config.num_stages)]
@@ -62,14 +67,41 @@ def make_plan(
     flops, once = zip(
         *(_price(config, stage, network) for stage in stages), strict=True
     )
-    steps = _steps(config, stages, passes)
-    if config.budget_gflops:
-        prices = [s.batch_size * f for s, f in zip(stages, flops, strict=True)]
-        steps = _scale(steps, prices, config.budget_gflops * 1e9, sum(once))
+    prices = [s.batch_size * f for s, f in zip(stages, flops, strict=True)]
+    if repeated:
+        steps = [stage["steps"] for stage in repeated["stages"]]
+    else:
+        steps = _steps(config, stages, passes, prices)
+    if len(steps) != len(stages):
+        raise UserError(
+            f"--grow_schedule={config.grow_schedule}: that run has "
+            f"{len(steps)} stages, this one {len(stages)}"
+        )
+    budget = (config.budget_gflops or 0) * 1e9
+    # What repeats a run of the same cost repeats its very steps.
+    if budget and not (
+        repeated
+        and abs(_cost(steps, prices) + sum(once) - budget) <= max(prices) / 2
+    ):
+        steps = _scale(steps, prices, budget, sum(once))
     stages = _set(stages, "steps", steps)
     first_steps = [sum(steps[:index]) for index in range(len(steps))]
     stages = _set(stages, "first_step", first_steps)
-    return Plan(tuple(stages), flops, config.evals or 1, passes, once)
+    plan = Plan(tuple(stages), flops, config.evals or 1, passes, once)
+    if repeated and "budget" in repeated:
+        whole = budget or repeated["budget"]
+        return dataclasses.replace(plan, budget=whole)
+    if not config.decides_growth:
+        return plan
+    rules = GrowthRules(
+        config.grow_learned,
+        config.grow_slowed,
+        config.grow_least,
+        config.grow_most,
+        config.grow_last,
+    )
+    plan = dataclasses.replace(plan, rules=rules, budget=budget or plan.flops)
+    return boundaries.lay_out(plan)
 
 
 def make_network(config: Config, num_classes: int) -> Network:
@@ -83,13 +115,22 @@ def check_sizes(config: Config) -> set[int]:
     """Returns every image size that the run needs, in pixels.
 
     Raises:
-      UserError: the network cannot take one.
+      UserError: the network cannot take one, or it cannot be cut.
     """
     network = make_network(config, num_classes=2)
     sizes = {*config.grow_size, config.final_size}
     for size in sizes:
         network.check_size(size)
-    return sizes.union(*(_jitter(config, size, network) for size in sizes))
+    sizes = sizes.union(
+        *(_jitter(config, size, network) for size in config.grow_size)
+    )
+    if max(sizes) != config.size_seen(max(sizes)):
+        raise UserError(
+            f"--grow_by=crop: images of {max(sizes)} px cannot be cut from "
+            f"those of {config.final_size} px, the final size; give "
+            f"--test_size={max(sizes)}"
+        )
+    return set(map(config.size_seen, sizes))
 
 
 def _set(stages, name, values) -> list[Stage]:
@@ -121,6 +162,7 @@ def _precomputes(config: Config, stage: Stage, network: Network) -> bool:
         and trained != network.group_names
         and not changed
         and not stage.jitter_sizes
+        and config.size_seen(stage.image_size) == stage.image_size
     )
 
 
@@ -145,18 +187,31 @@ def _counts(stage: Stage, class_counts: Sequence[int]) -> list[int]:
     return [min(stage.samples_per_class, count) for count in active]
 
 
-def _steps(config: Config, stages, passes: Sequence[int]) -> list[int]:
+def _steps(
+    config: Config, stages, passes: Sequence[int], prices: Sequence[float]
+) -> list[float]:
     """Returns the steps of each stage, before any budget.
 
-    passes: images of a pass over each stage.
+    passes: images of a pass over each stage. prices: FLOPs of a step.
     """
     if config.stage_steps:
         return list(config.per_stage("stage_steps"))
+    if config.stage_shares:  # of the budget, by which they are scaled next
+        shares = config.per_stage("stage_shares")
+        part = config.budget_gflops * 1e9 / sum(shares)
+        return [
+            share * part / price
+            for share, price in zip(shares, prices, strict=True)
+        ]
     epochs = config.per_stage("stage_epochs")
     return [
         max(round(n * images / stage.batch_size), 1)
         for n, images, stage in zip(epochs, passes, stages, strict=True)
     ]
+
+
+def _cost(steps: Sequence[float], prices: Sequence[float]) -> float:
+    return sum(n * price for n, price in zip(steps, prices, strict=True))
 
 
 def _scale(steps, prices, budget: float, once: float) -> list[int]:

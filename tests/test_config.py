@@ -56,6 +56,12 @@ EVERYTHING = Config(
     balance="oversample",
     size_jitter=(0.75, 1.0, 1.5),
     stage_epochs=(0.5, 1.0, 2.25),
+    grow_learned=0.8,
+    grow_slowed=0.3,
+    grow_least=0.1,
+    grow_most=0.3,
+    grow_last=0.5,
+    grow_by="crop",
     batch_size=(8, 16, 32),
     budget_gflops=12.5,
     test_size=64,
@@ -74,6 +80,7 @@ EVERYTHING = Config(
     lr_max=10.0,
     schedule="sgdr",
     schedule_scope="stage",
+    schedule_clock="cost",
     cycle_len=100,
     cycle_mult=1.5,
     weight_decay=0.0,
@@ -102,8 +109,9 @@ def test_flag_lines_repeat_the_config():
         if getattr(EVERYTHING, field.name) != getattr(default, field.name)
     }
     # Nothing else is left out of the round trip by being at its default; these
-    # two exclude --cycle_len and --init_from.
-    excluded = {"cycle_epochs", "whiten"}
+    # exclude others of the same.
+    excluded = {"cycle_epochs", "whiten", "grow_when", "grow_schedule"}
+    excluded |= {"stage_shares"}
     assert changed == {field.name for field in FIELDS} - excluded
     assert from_flag_lines(EVERYTHING.flag_lines()) == EVERYTHING
     assert from_flag_lines(default.flag_lines()) == default
@@ -333,13 +341,15 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         },
         Identity.IF_SET: {
             *("ema", "stage_restart", "cycle_epochs", "drop_leaks"),
-            *("whiten", "init_from", "lr_groups"),
+            *("whiten", "init_from", "lr_groups", "schedule_clock", "grow_by"),
         },
         Identity.IF_RATE_IS_FOUND: {"lr_min", "lr_max"},
         Identity.INDIRECT: {
             *("grow_samples", "grow_classes", "grow_size", "grow_augment"),
             *("grow_trainable", "precompute"),
             *("stage_steps", "stage_epochs", "batch_size", "budget_gflops"),
+            *("stage_shares", "grow_schedule", "grow_when", "grow_learned"),
+            *("grow_slowed", "grow_least", "grow_most", "grow_last"),
             *("classes", "taxonomy", "test_size"),
         },
         Identity.NEVER: {

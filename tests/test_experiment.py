@@ -2,11 +2,13 @@
 
 import pytest
 
+from smartgrowth.config import Config
 from smartgrowth.experiment import count_evaluations, make_experiment
 from smartgrowth.models.network import Network
 from smartgrowth.plan import Plan, Stage
 
 NETWORK = Network("resnet", 60)
+CONFIG = Config(test_size=32)
 
 
 def make_plan(steps: int) -> Plan:
@@ -38,14 +40,14 @@ def cost(plan: Plan, count: int, images: int) -> float:
 @pytest.mark.parametrize("steps", [500, 1000])
 def test_evaluations_cost_a_twentieth_of_the_training(steps):
     plan = make_plan(steps)
-    count = count_evaluations(plan, NETWORK, 32, 2400)
+    count = count_evaluations(CONFIG, plan, NETWORK, 2400)
     assert 1 < count < 20
     assert cost(plan, count, 2400) <= 0.05 < cost(plan, count + 1, 2400)
 
 
 @pytest.mark.parametrize(("steps", "count"), [(5, 1), (100_000, 20)])
 def test_the_shortest_run_has_one_and_long_ones_have_twenty(steps, count):
-    assert count_evaluations(make_plan(steps), NETWORK, 32, 2400) == count
+    assert count_evaluations(CONFIG, make_plan(steps), NETWORK, 2400) == count
 
 
 def test_a_number_that_was_given_stands(tiny_config, tiny_data):

@@ -25,7 +25,7 @@ ROWS = (
     {"flags", "growth"},
     {"config"},
     {"command_line", "runtime", "models", "notebooks"},
-    {"plan", "planning"},
+    {"plan", "planning", "boundaries"},
     {"optim", "data", "runs"},
     {"curriculum", "report"},
     {"experiment"},

@@ -27,7 +27,14 @@ from smartgrowth.evaluation import evaluate_run, predict
 from smartgrowth.experiment import make_experiment
 from smartgrowth.explore import pictures, write
 from smartgrowth.rendering import contact_sheet, figure, html
-from smartgrowth.runs import directory, files, finished, parse, reader
+from smartgrowth.runs import (
+    directory,
+    files,
+    finished,
+    parse,
+    predictions,
+    reader,
+)
 from smartgrowth.runtime.reporter import Reporter
 from smartgrowth.training import lr_curve
 from smartgrowth.training.train import train
@@ -432,7 +439,7 @@ def test_a_run_whose_names_are_nasty_reaches_the_end(tmp_path, monkeypatch):
     assert data.class_names == tuple(SHOWN)
     run = train(make_experiment(config, data))
 
-    assert reader.read_classes(run) == SHOWN
+    assert predictions.read_classes(run) == SHOWN
     assert finished.load_config(str(run))[1].dataset == f"folder:{root}"
     report = Page((run / files.REPORT).read_text("utf-8"))
     assert r"\udcbf\udccd\udcce" in report.text

@@ -51,13 +51,9 @@ def plan_calibrations(
     trials = []
     for arm in arms:
         if arm.config:
-            config = dataclasses.replace(
-                trial_config(arm, folder_of(common, arm) / CALIBRATION),
-                stage_steps=(CALIBRATION_STEPS,),
-                stage_epochs=(),
-                budget_gflops=None,
-                evals=1,
-                seed=common.seed,
+            config = trial_config(arm, folder_of(common, arm) / CALIBRATION)
+            config = config.with_steps(
+                CALIBRATION_STEPS, evals=1, seed=common.seed
             )
             trials.append(
                 make_trial(arm, config, 1.0, opened[arm.name], common.restart)
@@ -125,6 +121,12 @@ def equal_budgets(
         "seconds": lambda arm, seconds: speeds[arm.name].gflops(seconds),
     }[comparison.equal]
     budgets = {}
+    for arm in trained:
+        if arm.config.decides_growth and comparison.equal != "gflops":
+            raise UserError(
+                f"{arm.name}: how many {comparison.equal} --grow_when=auto "
+                "takes is not known beforehand; give --equal=gflops"
+            )
     for share in comparison.budgets:
         spent = _baseline(arms[0], opened, share, total, speeds)
         for arm in trained:

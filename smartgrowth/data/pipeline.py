@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from smartgrowth.data.augment import policy
+from smartgrowth.data.crop import cut_patches
 from smartgrowth.data.store import Data, Split
 from smartgrowth.plan import Stage
 
@@ -47,6 +48,7 @@ def make_batches(
     hard: np.ndarray | None = None,
     balanced: bool = False,
     activations: Activations | None = None,
+    cut_from: int | None = None,
 ) -> Callable[[int, int], tf.data.Dataset]:
     """Returns what makes datasets of a stage's training batches.
 
@@ -65,6 +67,8 @@ def make_batches(
       balanced: whether a pass shows every class equally often: as often as the
         one with the most of `images`.
       activations: shown as they are instead of the images.
+      cut_from: side of the images from which the stage's are cut, in pixels;
+        whole images are resized unless given.
 
     Returns:
       (first_step, last_step) -> dataset of the batches of the run's steps
@@ -122,7 +126,8 @@ def make_batches(
         return make_batch
 
     def make_batch_of(size):
-        pictures = _borrow(data.train.images(data.stored_size(size)))
+        side = cut_from or size
+        pictures = _borrow(data.train.images(data.stored_size(side)))
 
         # AutoGraph would rewrite the program's own code, which asks tensors
         # for nothing, in 1.7 s of processor time; layers may need it.
@@ -132,14 +137,17 @@ def make_batches(
         )
         def make_batch(step):
             index, times = draw(step)
-            shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), size)
+            shown = enlarge(tf.gather(pictures, tf.gather(rows, index)), side)
+            batch_seed = tf.stack([tf.constant(seed, tf.int64), step])
+            if side != size:
+                shown = cut_patches(shown, size, batch_seed)
             turn = times + tf.gather(mirrored_first, index)
             return policy.augment(
                 shown,
                 tf.gather(targets, tf.gather(labels, index)),
                 augmentation,
                 stage.augmentation,
-                tf.stack([tf.constant(seed, tf.int64), step]),
+                batch_seed,
                 mirrored=turn % 2 == 1,
             )
 

@@ -24,7 +24,7 @@ from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.identity import name_flags
 from smartgrowth.runs.owner import check_untaken, read_owner
 from smartgrowth.runs.parse import read_arrays
-from smartgrowth.runs.reader import read_classes
+from smartgrowth.runs.predictions import read_classes
 from smartgrowth.runtime.reporter import say
 
 LISTED = 5  # classes and confusions that are printed

@@ -7,6 +7,7 @@ import numpy as np
 
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data, Split
+from smartgrowth.evaluation.hard_examples import subset
 from smartgrowth.metrics.scores import Scores, score, softmax
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import predict_function_of
@@ -61,6 +62,20 @@ class Evaluator:
         """Returns the scores of the validation images at a size in pixels."""
         part = self.data.validation
         return score(softmax(self.logits(part, size)), part.labels)
+
+    def accuracy(
+        self, images: np.ndarray, size: int, active: np.ndarray
+    ) -> float:
+        """Returns the share of training images that are right, unaugmented.
+
+        Args:
+          images: indices of training images.
+          size: of the images, in pixels.
+          active: labels of the classes that there are.
+        """
+        part = subset(self.data.train, images)
+        scores = score(softmax(self.logits(part, size)), part.labels, active)
+        return scores.accuracy
 
     def validate(
         self, size: int, stage_size: int, active: np.ndarray

@@ -20,7 +20,8 @@ from smartgrowth.metrics.scores import softmax
 from smartgrowth.names import printable
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
-from smartgrowth.runs.reader import read_classes, read_metrics
+from smartgrowth.runs.predictions import read_classes
+from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import REPORTER, say
 
 BATCH = 64

@@ -10,7 +10,8 @@ from smartgrowth.runs import files
 from smartgrowth.runs.identity import data_change
 from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import parsing, require
-from smartgrowth.runs.reader import read_classes, read_plan
+from smartgrowth.runs.predictions import read_classes
+from smartgrowth.runs.reader import read_plan
 
 
 def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:

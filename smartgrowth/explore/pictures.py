@@ -82,7 +82,7 @@ def augmentation(experiment: Experiment) -> list[Gallery]:
     config = experiment.config
     alone = preview.variants(
         experiment.data,
-        experiment.plan.stages[-1].image_size,
+        config.size_seen(experiment.plan.stages[-1].image_size),
         tuple(policy.VARIANTS),
     )
     together = preview.first_batches(experiment, policy.choose(config))

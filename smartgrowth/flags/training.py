@@ -115,9 +115,18 @@ class Training:
         identity=Identity.ALWAYS,
         choices=("run", "stage"),
     )
+    schedule_clock: str = flag(
+        "steps",
+        "What the schedule of a run proceeds by. steps; or cost, always with "
+        "--grow_when=auto: the rate is a function of the GFLOPs spent, "
+        "whatever the stages' lengths.",
+        identity=Identity.IF_SET,
+        choices=("steps", "cost"),
+    )
     cycle_len: int | None = flag(
         None,
-        "Steps of the (first) cycle; the whole scope unless given.",
+        "Steps of the (first) cycle; the whole scope unless given. Of the last "
+        "stage's cost each, with --schedule_clock=cost.",
         identity=Identity.ALWAYS,
         check=ABOVE_ZERO,
     )

@@ -79,6 +79,7 @@ def make_rate_tables(
         [stage.steps for stage in stages],
         per_stage=config.schedule_scope == "stage",
         cycles=_cycles(config, plan),
+        clock=_cost_clock(plan) if _runs_by_cost(config) else None,
         cycle_mult=config.cycle_mult,
     )
     groups = tuple(
@@ -140,14 +141,43 @@ def _resets(
     )
 
 
+def _runs_by_cost(config: Config) -> bool:
+    """Whether the schedule proceeds by cost.
+
+    Of a stage, whose steps cost the same, one by steps is none other.
+    """
+    return config.schedule_clock == "cost" and config.schedule_scope == "run"
+
+
+def _cost_clock(plan: Plan) -> tuple[np.ndarray, float]:
+    """Returns the cost before every step, (steps,), and that of the run.
+
+    In steps of the last stage, the unit of `--cycle_len`: what is still to be
+    decided then changes neither.
+    """
+    unit = plan.step_flops(plan.stages[-1])
+    spent, parts = 0, []
+    for stage in plan.stages:
+        price, once = plan.step_flops(stage), plan.once_flops_of(stage)
+        begin = spent + once
+        parts.append([(begin + n * price) / unit for n in range(stage.steps)])
+        spent += plan.flops_of(stage)
+    return np.concatenate(parts), plan.planned_flops / unit
+
+
 def _cycles(config: Config, plan: Plan) -> list[int | None]:
-    """Returns the steps of each stage's first cycle; None: the whole stage."""
+    """Returns the steps of each stage's first cycle; None: the whole stage.
+
+    By cost, there is one schedule and its steps are the last stage's.
+    """
     if config.cycle_epochs is None:
         return [config.cycle_len] * len(plan.stages)
     cycles = [
         max(round(config.cycle_epochs * images / stage.batch_size), 1)
         for images, stage in zip(plan.pass_images, plan.stages, strict=True)
     ]
+    if _runs_by_cost(config):
+        return cycles[-1:]
     if config.schedule_scope == "run" and len(set(cycles)) > 1:
         steps = ", ".join(map(str, cycles))
         raise UserError(

@@ -189,6 +189,7 @@ def make_tables(
     *,
     per_stage: bool,
     cycles: Sequence[int | None] | None = None,
+    clock: tuple[np.ndarray, float] | None = None,
     **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns rate and momentum of every step of a run, float64 (steps,).
@@ -201,6 +202,8 @@ def make_tables(
       per_stage: whether every stage has a schedule of its own.
       cycles: `cycle_steps` of `make_schedules` for each stage; one schedule
         over all stages uses the first.
+      clock: for one schedule over all stages: the time of every step on it,
+        and its length; by steps unless given.
       **options: as in `make_schedules`.
     """
     if not np.isscalar(rate):
@@ -211,6 +214,7 @@ def make_tables(
                 lengths,
                 per_stage=per_stage,
                 cycles=cycles,
+                clock=clock,
                 **options,
             )
             for peak in rate
@@ -219,16 +223,15 @@ def make_tables(
         rates = [np.split(table[0], ends) for table in tables]
         parts = [part[index] for index, part in enumerate(rates)]
         return np.concatenate(parts), tables[0][1]
-    steps = sum(lengths)
     cycles = cycles or [None] * len(lengths)
+    times, length = clock or (np.arange(sum(lengths)), sum(lengths))
     if not per_stage:
-        lengths = [steps]
+        lengths = [length]
     parts = [
         make_schedules(name, rate, n, cycle_steps=cycle, **options)
         for n, cycle in zip(lengths, cycles, strict=False)
     ]
     rates, momenta = (
-        join(part, lengths)(np.arange(steps))
-        for part in zip(*parts, strict=True)
+        join(part, lengths)(times) for part in zip(*parts, strict=True)
     )
     return rates, momenta

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 # Mark and stroke of a line, in matplotlib's notation, so that lines differ
 # without their colors too.
-STROKES = ("o-", "s-", "^--", "D:", "v-.")
+STROKES = ("o-", "s-", "^--", "D:", "v-.", "P-")
 MARKED = 120  # points; a longer line has no marks
 ROOM = 0.037  # of the width, for the name of a band
 
@@ -33,7 +33,7 @@ class Line:
 
     @property
     def mark(self) -> str:
-        """The mark of its points: "o", "s", "^", "D" or "v"; "" for none."""
+        """The mark of its points, of those in `STROKES`; "" for none."""
         return STROKES[self.style][0] if len(self.x) <= MARKED else ""
 
     @property

@@ -39,6 +39,7 @@ ACCURACIES = {
     "val_accuracy_at_size": "validation at the stage's size",
     "stage_val_accuracy": "… and with its classes only",
     "raw_val_accuracy": "validation without averaging",
+    "stage_train_accuracy": "the stage's own training images, not augmented",
 }
 RATES = {"lr": "learning rate", "momentum": "momentum"}
 POINTS = 1000  # most points of a schedule

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from smartgrowth.metrics import calibration, confusion
 from smartgrowth.rendering.text import short_name
-from smartgrowth.runs.reader import Run, read_predictions
+from smartgrowth.runs.predictions import read_predictions
+from smartgrowth.runs.reader import Run
 
 if TYPE_CHECKING:  # imported late, when there is something to draw
     import numpy as np

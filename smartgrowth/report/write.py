@@ -13,6 +13,7 @@ from smartgrowth.rendering import html, svg_chart
 from smartgrowth.rendering.figure import Plot, chart_png, make_plot, render
 from smartgrowth.rendering.text import stage_summary
 from smartgrowth.report import curves, sections
+from smartgrowth.report.decisions import decisions
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import Run, read_flag_lines, read_run
@@ -77,6 +78,7 @@ def _values(
         "course": [(part.title, _drawn(part)) for part in course.values()],
         "summaries": [stage_summary(stage) for stage in run.stages],
         "stages": sections.stage_table(run),
+        "decisions": decisions(run),
         "outcome": outcome and _outcome_values(outcome, plots),
         "hard_images": sections.hard_images(run),
         "test_time": sections.test_time(run),

@@ -64,6 +64,9 @@ LOG_COLUMNS = (
 )
 # Of the weights themselves, if val_* are of their moving average.
 RAW_COLUMNS = ("raw_val_loss", "raw_val_accuracy")
+# What `--grow_when=auto` decides by; see `boundaries`.
+GROWTH_COLUMNS = ("stage_train_accuracy", "loss_fall")
+MORE_COLUMNS = (*RAW_COLUMNS, *GROWTH_COLUMNS)
 
 
 def write_flags(directory: pathlib.Path, lines: Sequence[str]) -> None:
@@ -83,8 +86,8 @@ def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
     Keras' CSVLogger would truncate it at every `fit` and, in a resumed run,
     misalign columns and repeat rows.
     """
-    raw = [name for name in RAW_COLUMNS if rows and name in rows[0]]
-    write_csv(directory / LOG, (*LOG_COLUMNS, *raw), rows)
+    more = [name for name in MORE_COLUMNS if rows and name in rows[0]]
+    write_csv(directory / LOG, (*LOG_COLUMNS, *more), rows)
 
 
 def write_schedule(directory: pathlib.Path, tables) -> None:

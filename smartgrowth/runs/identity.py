@@ -26,12 +26,16 @@ DRAWS = {
     "since 0.2.0 every augmentation draws random numbers keyed by its name; "
     "the version that began the run can finish it",
 }
+# Of a stage: what `--grow_when=auto` decides while it trains.
+DECIDED = ("first_step", "steps")
 # Entries that a person is told of in words.
 DATA = ("content", "pixels")
 
 
 def describe_plan(plan: Plan, identity: dict) -> dict:
     """Returns what plan.json holds, with a hash of all but the cost.
+
+    And but what is decided while training, which is not known from the start.
 
     Args:
       plan: the stages.
@@ -44,16 +48,26 @@ def describe_plan(plan: Plan, identity: dict) -> dict:
     # Those at their default are left out, so that older runs are resumed.
     later = {axis.field: axis.default for axis in growth.AXES if axis.later}
     later["precomputed"] = False
+    decided = DECIDED if plan.rules else ()
     hashed = [
         {
             name: value
             for name, value in stage.items()
-            if name not in later or value != later[name]
+            if name not in decided
+            and (name not in later or value != later[name])
         }
         for stage in stages
     ]
-    text = json.dumps([hashed, identity], sort_keys=True)
-    return {
+    growing = {}
+    if plan.budget:
+        growing["budget"] = plan.budget
+    if plan.rules:
+        growing["rules"] = dataclasses.asdict(plan.rules)
+    parts = [hashed, identity, *([growing] if growing else [])]
+    text = json.dumps(parts, sort_keys=True)
+    if plan.rules:
+        growing["decisions"] = list(map(dataclasses.asdict, plan.decisions))
+    return growing | {
         "hash": hashlib.sha256(text.encode()).hexdigest(),
         "gflops": plan.gflops(),
         "stages": [
@@ -218,12 +232,21 @@ def _complete(description: dict) -> dict:
         in (Identity.ALWAYS, Identity.IF_SET, Identity.IF_RATE_IS_FOUND)
     }
     stage = dataclasses.asdict(Stage(0))
+    stages = [stage | values for values in description.get("stages", [])]
+    growing = {
+        name: description[name]
+        for name in ("budget", "rules")
+        if name in description
+    }
+    if "rules" in growing:
+        for values in stages:
+            for name in (*DECIDED, "gflops"):
+                values.pop(name, None)
     return json.loads(
         json.dumps(
             {
-                "stages": [
-                    stage | values for values in description.get("stages", [])
-                ],
+                "stages": stages,
+                **growing,
                 "identity": flags | description.get("identity", {}),
             }
         )

@@ -18,7 +18,6 @@ from smartgrowth.runs import files
 from smartgrowth.runs.parse import (
     is_number,
     parsing,
-    read_arrays,
     read_json,
     read_lines,
     read_table,
@@ -26,7 +25,6 @@ from smartgrowth.runs.parse import (
 )
 
 if TYPE_CHECKING:  # imported late, when there is something to read
-    import numpy as np
     import pandas as pd
 
 # Entries of metrics.json that are numbers, and those with one for each stage.
@@ -63,6 +61,8 @@ class Run:
     Attributes:
       directory: of the run.
       stages: of plan.json, each with `steps`, `image_size` and `gflops`.
+      rules: of plan.json: what decides where stages end; {} if nothing does.
+      decisions: of plan.json: step and rule of the stages that ended by them.
       flags: name -> text, of flags.txt; always with "model" and "dataset".
       log: log.csv, a row per evaluation, by step; floats, NaN if unknown.
       schedule: step, lr and momentum, of schedule.csv or else of the log.
@@ -76,6 +76,8 @@ class Run:
 
     directory: pathlib.Path
     stages: list[dict]
+    rules: dict
+    decisions: list[dict]
     flags: dict[str, str]
     log: "pd.DataFrame"
     schedule: "pd.DataFrame"
@@ -101,7 +103,7 @@ def read_run(directory: pathlib.Path) -> Run:
     steps = sum(stage["steps"] for stage in stages)
     metrics = read_metrics(directory)
     log_path = directory / files.LOG
-    log = read_table(log_path, files.LOG_COLUMNS, files.RAW_COLUMNS)
+    log = read_table(log_path, files.LOG_COLUMNS, files.MORE_COLUMNS)
     with parsing(log_path):
         require(
             log["stage"].isin(range(len(stages))).all(),
@@ -128,6 +130,8 @@ def read_run(directory: pathlib.Path) -> Run:
     return Run(
         directory=directory,
         stages=stages,
+        rules=plan.get("rules", {}),
+        decisions=plan.get("decisions", []),
         flags={"model": "a model", "dataset": "a dataset"} | flags,
         log=log,
         schedule=schedule if len(schedule) else log,
@@ -174,7 +178,22 @@ def read_plan(directory: pathlib.Path) -> dict:
                     fits or value is None,
                     f"a stage's `{name}` is {value!r:.40}",
                 )
+        _check_growth(plan)
     return plan
+
+
+def _check_growth(plan: dict) -> None:
+    """Requires that what `--grow_when=auto` adds to a plan is whole."""
+    rules, decisions = plan.get("rules", {}), plan.get("decisions", [])
+    whole = isinstance(rules, dict) and all(map(is_number, rules.values()))
+    require(whole, "`rules` must be numbers by name")
+    require(
+        isinstance(decisions, list)
+        and all(isinstance(each, dict) for each in decisions)
+        and all(_is_count(each.get("step")) for each in decisions)
+        and all(isinstance(each.get("rule"), str) for each in decisions),
+        "`decisions` must have a count of `step` and a `rule` each",
+    )
 
 
 def read_metrics(directory: pathlib.Path) -> dict:
@@ -230,67 +249,6 @@ def read_flags(directory: pathlib.Path) -> dict[str, str]:
         for line in read_flag_lines(directory)
     ]
     return {name: value for name, _, value in pairs}
-
-
-def read_classes(directory: pathlib.Path) -> list[str]:
-    """Returns a finished run's class names, in the order of the logits.
-
-    Raises:
-      UserError: classes.txt is missing or malformed, or does not agree with
-        plan.json.
-    """
-    path = directory / files.CLASSES
-    count = read_plan(directory)["identity"].get("num_classes")
-    with parsing(path):
-        require(path.exists(), "it is missing")
-        names = read_lines(path)
-        require(all(names), "a line is empty")
-        require(len({*names}) == len(names), "a name is there twice")
-        require(
-            names and count in (None, len(names)),
-            f"it has {len(names)} names, {files.PLAN} {count} classes",
-        )
-    return names
-
-
-def read_predictions(
-    directory: pathlib.Path,
-) -> tuple["np.ndarray", "np.ndarray", list[str]] | None:
-    """Returns the predictions of the validation images; None before the end.
-
-    Returns:
-      labels int64 (N,), probabilities (N, C) and the names of the C classes.
-
-    Raises:
-      UserError: predictions.npz or classes.txt is malformed.
-    """
-    path = directory / files.PREDICTIONS
-    if not path.is_file():
-        return None
-    names = read_classes(directory)
-    arrays = read_arrays(path, {"labels": 1, "probabilities": 2})
-    labels, probabilities = arrays["labels"], arrays["probabilities"]
-    with parsing(path):
-        classes = probabilities.shape[1]
-        require(
-            classes == len(names),
-            f"its predictions are of {classes} classes, {files.CLASSES} has "
-            f"{len(names)}",
-        )
-        require(labels.dtype.kind in "iu", f"its labels are {labels.dtype}")
-        require(
-            len(labels) == len(probabilities) > 0,
-            f"it has {len(labels)} labels, {len(probabilities)} predictions",
-        )
-        require(
-            (labels >= 0).all() and (labels < classes).all(),
-            "a label is of no class",
-        )
-        require(
-            probabilities.dtype.kind == "f",
-            f"its probabilities are {probabilities.dtype}",
-        )
-    return labels, probabilities, names
 
 
 def _is_count(value) -> bool:

@@ -46,4 +46,5 @@ def stage_batches(
         hard=np.intersect1d(experiment.hard_images, images),
         balanced=config.balance == "oversample",
         activations=activations,
+        cut_from=config.final_size if config.grow_by == "crop" else None,
     )

@@ -241,6 +241,7 @@ class CheckpointManager:
         kept = dataclasses.replace(
             progress,
             rows=list(progress.rows),
+            decisions=list(progress.decisions),
             wall_seconds=self.wall_seconds(progress),
         )
         arrays = checkpoint.collect(groups)

@@ -102,6 +102,11 @@ class CompiledModel:
         if self.ema and how == "shrink_perturb":
             self.ema.reset()
 
+    def follow(self, experiment: Experiment) -> None:
+        """Takes up a plan in which more is decided."""
+        if self.ema:
+            self.ema.resets = _average_resets(experiment)
+
     def validated_weights(self):
         """While entered, the model has the weights that are validated."""
         return self.ema.swap_weights() if self.ema else contextlib.nullcontext()
@@ -110,10 +115,14 @@ class CompiledModel:
         self, experiment: Experiment, evaluator: Evaluator, stage: Stage
     ) -> dict[str, float]:
         """Returns the columns of log.csv that come from validation images."""
-        active = experiment.active_classes(stage)
-        size = experiment.config.final_size
+        active, config = experiment.active_classes(stage), experiment.config
+        size, seen = config.final_size, config.size_seen(stage.image_size)
         with self.validated_weights():
-            figures = evaluator.validate(size, stage.image_size, active)
+            figures = evaluator.validate(size, seen, active)
+            if experiment.plan.rules:
+                figures["stage_train_accuracy"] = evaluator.accuracy(
+                    experiment.clean_images(stage), seen, active
+                )
         if self.ema:
             raw = evaluator.score(size)
             raw = raw.loss, raw.accuracy
@@ -148,7 +157,8 @@ def compile_model(
     if source:
         say(source.load_into(model, data.class_names))
     if config.whiten:
-        size = data.stored_size(experiment.plan.stages[-1].image_size)
+        last = experiment.plan.stages[-1].image_size
+        size = data.stored_size(config.size_seen(last))
         whitening.whiten(model, data.train.images(size), data.train.rows)
     if config.enforce_rules:
         audit.enforce(experiment.audit(model))
@@ -172,11 +182,17 @@ def compile_model(
     optimizer.set_groups(freezing.variable_groups(model, variables))
     average = None
     if config.ema:
-        resets = ()  # where `restart` begins the average anew
-        if config.stage_restart == "shrink_perturb":
-            resets = [s.first_step for s in experiment.plan.stages[1:]]
-        average = ema.WeightEMA(model, optimizer, config.ema, resets)
+        average = ema.WeightEMA(
+            model, optimizer, config.ema, _average_resets(experiment)
+        )
     return CompiledModel(model, accuracy, average, machine)
+
+
+def _average_resets(experiment: Experiment) -> tuple[int, ...]:
+    """Returns the steps before which `restart` begins the average anew."""
+    if experiment.config.stage_restart != "shrink_perturb":
+        return ()
+    return tuple(stage.first_step for stage in experiment.plan.stages[1:])
 
 
 def group_variables(model, accuracy) -> dict[str, list]:

@@ -17,7 +17,7 @@ from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import Reporter
-from smartgrowth.training import lr_finder
+from smartgrowth.training import deciding, lr_finder
 from smartgrowth.training.learner import Learner
 from smartgrowth.training.progress import start_of
 
@@ -67,8 +67,9 @@ def measure(experiment: Experiment) -> str:
     Raises:
       UserError: `--workdir` holds a run of another plan.
     """
-    config, plan = experiment.config, experiment.plan
+    config = experiment.config
     directory = run_directory.check(config, experiment.description)
+    plan = deciding.take_up(experiment, directory).plan
     done = 0
     if not config.restart:
         if run_directory.is_finished(directory):
@@ -105,11 +106,8 @@ def what_is_left(plan: Plan, done: int) -> list[Rest]:
 def make_learner(experiment: Experiment) -> Learner:
     """Returns a learner of the same stages, each long enough to be timed."""
     config = experiment.config
-    config = dataclasses.replace(
-        config,
-        stage_steps=(WARM * len(config.size_jitter) + sum(STEPS),),
-        stage_epochs=(),
-        budget_gflops=None,
+    config = config.with_steps(
+        WARM * len(config.size_jitter) + sum(STEPS),
         # Any rate takes as long as any other.
         lr=config.lr_min,
         schedule="constant",
@@ -155,8 +153,8 @@ def time_stage(
             break
     step, segment = split_times(timed)
     sizes = [learner.config.final_size]
-    if stage.image_size not in sizes:
-        sizes.append(stage.image_size)
+    if (seen := learner.config.size_seen(stage.image_size)) not in sizes:
+        sizes.append(seen)
     if learner.config.ema:  # the weights that are not averaged too
         sizes.append(learner.config.final_size)
     return Pace(

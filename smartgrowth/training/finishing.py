@@ -1,25 +1,26 @@
-"""The end of a run: its results, and what of its files was lost till then."""
+"""The end of a run: its results, or where its training is kept."""
 
 from smartgrowth import UserError
 from smartgrowth.evaluation import results
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.training import preview
+from smartgrowth.training import preview, run_files
 
 
 def write_results(learner) -> None:
-    """Writes a learner's results to its run directory.
+    """Closes a learner's log; writes its results to its run directory.
 
     Raises:
       UserError: the disk refuses them; says where the training is kept. Or
         another process has taken the directory.
     """
+    learner.log.end()
     directory, experiment = learner.directory, learner.experiment
     augmentation = learner.augmentation
     learner.checkpoints.settle()
     try:
         learner.lease.check()
-        restore_lost_files(learner)
+        run_files.restore_lost_files(learner)
         sheet = preview.run_sheet(experiment, augmentation)
         learner.lease.check()
         files.write_bytes(directory / files.AUGMENTATION, sheet)
@@ -70,28 +71,3 @@ def last_saved_step(learner) -> int | None:
         return None
     own = learner.checkpoints.plan_hash
     return max((f["step"] for f in found if f.get("plan") == own), default=None)
-
-
-def restore_lost_files(learner) -> None:
-    """Writes again what nothing opens a run without, and its log.
-
-    Someone may have deleted the directory in the middle of the run.
-
-    Raises:
-      OSError: the disk refuses plan.json or flags.txt.
-    """
-    directory, experiment = learner.directory, learner.experiment
-    # An earlier version may have begun the run, with a hash of its own.
-    own = {"hash": learner.checkpoints.plan_hash}
-    run_directory.mend(
-        directory, learner.own_config, experiment.description | own
-    )
-    if not (directory / files.LOG).exists():
-        step, rows = learner.progress.step, learner.progress.rows
-        learner.checkpoints.attempt(
-            "log", step, lambda: files.write_log(directory, rows)
-        )
-    if not (directory / files.DATA_REPORT).exists():
-        learner.write_inputs()
-    if not (directory / files.SCHEDULE).exists():
-        learner.write_schedule()

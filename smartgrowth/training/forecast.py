@@ -42,13 +42,11 @@ class Forecast:
         network, data = experiment.network, experiment.data
         images, size = len(data.validation.labels), config.final_size
         final = images * network.flops_per_image(size) / 1e9
+        sizes = [stage.image_size for stage in self.plan.stages]
         self.gflops_of_evaluation = [
             final * (1 + bool(config.ema))  # raw weights are validated too
-            + (stage.image_size != size)
-            * images
-            * network.flops_per_image(stage.image_size)
-            / 1e9
-            for stage in self.plan.stages
+            + (seen != size) * images * network.flops_per_image(seen) / 1e9
+            for seen in map(config.size_seen, sizes)
         ]
         judged = len(judged_images(experiment)) / images
         self.gflops_of_results = final * (mirrored + judged)

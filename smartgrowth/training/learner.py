@@ -11,8 +11,9 @@ What fires when, of a run that `train.train` drives:
                  if it found a rate; the stage's images, the compiled step
       segment:
         fit      batches: progress line, checkpoints every some minutes, stop
-        evaluate validation; a row to log.csv and TensorBoard; a checkpoint at
-                 a best, at the stage's end and every some minutes
+        evaluate validation; a row to log.csv and TensorBoard; with
+                 --grow_when=auto whether the stage ends; a checkpoint at a
+                 best, at the stage's end and every some minutes
     finish       plan.json and flags.txt if they were lost meanwhile;
                  final.keras, predictions, metrics.json
 """
@@ -21,21 +22,25 @@ import dataclasses
 import pathlib
 import threading
 import time
+from collections.abc import Iterator
 
-from smartgrowth.curriculum import choose
 from smartgrowth.data.augment import policy
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables
-from smartgrowth.plan import Stage
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import directory as run_directory
-from smartgrowth.runs import files
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
-from smartgrowth.training import callbacks, finishing, rate_search
+from smartgrowth.training import (
+    callbacks,
+    deciding,
+    rate_search,
+    run_files,
+)
 from smartgrowth.training.batches import stage_batches
 from smartgrowth.training.checkpointing import CheckpointManager
 from smartgrowth.training.compile_model import compile_model
@@ -65,7 +70,7 @@ class Learner:
         distribution: Distribution = SINGLE_DEVICE,
     ):
         self.experiment, self.directory = experiment, directory
-        self.config, self.plan = experiment.config, experiment.plan
+        self.config = experiment.config
         # Of the folder that this process writes to.
         self.own_config = self.config
         if not distribution.is_main_process:
@@ -79,8 +84,13 @@ class Learner:
         self.progress = start_of(self.plan)
         mirrored = self.augmentation.mirrors
         self.progress_line = ProgressLine(experiment, mirrored)
-        self.rate = None  # unknown until it is found, if --lr says so
+        self.rate = self.peak = None  # unknown until found, if --lr says so
         self.stop = threading.Event()
+
+    @property
+    def plan(self) -> Plan:
+        """The run as far as it is decided."""
+        return self.experiment.plan
 
     def build(self) -> None:
         """Makes and compiles the network; says what trains on what.
@@ -135,38 +145,41 @@ class Learner:
         run_directory.claim(self.own_config, self.experiment.description)
         # Or others would read what --restart deletes.
         self.distribution.barrier()
-        self.write_inputs()
+        run_files.write_inputs(self)
 
-    def write_inputs(self) -> None:
-        """Writes what is known of the data: its report and its orders."""
-        path = self.directory / files.DATA_REPORT
-        report, config = self.experiment.data.report(), self.own_config
-        self._attempt("data report", files.write_json, path, report)
-        self._attempt("orders", choose.write_orders, config, self.experiment)
-
-    def resume(self, directory: pathlib.Path) -> int:
+    def resume(self, directory: pathlib.Path) -> None:
         """Goes on from the newest checkpoint of a run, if there is one.
 
-        Args:
-          directory: of the run; the same in all processes.
-
-        Returns:
-          The step at which it goes on, 0 without a checkpoint.
+        directory: of the run; the same in all processes.
         """
         self.progress = self.checkpoints.restore(directory, self.plan)
-        step, plan = self.progress.step, self.plan
+        step = self.progress.step
         self.distribution.check_agreement(self.checkpoints.plan_hash, step)
+        if self.plan.rules:
+            deciding.replan(self)
+        plan = self.plan
         if self.progress.found_rates:
             self.follow(self.progress.found_rates)
-        self.write_schedule()
-        self._attempt("log", self.log.begin, self.model, self.progress.rows)
+        run_files.write_schedule(self)
+        self.attempt("log", self.log.begin, self.model, self.progress.rows)
         if step:
             stage = plan.stage_at(min(step, plan.steps - 1))
             say(
                 f"resuming at step {step} of {plan.steps}, stage "
                 f"{stage.index + 1} of {len(plan.stages)}"
             )
-        return step
+
+    def stages(self) -> Iterator[Stage]:
+        """Yields the stages that are left, each once the one before is over."""
+        while self.progress.step < self.plan.steps:
+            yield self.plan.stage_at(self.progress.step)
+
+    def evaluations(self, stage: Stage) -> Iterator[int]:
+        """Yields the steps after which to evaluate, until the stage is over."""
+        while steps := self.plan.evaluations(
+            self.plan.stages[stage.index], self.progress.step
+        ):
+            yield steps[0]
 
     def begin(self, stage: Stage) -> None:
         """Does all that happens before a stage's first step.
@@ -259,8 +272,9 @@ class Learner:
             self.checkpoints.wall_seconds(progress),
         )
         progress.rows.append(row)
-        self._attempt("log", self.log.add, progress.rows)
+        self.attempt("log", self.log.add, progress.rows)
         self.progress_line.say_row(stage, row)
+        stage = deciding.decide(self, stage)
         best = row["val_accuracy"] > progress.best_accuracy
         if best:
             progress.best_accuracy = row["val_accuracy"]
@@ -271,27 +285,13 @@ class Learner:
         if stop:
             raise KeyboardInterrupt
 
-    def finish(self) -> None:
-        """Writes the trained model, its predictions and the final figures.
-
-        Raises:
-          UserError: the disk refuses them; says where the training is kept.
-        """
-        self.log.end()
-        finishing.write_results(self)
-
     def follow(self, peak: float | list[float]) -> None:
         """Sets the schedule, up to one highest rate or to one a stage."""
-        names = self.experiment.network.group_names
+        self.peak, names = peak, self.experiment.network.group_names
         tables = make_rate_tables(self.config, self.plan, peak, names)
         self.rate = callbacks.CyclicLearningRate(tables)
 
-    def write_schedule(self) -> None:
-        """Writes schedule.csv, once the rate is known."""
-        if self.rate:
-            write, tables = files.write_schedule, self.rate.tables
-            self._attempt("schedule", write, self.directory, tables)
-
-    def _attempt(self, what: str, write, *arguments) -> None:
+    def attempt(self, what: str, write, *arguments) -> None:
+        """Calls what writes a file; a disk that refuses it is a warning."""
         step = self.progress.step
         self.checkpoints.attempt(what, step, lambda: write(*arguments))

@@ -14,7 +14,8 @@ from smartgrowth.models.keras_layers import channel_statistics
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import model_file
 from smartgrowth.runs.manifest import hash_file, read_manifest
-from smartgrowth.runs.reader import read_classes, read_flags
+from smartgrowth.runs.predictions import read_classes
+from smartgrowth.runs.reader import read_flags
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,7 +18,8 @@ class Progress:
     rows: of log.csv. best_accuracy: of the validations so far.
     found_rates: by range tests so far, of the stages from the first one on, or
     one for all. begun: index of the last stage whose boundary is done, -1
-    before the first one.
+    before the first one. decisions: with `--grow_when=auto`, step and rule of
+    the stages that have ended, as in `plan.Decision`.
     """
 
     stage_seconds: list[float]
@@ -29,6 +30,7 @@ class Progress:
     best_accuracy: float = -1.0
     found_rates: list[float] = dataclasses.field(default_factory=list)
     begun: int = -1
+    decisions: list[dict] = dataclasses.field(default_factory=list)
 
     @property
     def train_seconds(self) -> float:

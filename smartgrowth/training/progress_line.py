@@ -6,7 +6,7 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Stage
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 from smartgrowth.training.forecast import Forecast
 
@@ -38,6 +38,10 @@ class ProgressLine:
         self.told = False
         self.begun = None  # index of the last stage whose first batch was seen
         self.apart = None  # seconds without training at the last evaluation
+
+    def follow(self, plan: Plan) -> None:
+        """Takes up a plan in which more is decided."""
+        self.plan = self.forecast.plan = plan
 
     def start(self, step: int) -> None:
         """Begins a segment.

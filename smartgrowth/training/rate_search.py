@@ -2,7 +2,7 @@
 
 from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import say
-from smartgrowth.training import lr_curve, lr_finder
+from smartgrowth.training import lr_curve, lr_finder, run_files
 
 
 def find_rate(learner, stage: Stage) -> bool:
@@ -30,7 +30,7 @@ def find_rate(learner, stage: Stage) -> bool:
         say(f"{kept if rates else f'the default of {optimizer}'}: {rate:g}")
     rates.append(rate)
     learner.follow(rates)
-    learner.write_schedule()
+    run_files.write_schedule(learner)
     return True
 
 

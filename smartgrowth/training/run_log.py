@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from smartgrowth import boundaries
 from smartgrowth.experiment import Experiment
 from smartgrowth.plan import Stage
 from smartgrowth.training.callbacks import make_tensorboard
@@ -61,7 +62,7 @@ def make_row(
     validation: Mapping[str, float],
     wall_seconds: float,
 ) -> dict:
-    """Returns a row of log.csv, `files.LOG_COLUMNS` and more with `--ema`.
+    """Returns a row of log.csv: `files.LOG_COLUMNS`, and those of its flags.
 
     Args:
       progress: at the evaluation.
@@ -71,7 +72,7 @@ def make_row(
       wall_seconds: of all processes that worked on the run.
     """
     step, plan = progress.step, experiment.plan
-    return {
+    row = {
         "step": step,
         "stage": stage.index,
         "image_size": stage.image_size,
@@ -87,3 +88,7 @@ def make_row(
         "train_seconds": progress.train_seconds,
         "wall_seconds": wall_seconds,
     }
+    if plan.rules:
+        rows = [each for each in progress.rows if each["stage"] == stage.index]
+        row["loss_fall"] = boundaries.loss_fall([*rows, row])
+    return row

@@ -1,9 +1,9 @@
 """A plan as text: its stages, its cost, its learning rate."""
 
-from smartgrowth import growth
+from smartgrowth import boundaries, growth
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables, rate_scales
-from smartgrowth.plan import Plan
+from smartgrowth.plan import Plan, Stage
 from smartgrowth.rendering import terminal_chart
 from smartgrowth.rendering.text import shares
 
@@ -20,6 +20,7 @@ def format_plan(plan: Plan) -> str:
         or len({getattr(stage, axis.field) for stage in plan.stages}) > 1
     ]
     costs = [plan.gflops_of(stage) for stage in plan.stages]
+    open_stages = plan.stages[len(plan.decisions) :] if plan.rules else ()
     rows = [
         ("stage", *(axis.column or axis.name for axis in axes), "images")
         + (f"{'steps':>7}", "batch", f"{'GFLOPs':>10}", "share")
@@ -28,25 +29,47 @@ def format_plan(plan: Plan) -> str:
         plan.stages, costs, shares(costs), strict=True
     ):
         grown = [axis.text(getattr(stage, axis.field)) for axis in axes]
+        steps, cost = f"{stage.steps}", f"{cost:,.0f}"
+        if stage in open_stages:
+            steps, cost, share = _bounds(plan, stage)
         rows.append(
             (f"{stage.index + 1}", *grown, f"{stage.num_images}")
-            + (f"{stage.steps}", f"{stage.batch_size}", f"{cost:,.0f}", share)
+            + (steps, f"{stage.batch_size}", cost, share)
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     lines.insert(1, "-" * len(lines[0]))
-    images = plan.images_seen(plan.steps)
-    lines.append(
-        f"total: {plan.steps:,} steps, {images:,} images shown, "
-        f"{sum(costs):,.0f} GFLOPs"
-    )
-    return "\n".join(lines)
+    total = f"{sum(costs):,.0f} GFLOPs"
+    if not open_stages:
+        images = plan.images_seen(plan.steps)
+        total = f"{plan.steps:,} steps, {images:,} images shown, {total}"
+    return "\n".join([*lines, f"total: {total}"])
+
+
+def _bounds(plan: Plan, stage: Stage) -> list[str]:
+    """Returns steps, GFLOPs and share of a stage whose end is not decided."""
+    limits = boundaries.bounds(plan)[stage.index]
+    units = plan.step_flops(stage), 1e9, plan.budget / 100
+    return [
+        " to ".join(f"{flops / unit:,.0f}" for flops in limits) + mark
+        for unit, mark in zip(units, ("", "", "%"), strict=True)
+    ]
 
 
 def overview(experiment: Experiment) -> str:
     """Returns the plan's table, and below it what its columns cannot say."""
     config, plan = experiment.config, experiment.plan
     lines = [format_plan(plan)]
+    if plan.rules and len(plan.decisions) + 1 < len(plan.stages):
+        lines.append(
+            "within these bounds, where stages end is decided while training "
+            "(--grow_when=auto), at one of "
+            f"{len(plan.evaluation_steps())} evaluations or more:"
+        )
+        for stage in plan.stages[len(plan.decisions) : -1]:
+            rules = boundaries.rules_of(plan, stage)
+            told = " or ".join(boundaries.describe(plan.rules, rules))
+            lines.append(f"  stage {stage.index + 1}, {told}")
     for stage in plan.stages:
         if len(set(stage.sizes)) > 1:
             sizes = ", ".join(map(str, stage.sizes))
@@ -54,6 +77,11 @@ def overview(experiment: Experiment) -> str:
                 f"stage {stage.index + 1}: batches at {sizes} px in turn, at "
                 "random"
             )
+    if config.grow_by == "crop":
+        lines.append(
+            f"smaller images are cut from those of {config.final_size} px, at "
+            "random places"
+        )
     if config.balance == "oversample":
         counts = experiment.data.class_counts
         lines.append(

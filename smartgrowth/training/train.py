@@ -13,7 +13,13 @@ from smartgrowth.runs import damage, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import say
-from smartgrowth.training import lr_curve, lr_finder, rate_search
+from smartgrowth.training import (
+    deciding,
+    finishing,
+    lr_curve,
+    lr_finder,
+    rate_search,
+)
 from smartgrowth.training.learner import Learner
 from smartgrowth.training.signals import StopSignals
 from smartgrowth.training.summary import overview
@@ -30,8 +36,9 @@ def train(experiment: Experiment) -> pathlib.Path:
         process trains the run.
       KeyboardInterrupt: asked to stop, after a checkpoint.
     """
-    config, plan = experiment.config, experiment.plan
+    config = experiment.config
     directory = run_directory.check(config, experiment.description)
+    experiment = deciding.take_up(experiment, directory)
     if run_directory.is_finished(directory) and not config.restart:
         description = experiment.description
         if damage.mend_finished(directory, config, description):
@@ -42,7 +49,7 @@ def train(experiment: Experiment) -> pathlib.Path:
             return directory
     say(overview(experiment))
     distribution = distributed.make_distribution(config.devices)
-    distribution.check_plan(plan)
+    distribution.check_plan(experiment.plan)
     with distribution.watch():
         learner = Learner(
             experiment, distribution.process_directory(directory), distribution
@@ -51,13 +58,13 @@ def train(experiment: Experiment) -> pathlib.Path:
         learner.build()
         with learner.lease, learner.checkpoints:
             learner.claim()
-            done = learner.resume(directory)
+            learner.resume(directory)
             with StopSignals() as learner.stop:
-                for stage in plan.stages_from(done):
+                for stage in learner.stages():
                     learner.begin(stage)
-                    for end in plan.evaluations(stage, done):
+                    for end in learner.evaluations(stage):
                         learner.evaluate(stage, learner.fit(stage, end))
-            learner.finish()
+            finishing.write_results(learner)
             learner.lease.check()
             say(f"report: {write_report(learner.directory)}")
     return directory
