@@ -313,6 +313,46 @@ def test_the_store_s_bytes_are_what_is_shown(tiny_data, tiny_source):
     )
 
 
+# Crops
+
+
+def test_a_crop_is_a_patch_of_its_image_at_full_resolution(tiny_data, stages):
+    stage = stages[0]
+    crops, _ = show(tiny_data, stage, cut_from=24)
+    assert crops.shape[1:] == (16, 16, 3)
+    rows = tiny_data.train.rows
+    whole = tiny_data.train.images(24)[rows]
+    places = set()
+    for crop in crops:
+        found = [
+            (y, x)
+            for y, x in itertools.product(range(9), range(9))
+            if (whole[:, y : y + 16, x : x + 16] == crop).all((1, 2, 3)).any()
+        ]
+        assert len(found) == 1
+        places.update(found)
+    # Of 140 drawn from 81, all borders are among them.
+    assert {y for y, _ in places} == {x for _, x in places} == set(range(9))
+
+
+def test_crops_show_the_same_images_and_change_from_pass_to_pass(
+    tiny_data, stages
+):
+    stage = stages[0]
+    crops, targets = show(tiny_data, stage, cut_from=24)
+    resized, same = show(tiny_data, stage)
+    np.testing.assert_array_equal(targets, same)
+    late, _ = show(tiny_data, stage, 10, 20, cut_from=24)
+    np.testing.assert_array_equal(late, crops[10 * BATCH :])
+    assert len(np.unique(crops, axis=0)) > len(np.unique(resized, axis=0))
+
+
+def test_a_crop_of_the_whole_side_is_the_image(tiny_data, stages):
+    whole, _ = show(tiny_data, stages[1], cut_from=24)
+    resized, _ = show(tiny_data, stages[1])
+    np.testing.assert_array_equal(whole, resized)
+
+
 # Several sizes in turn
 
 

@@ -539,3 +539,51 @@ def test_the_table_has_a_column_for_an_axis_that_grows_only():
     rows = format_plan(make(grow_samples=(3, None))).splitlines()
     assert rows[0].split()[3:6] == ["per", "class", "images"]
     assert [row.split()[3] for row in rows[2:4]] == ["3", "all"]
+
+
+# Shares of a budget, and crops
+
+
+def test_shares_of_the_budget_are_what_the_stages_cost():
+    run = make(
+        grow_size=(16, 24, 32), stage_shares=(1, 1, 2), budget_gflops=2000
+    )
+    step = max(map(run.step_flops, run.stages)) / 1e9
+    costs = [run.gflops_of(stage) for stage in run.stages]
+    assert costs == pytest.approx([500, 500, 1000], abs=step)
+    assert sum(costs) == pytest.approx(2000, abs=step / 2)
+    equal = make(grow_size=(16, 24, 32), stage_shares=(1,), budget_gflops=2000)
+    costs = [equal.gflops_of(stage) for stage in equal.stages]
+    assert costs == pytest.approx([2000 / 3] * 3, abs=step)
+
+
+def test_shares_want_a_budget_and_no_other_length():
+    with pytest.raises(UserError, match="--budget_gflops; give that too"):
+        Config(stage_shares=(1.0,))
+    with pytest.raises(UserError, match="--stage_steps and --stage_shares"):
+        Config(stage_shares=(1.0,), stage_steps=(9,), budget_gflops=9.0)
+
+
+def test_crops_need_the_images_of_the_final_size_alone():
+    config = Config(grow_size=(16, 24, 32), grow_by="crop")
+    assert planning.check_sizes(config) == {32}
+    assert column(make(grow_size=(16, 24, 32), grow_by="crop"), "image_size")
+    larger = dataclasses.replace(config, test_size=48)
+    assert planning.check_sizes(larger) == {48}
+    with pytest.raises(UserError, match="--grow_by=crop: .* --test_size=32"):
+        planning.check_sizes(dataclasses.replace(config, test_size=24))
+
+
+def test_crops_cost_what_images_of_their_size_cost():
+    sizes = {"grow_size": (16, 24, 32), "stage_steps": (100,)}
+    assert make(**sizes, grow_by="crop").gflops() == make(**sizes).gflops()
+
+
+def test_frozen_layers_make_something_else_of_every_crop():
+    settings = {"grow_size": (16, 32), "grow_trainable": ("head",)}
+    settings |= {"augment": ("none",)}
+    assert column(make(**settings), "precomputed") == [True, True]
+    assert column(make(**settings, grow_by="crop"), "precomputed") == [
+        False,
+        True,
+    ]
