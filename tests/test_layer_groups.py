@@ -1,5 +1,6 @@
 """Layer groups: what is frozen, what trains at which rate, what it costs."""
 
+import csv
 import pathlib
 
 import keras
@@ -244,6 +245,7 @@ UNFROZEN = {
     "deterministic": True,
     "checkpoint_minutes": 1e-9,
 }
+LR_COLUMNS = ["lr_body", "lr_last", "lr_head"]
 NO_CHECKPOINTS = {"checkpoint_minutes": 1e9}
 
 
@@ -258,8 +260,7 @@ def unfrozen(tiny_data, tmp_path_factory):
 def values_of(learner, groups):
     return [
         np.array(variable)
-        for layer in learner.model.layers
-        if getattr(layer, "group", None) in groups
+        for layer in freezing.layers_of(learner.model, groups)
         for variable in layer.variables
     ]
 
@@ -362,3 +363,16 @@ def test_the_optimizer_keeps_its_own_variables(tiny_config, tiny_data):
     assert [id(variable) for variable in optimizer.variables] == before
     trained = optimizer.trained_variables
     assert len(trained) == len(learner.compiled.trained.trainable_variables)
+
+
+def test_the_rates_of_the_groups_are_in_the_schedule_and_the_report(unfrozen):
+    with (unfrozen / "schedule.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "lr", "momentum", *LR_COLUMNS]
+    for row in rows:
+        body, last, head = (float(row[name]) for name in LR_COLUMNS)
+        assert head == float(row["lr"])
+        assert (last, body) == pytest.approx((head / 3, head / 9), rel=1e-4)
+    page = (unfrozen / "report.html").read_text()
+    for name in ("body", "last", "head"):
+        assert f"layers of {name}" in page

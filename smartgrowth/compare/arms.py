@@ -122,10 +122,7 @@ def open_stores(arms: Sequence[Arm]) -> dict[str, store.Data]:
             groups.setdefault(_source(arm.config), []).append(arm.config)
     opened = {}
     for source, configs in groups.items():
-        for config in configs:
-            planning.check_sizes(config)
-        sizes = {size for config in configs for size in config.grow_size}
-        sizes |= {config.final_size for config in configs}
+        sizes = set().union(*map(planning.check_sizes, configs))
         opened[source] = open_images(configs[0], sizes)
     return {arm.name: opened[_source(arm.config)] for arm in arms if arm.config}
 

@@ -21,7 +21,10 @@ TEMPLATE = "compare/templates/comparison.html.jinja2"
 
 
 def write_report(
-    directory: pathlib.Path, figures: Figures, failed: Sequence[Trial] = ()
+    directory: pathlib.Path,
+    figures: Figures,
+    failed: Sequence[Trial] = (),
+    missing: Sequence[Trial] = (),
 ) -> pathlib.Path:
     """Writes the page, comparison.csv, comparison_arms.csv and the plots.
 
@@ -29,6 +32,7 @@ def write_report(
       directory: of the comparison.
       figures: what the page shows.
       failed: trials that have no figures.
+      missing: others, which another machine trains.
 
     Returns:
       The page's path.
@@ -41,7 +45,9 @@ def write_report(
         for name, (title, note, draw_into) in plots(figures).items()
     }
     files = {f"{name}.png": plot.light for name, plot in drawn.items()}
+    absent = [trial for trial in missing if trial not in failed]
     values = _values(figures, failed, list(drawn.values()))
+    values["absent"] = [trial.name for trial in absent]
     page = html.render(TEMPLATE, name=directory.resolve().name, **values)
     files[PAGE] = page.encode()
     try:

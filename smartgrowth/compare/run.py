@@ -16,6 +16,7 @@ from smartgrowth.compare import (
     looks,
     report,
     runner,
+    shards,
     summary,
 )
 from smartgrowth.compare.arms import Trial
@@ -44,7 +45,8 @@ def compare(
       command: returns the command that trains a trial.
 
     Returns:
-      The path of comparison.html.
+      The path of comparison.html; with `--shard`, of the folder if no run of
+      the baseline is there yet.
 
     Raises:
       UserError: the arms cannot be compared, or runs failed. After failed
@@ -80,10 +82,27 @@ def compare(
         if trial.config and trial.config.restart:
             # These metrics are another plan's. The run deletes the rest itself.
             (trial.directory / files.METRICS).unlink(missing_ok=True)
-    finished = [trial for trial in trials if trial.finished]
+    own = trials
+    if comparison.shard:
+        own = shards.choose(trials, comparison.shard)
+    finished = [trial for trial in own if trial.finished]
     forecast = runner.Forecast(finished)
-    say(_announce(trials, comparison, forecast))
-    failed = runner.train_all(trials, comparison.jobs, forecast, command)
+    if own:
+        say(_announce(own, comparison, forecast))
+    failed = runner.train_all(own, comparison.jobs, forecast, command)
+    missing = []
+    if comparison.shard:
+        missing = [each for each in trials if not shards.has_arrived(each)]
+    if missing:
+        lines = shards.name_missing(missing, trials, comparison.shard)
+        say(
+            f"{len(missing)} of {len(trials)} runs are not here yet:\n  "
+            + "\n  ".join(lines)
+        )
+        trials = [trial for trial in trials if trial not in missing]
+        if not any(each.arm == compared[0].name for each in trials):
+            say("there is no page without a run of the baseline")
+            return directory
     figures = summary.read_figures(
         trials, comparison.target, comparison.jobs, comparison.equal, chosen
     )
@@ -92,7 +111,7 @@ def compare(
         say(f"warning: {costs}")
     for difference in comparable.differences(figures.runs):
         say(f"warning: {difference}")
-    page = report.write_report(directory, figures, failed)
+    page = report.write_report(directory, figures, failed, missing)
     for verdict in figures.verdicts.values():
         say(verdict.sentence)
     say(f"comparison: {page}")

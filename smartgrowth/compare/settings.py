@@ -4,8 +4,19 @@ import dataclasses
 
 from smartgrowth import UserError
 from smartgrowth.compare.equality import KINDS
-from smartgrowth.flags.checks import AT_LEAST_ONE, SHARE_ABOVE_ZERO
+from smartgrowth.flags.checks import AT_LEAST_ONE, SHARE_ABOVE_ZERO, Check
 from smartgrowth.flags.flag import Identity, check_values, flag
+
+
+def parse_shard(text: str) -> tuple[int, int] | None:
+    """Returns K and N of K/N; (0, 0) for "all", None if it is no such."""
+    if text == "all":
+        return 0, 0
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal()):
+        return None
+    found = int(number), int(count)
+    return found if 1 <= found[0] <= found[1] else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +44,17 @@ class Comparison:
         "Runs at once; above 1 their seconds mean nothing, and none appear.",
         identity=Identity.NEVER,
         check=AT_LEAST_ONE,
+    )
+    shard: str | None = flag(
+        None,
+        "K/N: train only part K of N, of about equal cost; every machine gets "
+        "the same command with a K of its own. all: train nothing, and make "
+        "the page from the runs that are there.",
+        identity=Identity.NEVER,
+        check=Check(
+            lambda text: parse_shard(text) is not None,
+            "K/N with K from 1 to N, such as 2/3, or all",
+        ),
     )
     budgets: tuple[float, ...] = flag(
         (1.0,),
@@ -66,4 +88,9 @@ class Comparison:
             raise UserError(
                 "--equal=seconds: runs that share the machine cannot be timed; "
                 "give --jobs=1"
+            )
+        if self.equal == "seconds" and self.shard:
+            raise UserError(
+                "--equal=seconds with --shard: machines differ in speed; give "
+                "--equal=gflops"
             )

@@ -12,8 +12,15 @@ def group_names(model: keras.Model) -> tuple[str, ...]:
 
     They are the `group` of its layers; a layer without one is never frozen.
     """
-    names = [getattr(layer, "group", None) for layer in model.layers]
+    names = map(_group_of, model.layers)
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def layers_of(
+    model: keras.Model, groups: Sequence[str]
+) -> list[keras.layers.Layer]:
+    """Returns the layers of some layer groups, in the model's order."""
+    return [layer for layer in model.layers if _group_of(layer) in groups]
 
 
 def train_from(model: keras.Model, first: str) -> tuple[str, ...]:
@@ -25,10 +32,9 @@ def train_from(model: keras.Model, first: str) -> tuple[str, ...]:
     first: a group's name, or "all".
     """
     trained = trained_groups(group_names(model), first)
-    for layer in model.layers:
-        # What is fixed for good, such as whitening filters, has no group.
-        if getattr(layer, "group", None):
-            layer.trainable = layer.group in trained
+    # What is fixed for good, such as whitening filters, has no group.
+    for layer in layers_of(model, group_names(model)):
+        layer.trainable = layer.group in trained
     return trained
 
 
@@ -39,8 +45,7 @@ def variable_groups(
     names = group_names(model)
     places = {
         id(variable): names.index(layer.group)
-        for layer in model.layers
-        if getattr(layer, "group", None)
+        for layer in layers_of(model, names)
         for variable in layer.variables
     }
     return [places.get(id(variable), 0) for variable in variables]
@@ -52,18 +57,16 @@ def variables_of(
     """Returns the variables of layer groups that gradients change."""
     return [
         variable
-        for layer in model.layers
-        if getattr(layer, "group", None) in groups
+        for layer in layers_of(model, groups)
         for variable in layer.trainable_variables
     ]
 
 
 def input_of(model: keras.Model, group: str) -> keras.KerasTensor:
     """Returns the tensor that a layer group gets."""
-    layer = next(
-        layer
-        for layer in model.layers
-        if getattr(layer, "group", None) == group
-    )
-    tensors = keras.tree.flatten(layer.input)
-    return tensors[0]
+    layer, *_ = layers_of(model, (group,))
+    return keras.tree.flatten(layer.input)[0]
+
+
+def _group_of(layer: keras.layers.Layer) -> str | None:
+    return getattr(layer, "group", None)

@@ -38,18 +38,29 @@ class RateTables:
     """What an optimizer looks up at every step of a run.
 
     rates, momenta: floats (steps,). groups: one for each layer group, or a
-      single one for all.
+      single one for all. names: of those groups, if they are known.
     """
 
     rates: np.ndarray
     momenta: np.ndarray
     groups: tuple[GroupRates, ...] = (GroupRates(),)
+    names: tuple[str, ...] = ()
 
     def at(self, step: int) -> dict[str, float]:
         """Returns rate and momentum with which batch `step` is learned."""
         return {
             "lr": float(self.rates[step]),
             "momentum": float(self.momenta[step]),
+        }
+
+    def of_groups(self, step: int) -> dict[str, float]:
+        """Returns the rate of each layer group by column, if they differ."""
+        scales = {group.scale for group in self.groups}
+        if scales == {1.0} or not self.names:
+            return {}
+        return {
+            f"lr_{name}": float(self.rates[step] * group.scale)
+            for name, group in zip(self.names, self.groups, strict=True)
         }
 
 
@@ -86,7 +97,7 @@ def make_rate_tables(
         GroupRates(scale, _resets(config, plan, names, place))
         for place, scale in enumerate(rate_scales(config, names))
     )
-    return RateTables(rates, momenta, groups)
+    return RateTables(rates, momenta, groups, tuple(names))
 
 
 def rate_scales(config: Config, names: Sequence[str]) -> tuple[float, ...]:

@@ -108,7 +108,11 @@ def rates(run: Run, axis: str) -> list[Chart]:
     at = places(run, axis, rows["step"])
     charts = []
     for name, label in RATES.items():
-        lines, summary = _lines(run, rows, {name: label}, at)
+        labels = {name: label}
+        if name == "lr":
+            groups = [c for c in rows.columns if c.startswith("lr_")]
+            labels |= {c: f"layers of {c.removeprefix('lr_')}" for c in groups}
+        lines, summary = _lines(run, rows, labels, at)
         top = max(_finite(lines), default=1)
         y = linear(0, top or 1, label, lambda v: f"{v:g}", count=4)
         alt = f"{label.capitalize()} against {x.label}: {summary}."

@@ -93,14 +93,19 @@ def write_log(directory: pathlib.Path, rows: Sequence[Mapping]) -> None:
 def write_schedule(directory: pathlib.Path, tables) -> None:
     """Writes schedule.csv: learning rate and momentum at up to 1,000 steps.
 
+    And with `--lr_groups` that of each layer group, such as lr_head.
+
     Args:
       directory: of the run.
       tables: of `optim.rates`, for the whole run.
     """
     last, count = len(tables.rates) - 1, min(len(tables.rates), 1000)
     steps = sorted({round(last * i / max(count - 1, 1)) for i in range(count)})
-    rows = [{"step": step} | tables.at(step) for step in steps]
-    write_csv(directory / SCHEDULE, ("step", "lr", "momentum"), rows)
+    rows = [
+        {"step": step} | tables.at(step) | tables.of_groups(step)
+        for step in steps
+    ]
+    write_csv(directory / SCHEDULE, rows[0], rows)
 
 
 def write_csv(path: pathlib.Path, columns, rows) -> None:

@@ -142,7 +142,10 @@ def read_records(path: pathlib.Path, columns: Sequence[str]) -> list[dict]:
 
 
 def read_table(
-    path: pathlib.Path, columns: Sequence[str], optional: Sequence[str] = ()
+    path: pathlib.Path,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    prefix: str | None = None,
 ) -> "pd.DataFrame":
     """Returns columns of a CSV file as floats, by step; empty fields are NaN.
 
@@ -153,6 +156,7 @@ def read_table(
       path: of the file; missing, it has no rows.
       columns: to read.
       optional: columns that are NaN if the file lacks them.
+      prefix: of the names of further columns to read, if there are any.
     """
     import pandas as pd
 
@@ -164,6 +168,8 @@ def read_table(
         header = rows.pop(0) if rows else ()
         if text is not None:
             _require_columns(header, columns)
+        if prefix:
+            names += tuple(name for name in header if name.startswith(prefix))
         if rows and len(rows[-1]) < len(header):
             rows.pop()  # the run is still writing it
         for row in rows:

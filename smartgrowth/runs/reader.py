@@ -65,7 +65,8 @@ class Run:
       decisions: of plan.json: step and rule of the stages that ended by them.
       flags: name -> text, of flags.txt; always with "model" and "dataset".
       log: log.csv, a row per evaluation, by step; floats, NaN if unknown.
-      schedule: step, lr and momentum, of schedule.csv or else of the log.
+      schedule: step, lr and momentum, of schedule.csv or else of the log; and
+        lr_NAME of every layer group with a rate of its own.
       metrics: of metrics.json; empty until the run is finished. Without top-5
         accuracy where that says nothing.
       figures: the metrics; until then those of the last evaluation.
@@ -116,7 +117,7 @@ def read_run(directory: pathlib.Path) -> Run:
             f"it does not end at the last step, {steps}",
         )
     schedule = read_table(
-        directory / files.SCHEDULE, ("step", "lr", "momentum")
+        directory / files.SCHEDULE, ("step", "lr", "momentum"), prefix="lr_"
     )
     flags = read_flags(directory)
     final_size = stages[-1]["image_size"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.evaluation.saved_model import open_model
+from smartgrowth.models import freezing
 from smartgrowth.models.groups import HEAD
 from smartgrowth.models.keras_layers import channel_statistics
 from smartgrowth.runs import files
@@ -50,8 +51,7 @@ class Pretrained:
         """
         head = {
             id(variable)
-            for layer in model.layers
-            if getattr(layer, "group", None) == HEAD
+            for layer in freezing.layers_of(model, (HEAD,))
             for variable in layer.variables
         }
         ours = model.weights  # without the seeds of dropout
