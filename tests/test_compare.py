@@ -23,7 +23,7 @@ from PIL import Image
 
 import smartgrowth
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare import arms, comparable, equality, runner
+from smartgrowth.compare import arms, comparable, equality, jobs, runner
 from smartgrowth.compare import run as compare
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
@@ -182,7 +182,7 @@ def call(lines, script=None):
         command_line.from_flags(values),
         command_line.from_flags(values, Comparison),
         command_line.given_flag_lines(values),
-        command=command if script else runner.train_command,
+        command=command if script else jobs.train_command,
     )
 
 
@@ -1113,7 +1113,7 @@ def test_a_comparison_killed_twice_ends_like_one_that_was_not(lines, tmp_path):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "2 runs, 1 of them finished" in output
-    said = (killed / "grown/seed0" / runner.OUTPUT).read_text()
+    said = (killed / "grown/seed0" / jobs.OUTPUT).read_text()
     assert "resuming at step" in said
     for name in ("comparison.csv", "comparison_arms.csv"):
         assert without_seconds(killed, name) == without_seconds(whole, name)

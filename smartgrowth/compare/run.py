@@ -20,7 +20,9 @@ from smartgrowth.compare import (
     summary,
 )
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.cluster import ClusterPool
 from smartgrowth.compare.costs import compare_costs
+from smartgrowth.compare.jobs import LocalPool, train_command
 from smartgrowth.compare.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.rendering.text import show
@@ -34,7 +36,7 @@ def compare(
     common: Config,
     comparison: Comparison,
     given: Sequence[str],
-    command: Callable[[Trial], list[str]] = runner.train_command,
+    command: Callable[[Trial], list[str]] = train_command,
 ) -> pathlib.Path:
     """Trains what is missing, and writes the page, its tables and plots.
 
@@ -87,9 +89,11 @@ def compare(
         own = shards.choose(trials, comparison.shard)
     finished = [trial for trial in own if trial.finished]
     forecast = runner.Forecast(finished)
+    failed = []
     if own:
-        say(_announce(own, comparison, forecast))
-    failed = runner.train_all(own, comparison.jobs, forecast, command)
+        with _make_pool(comparison, command, own) as pool:
+            say(_announce(own, pool.capacity, forecast))
+            failed = runner.train_all(own, pool, forecast)
     missing = []
     if comparison.shard:
         missing = [each for each in trials if not shards.has_arrived(each)]
@@ -131,13 +135,21 @@ def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
     _make(pathlib.Path(common.workdir).expanduser())
     if missing:
         say(f"timing {', '.join(trial.arm for trial in missing)} first")
-    if failed := runner.train_all(trials, 1, runner.Forecast(), command):
+    pool = LocalPool(1, command)
+    if failed := runner.train_all(trials, pool, runner.Forecast()):
         names = ", ".join(trial.arm for trial in failed)
         raise UserError(f"could not time {names}; see above")
     return budgets.measure_speeds(compared, opened, trials)
 
 
-def _announce(trials: Sequence[Trial], comparison: Comparison, forecast) -> str:
+def _make_pool(comparison: Comparison, command, trials):
+    """Returns what trains: this machine, or a cluster if anything is left."""
+    if comparison.cluster and not all(trial.finished for trial in trials):
+        return ClusterPool(comparison.cluster)
+    return LocalPool(comparison.jobs, command)
+
+
+def _announce(trials: Sequence[Trial], jobs: int, forecast) -> str:
     """Returns what is compared, which runs are left and how long they take."""
     names = list(dict.fromkeys(trial.arm for trial in trials))
     left = [trial for trial in trials if not trial.finished]
@@ -148,10 +160,10 @@ def _announce(trials: Sequence[Trial], comparison: Comparison, forecast) -> str:
     if not left:
         return text
     gflops = sum(trial.gflops for trial in left)
-    jobs = f", {comparison.jobs} at once" if comparison.jobs > 1 else ""
+    at_once = f", {jobs} at once" if jobs > 1 else ""
     return (
-        f"{text}\n{len(left)} left{jobs}: {show('gflops', gflops)}, "
-        f"{forecast.say(left, comparison.jobs)}"
+        f"{text}\n{len(left)} left{at_once}: {show('gflops', gflops)}, "
+        f"{forecast.say(left, jobs)}"
     )
 
 

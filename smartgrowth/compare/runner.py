@@ -1,54 +1,34 @@
 """Trains each trial in its own process, sequentially or several at once.
 
-A process holds the lease of its run directory while it trains. So if a
-comparison is killed, the next one waits for the trial that is still running,
-and never trains it twice at once.
+`jobs` has the processes of this machine, `cluster` those of others.
 """
 
 import collections
 import contextlib
-import os
-import pathlib
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from smartgrowth.compare.arms import Trial
+from smartgrowth.compare.jobs import Job, LocalPool
 from smartgrowth.rendering.text import show
-from smartgrowth.runs import files
-from smartgrowth.runs.owner import is_trained
 from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import Reporter
 
-OUTPUT = "output.txt"  # what the trial's process printed
-# Present if the trial shared the machine, so that its times are not valid.
-SHARED = "shared_the_machine.txt"
-TAIL_LINES = 8
-POLL_SECONDS = 0.2
-
-
-def train_command(trial: Trial) -> list[str]:
-    """Returns the command with every flag, whatever its flagfile says later."""
-    program = [sys.executable, "-m", "smartgrowth.main"]
-    return program + trial.config.flag_lines()
+POLL_SECONDS = 0.05
 
 
 def train_all(
-    trials: Sequence[Trial],
-    jobs: int,
-    forecast: "Forecast",
-    command: Callable[[Trial], list[str]] = train_command,
+    trials: Sequence[Trial], pool: LocalPool, forecast: "Forecast"
 ) -> list[Trial]:
     """Trains the trials that are not finished, and prints progress.
 
     Args:
       trials: all trials of the comparison.
-      jobs: processes at once.
+      pool: entered; starts processes, at most its `capacity` at once, which
+        may change.
       forecast: learns from every trial that ends.
-      command: returns the command that trains a trial.
 
     Returns:
       The trials that failed; the others continue regardless.
@@ -64,8 +44,9 @@ def train_all(
     with _stop_signal():
         try:
             while waiting or running:
+                jobs = pool.capacity
                 while waiting and len(running) < jobs:
-                    job = _Job(waiting.popleft(), jobs, command)
+                    job = pool.start(waiting.popleft())
                     running.append(job)
                     job.number = total - len(waiting)
                 time.sleep(POLL_SECONDS)
@@ -81,9 +62,9 @@ def train_all(
                     forecast.learn(job.trial, job.whole_seconds)
                     left = [*waiting, *(job.trial for job in running)]
                     reporter.say(_success(job, total, left, jobs, forecast))
-                if any(job.process for job in running):
+                if any(job.started for job in running):
                     reporter.progress(
-                        lambda: _progress(
+                        lambda jobs=jobs: _progress(
                             running, total, waiting, jobs, forecast
                         )
                     )
@@ -91,6 +72,7 @@ def train_all(
             reporter.say("stopping: what is being trained is saved first")
             for job in running:
                 job.stop()
+            pool.stop()
             raise
         finally:
             for job in running:
@@ -142,93 +124,14 @@ class Forecast:
         seconds = self.seconds(trials)
         if seconds is None:
             return "time unknown yet"
-        return f"about {show('seconds', max(seconds - spent, 0) / jobs)}"
-
-
-class _Job:
-    """A trial's process, or the wait for an older one to end."""
-
-    def __init__(self, trial: Trial, jobs: int, command):
-        self.trial, self.jobs, self.command = trial, jobs, command
-        self.process, self.announced, self.number = None, False, 0
-        self.waits = not trial.config.take_over
-        self.fresh = not (trial.directory / files.PLAN).exists()
-        self.began = time.monotonic()
-
-    @property
-    def output(self) -> pathlib.Path:
-        return self.trial.directory / OUTPUT
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def whole_seconds(self) -> float | None:
-        return self.seconds if self.fresh and self.process else None
-
-    def poll(self, reporter: Reporter) -> int | None:
-        """Starts the process when it can; returns the exit status at its end.
-
-        None while it runs, or while an older process trains the trial.
-        """
-        directory = self.trial.directory
-        if self.process:
-            code = self.process.poll()
-            if not code or self.trial.finished or not is_trained(directory):
-                return code
-            # An older one had only just begun when this one was started.
-            self.process, self.waits = None, True
-        if self.waits and is_trained(directory):
-            if not self.announced:
-                reporter.say(
-                    f"{self.trial.name} is being trained by a process that "
-                    "outlived its comparison: waiting for it"
-                )
-            self.announced = True
-            return None
-        if self.trial.finished:
-            return 0
-        directory.mkdir(parents=True, exist_ok=True)
-        with self.output.open("ab") as file:
-            shared = directory / SHARED
-            if self.jobs > 1:
-                shared.write_text(f"trained with --jobs={self.jobs}\n")
-            elif self.fresh or self.trial.config.restart:
-                shared.unlink(missing_ok=True)
-            # A group of its own, so that Ctrl-C in a terminal reaches only the
-            # comparison, which then stops each process once.
-            self.process = subprocess.Popen(
-                self.command(self.trial),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            )
-        return None
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-
-    def wait(self) -> None:
-        if self.process:
-            self.process.wait()
-
-    def tail(self) -> list[str]:
-        """Returns the last lines that it printed."""
-        with self.output.open("rb") as file:
-            file.seek(max(self.output.stat().st_size - 8192, 0))
-            text = file.read().decode("utf-8", "replace")
-        return [line for line in text.splitlines() if line.strip()][
-            -TAIL_LINES:
-        ]
+        return (
+            f"about {show('seconds', max(seconds - spent, 0) / max(jobs, 1))}"
+        )
 
 
 def _progress(running, total: int, waiting, jobs: int, forecast) -> str:
     """Returns each process's last line, and the time left for all."""
-    started = [job for job in running if job.process]
+    started = [job for job in running if job.started]
     left = [*waiting, *(job.trial for job in running)]
     spent = sum(job.seconds for job in started)
     last = " | ".join(
@@ -239,7 +142,7 @@ def _progress(running, total: int, waiting, jobs: int, forecast) -> str:
     return f"all: {forecast.say(left, jobs, spent)} left | {last}"
 
 
-def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:
+def _success(job: Job, total: int, left, jobs: int, forecast) -> str:
     metrics = read_metrics(job.trial.directory)
     text = (
         f"run {job.number} of {total}, {job.trial.name}: accuracy "
@@ -250,7 +153,7 @@ def _success(job: _Job, total: int, left, jobs: int, forecast) -> str:
     return text
 
 
-def _failure(job: _Job, code: int) -> str:
+def _failure(job: Job, code: int) -> str:
     lines = "\n".join(f"    {line}" for line in job.tail())
     return (
         f"{job.trial.name} failed (exit status {code}); the others go on. "

@@ -19,6 +19,11 @@ def parse_shard(text: str) -> tuple[int, int] | None:
     return found if 1 <= found[0] <= found[1] else None
 
 
+def _is_cluster(text: str) -> bool:
+    kind, _, count = text.partition(":")
+    return text != "" and (kind != "local" or count.isdecimal())
+
+
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """What is compared, how often, and what the arms have equal.
@@ -44,6 +49,18 @@ class Comparison:
         "Runs at once; above 1 their seconds mean nothing, and none appear.",
         identity=Identity.NEVER,
         check=AT_LEAST_ONE,
+    )
+    cluster: str | None = flag(
+        None,
+        "Train on the workers of a Dask cluster: the address of its scheduler, "
+        "or local:N for N workers on this machine. All must have the same "
+        "folders at the same paths.",
+        identity=Identity.NEVER,
+        check=Check(
+            _is_cluster,
+            "the address of a scheduler, such as tcp://10.0.0.1:8786, or "
+            "local:N",
+        ),
     )
     shard: str | None = flag(
         None,
@@ -88,6 +105,16 @@ class Comparison:
             raise UserError(
                 "--equal=seconds: runs that share the machine cannot be timed; "
                 "give --jobs=1"
+            )
+        if self.cluster and self.jobs > 1:
+            raise UserError(
+                "--cluster with --jobs: a cluster runs as many at once as its "
+                "workers have threads; leave --jobs out"
+            )
+        if self.equal == "seconds" and self.cluster:
+            raise UserError(
+                "--equal=seconds with --cluster: machines differ in speed; "
+                "give --equal=gflops"
             )
         if self.equal == "seconds" and self.shard:
             raise UserError(

@@ -27,7 +27,7 @@ from smartgrowth.compare.csv_tables import (
     CURVES,
 )
 from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.runner import SHARED
+from smartgrowth.compare.jobs import SHARED
 from smartgrowth.runs.reader import Run, read_run
 
 # Final figures of a trial: name here -> key of metrics.json.

@@ -13,7 +13,9 @@ POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-STEPS_PER_EXECUTION = 16  # on an accelerator; not yet measured
+# Of an accelerator, not yet measured there; and of activations on a CPU: on two
+# cores of an AMD EPYC an epoch of 10,000 images took 0.29 s instead of 0.57 s.
+STEPS_PER_EXECUTION = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +102,20 @@ def uses_xla(machine: Machine) -> bool:
     return machine.kind != "cpu" or keras.backend.backend() == "jax"
 
 
-def steps_per_execution(machine: Machine, several_shapes: bool) -> int:
+def steps_per_execution(
+    machine: Machine, several_shapes: bool, short: bool = False
+) -> int:
     """Returns the number of training steps between two returns to Python.
 
     An accelerator would wait for each; a stop is heard, and a checkpoint made,
-    only then. several_shapes: batches differ in their shapes.
+    only then.
+
+    Args:
+      machine: what it runs on.
+      several_shapes: batches differ in their shapes.
+      short: a step takes milliseconds on a CPU too.
     """
-    if machine.kind == "cpu":
+    if machine.kind == "cpu" and not short:
         return 1
     if several_shapes and keras.backend.backend() == "tensorflow":
         return 1  # `train_each_shape` looks at every batch

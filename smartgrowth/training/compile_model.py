@@ -63,7 +63,7 @@ class CompiledModel:
         self.accuracy.reset_state()
         several = len(set(stage.sizes)) > 1
         self.trained.steps_per_execution = devices.steps_per_execution(
-            self.machine, several
+            self.machine, several, short=stage.precomputed
         )
         discard_train_function(self.trained)
         if several:

@@ -1,0 +1,149 @@
+"""A trial's process, on a worker of a cluster: what its task does there.
+
+The run directory, on a file system that all share, is the only truth: whether
+the run is finished, how far it has come, and who trains it. Nothing here asks
+the scheduler for anything but whether to stop.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from smartgrowth import __version__
+from smartgrowth.compare.jobs import note_sharing, start_process
+from smartgrowth.runs import files
+from smartgrowth.runs.directory import is_finished
+from smartgrowth.runs.owner import (
+    State,
+    System,
+    judge,
+    read_owner,
+    silence_of,
+)
+
+TASK = "task.json"  # which comparison's task trains a run, or did last
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+LOOK_SECONDS = 1.0
+
+_taken: set[str] = set()  # GPUs of this worker that a process of it sees
+_lock = threading.Lock()
+
+
+class ProcessKilled(Exception):
+    """A trial's process was killed; another one may go on with its run."""
+
+
+def version() -> str:
+    """Returns the version of this package, on a worker."""
+    return __version__
+
+
+def train(
+    lines: Sequence[str],
+    directory: str,
+    folder: str,
+    session: str,
+    sharing: int,
+    gpus: int,
+    stops: Callable[[], bool],
+    program: Sequence[str] = ("-m", "smartgrowth.main"),
+) -> int:
+    """Trains a run in a process, unless it is finished; returns its status.
+
+    A process that trains it already is waited for, if another comparison
+    started it. One that this comparison started is of a worker that was lost:
+    the run is taken from it, and the lease stops it at its next write.
+
+    Args:
+      lines: flags of the run.
+      directory: of the run.
+      folder: in which the command is given.
+      session: of the comparison, another one for each call.
+      sharing: runs at once on this machine.
+      gpus: how many this worker has for its runs, 0 if it declared none.
+      stops: whether to save and stop.
+      program: arguments of Python.
+
+    Raises:
+      ProcessKilled: a signal ended it, which nobody here sent.
+    """
+    run = pathlib.Path(folder, directory)
+    again = read_task(run).get("session") == session
+    while not again and _is_trained(run):
+        if stops():
+            return 1
+        time.sleep(LOOK_SECONDS)
+    if is_finished(run) and "--restart=true" not in lines:
+        return 0
+    run.mkdir(parents=True, exist_ok=True)
+    anew = not (run / files.PLAN).exists()
+    note_sharing(run, sharing, f"{sharing} runs on its machine", anew)
+    command = [sys.executable, *program, *lines]
+    if again:
+        command.append("--take_over")
+    files.write_json(run / TASK, {"session": session})
+    gpu, environment = _take_gpu(gpus), dict(os.environ)
+    try:
+        if gpu is not None:
+            environment[VISIBLE] = gpu
+        environment["PYTHONUNBUFFERED"] = "1"
+        process = start_process(command, run, cwd=folder, env=environment)
+        return _await(process, stops)
+    finally:
+        _taken.discard(gpu)
+
+
+def _await(process: subprocess.Popen, stops: Callable[[], bool]) -> int:
+    stopped = False
+    while True:
+        try:
+            code = process.wait(LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            if not stopped and stops():
+                process.terminate()
+                stopped = True
+            continue
+        if code < 0 and not stopped:
+            raise ProcessKilled(f"signal {-code}")
+        return code
+
+
+def _is_trained(run: pathlib.Path) -> bool:
+    """Returns whether a process trains in a directory, as far as is known.
+
+    One of another machine is asked for signs of life, in its files.
+    """
+    owner, system = read_owner(run), System()
+    silence = silence_of(run, owner, system) if owner else 0.0
+    # No lock is asked: it says nothing of another machine's processes.
+    return judge(owner, None, silence, system) in (State.ALIVE, State.UNKNOWN)
+
+
+def read_task(run: pathlib.Path) -> dict:
+    try:
+        return json.loads((run / TASK).read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _take_gpu(count: int) -> str | None:
+    """Returns a GPU of this worker that no process of it sees; None without.
+
+    Of the first `count` that it sees itself: dask-cuda shows every worker all,
+    its own first.
+    """
+    if not count:
+        return None
+    listed = os.environ.get(VISIBLE, "")
+    names = [name for name in listed.split(",") if name]
+    names = (names or [str(number) for number in range(count)])[:count]
+    with _lock:
+        free = [name for name in names if name not in _taken]
+        chosen = (free or names)[0]
+        _taken.add(chosen)
+    return chosen
