@@ -6,7 +6,8 @@ A run on the first 50 classes is what the others start from.
 
     compare   10 other classes with 50 images each, at equal cost, through
               --mode=compare: from scratch; all layers from the start, at one
-              rate and at rates by layer group; gradual unfreezing, likewise
+              rate and at rates by layer group; gradual unfreezing, likewise.
+              The others also against all layers at one rate
     add       5 classes are added to a run on 20: what becomes of the old ones
     epoch     the seconds of an epoch of the head on precomputed activations,
               and through the body
@@ -56,7 +57,7 @@ def train(folder: pathlib.Path, *flags: str) -> dict:
 
 
 def compare(given, source: pathlib.Path, common, classes) -> dict:
-    """Returns the accuracies of every arm on new classes."""
+    """Returns a row for every arm on new classes, by its comparison."""
     folder = given.workdir / "compare"
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -75,6 +76,17 @@ def compare(given, source: pathlib.Path, common, classes) -> dict:
         "--evals=10",
         *common,
     )
+    rates = given.workdir / "compare_rates"
+    tuned = [str(folder / name) for name in ARMS if name != "scratch"]
+    run("--mode=compare", f"--arms={','.join(tuned)}", f"--workdir={rates}")
+    return {
+        "against scratch": read_rows(folder),
+        "against all layers at one rate": read_rows(rates),
+    }
+
+
+def read_rows(folder: pathlib.Path) -> dict:
+    """Returns the rows of a comparison's arms, by name."""
     with (folder / "comparison_arms.csv").open() as file:
         return {row["arm"]: row for row in csv.DictReader(file)}
 

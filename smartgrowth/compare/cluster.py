@@ -8,6 +8,7 @@ import contextlib
 import logging
 import pathlib
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -183,10 +184,11 @@ class ClusterPool:
 
     def _start_local(self):
         # Ctrl-C in a terminal reaches all its processes, and would end the
-        # workers before what they train is saved.
-        blocks = hasattr(signal, "pthread_sigmask")
-        if blocks:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # workers before what they train is saved. They inherit that it is
+        # ignored; only the main thread can say so.
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self.dask.LocalCluster(
                 n_workers=int(self.address.removeprefix(LOCAL)),
@@ -195,8 +197,8 @@ class ClusterPool:
                 silence_logs=logging.ERROR,
             )
         finally:
-            if blocks:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            if is_main:
+                signal.signal(signal.SIGINT, before)
 
     def stop(self) -> None:
         """Has all processes save and stop."""
