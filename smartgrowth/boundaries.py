@@ -181,6 +181,8 @@ def explain(rules: Mapping, rule: str, row: Mapping) -> str:
             f"risen in {PATIENCE} evaluations"
         )
     if rule == SLOWED:
+        if row["loss_fall"] < 0:
+            return "the training loss does not fall any more"
         return (
             f"the training loss falls at {row['loss_fall']:.2f} of its fastest "
             f"in the stage, less than {rules['slowed']:g}"

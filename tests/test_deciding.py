@@ -193,5 +193,5 @@ def test_the_report_shows_where_stages_ended_and_why(whole):
     assert "Own training images right" in page
     for decision in read_plan(whole)["decisions"]:
         words = {"learned": "are right, at least", "not rising": "not risen"}
-        words |= {"slowed": "of its fastest in the stage"}
+        words |= {"slowed": "the training loss"}
         assert words[decision["rule"]] in page

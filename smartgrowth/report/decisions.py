@@ -1,5 +1,7 @@
 """Where the stages of `--grow_when=auto` ended, and by which figures."""
 
+import math
+
 from smartgrowth import boundaries
 from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show
@@ -18,14 +20,14 @@ def decisions(run: Run) -> Table | None:
     for row in run.log.to_dict("records"):
         if row["stage"] + 1 == len(run.stages):
             continue
-        rule = ends.get(row["step"])
+        rule, fall = ends.get(row["step"]), row["loss_fall"]
         rows.append(
             (
                 f"{row['stage'] + 1:.0f}",
                 f"{row['step']:,.0f}",
                 show("gflops", row["gflops"]),
                 show("accuracy", row["stage_train_accuracy"]),
-                show("", row["loss_fall"]),
+                "–" if math.isnan(fall) else f"{fall:.2f}",
                 boundaries.explain(run.rules, rule, row) if rule else "",
             )
         )
