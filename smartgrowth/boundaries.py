@@ -33,20 +33,36 @@ def bounds(plan: Plan) -> list[tuple[float, float]]:
     """Returns the least and the most FLOPs of each stage.
 
     Those that are decided have what they have; the last gets what is left.
+
+    Raises:
+      UserError: the budget does not pay for the least of every stage.
     """
-    rules, last = plan.rules, len(plan.stages) - 1
-    decided = [
-        plan.flops_of(stage) for stage in plan.stages[: len(plan.decisions)]
-    ]
+    rules, count = plan.rules, len(plan.decisions)
+    decided = [plan.flops_of(stage) for stage in plan.stages[:count]]
     left = plan.budget - sum(decided)
-    least, most = rules.least * plan.budget, rules.most * plan.budget
-    open_stages = last - len(decided)
-    kept = rules.last * plan.budget
-    between = least, min(most, left - kept - (open_stages - 1) * least)
-    end = max(left - open_stages * most, kept), left - open_stages * least
-    return (
-        [(flops, flops) for flops in decided] + [between] * open_stages + [end]
-    )
+    shares = [rules.least] * (len(plan.stages) - 1) + [rules.last]
+    # A stage has a step at least, and what is computed before it.
+    least = [
+        max(share * plan.budget, plan.flops_of(stage, 1))
+        for stage, share in zip(plan.stages, shares, strict=True)
+    ][count:]
+    free = left - sum(least)  # for any of those that are not decided
+    if free < -plan.step_flops(plan.stages[-1]):  # but for rounding
+        raise UserError(
+            f"--budget_gflops={plan.budget / 1e9:g} does not pay for one step "
+            "of every stage beside the shares that each gets at least "
+            "(--grow_least, --grow_last); raise it"
+        )
+    most = [
+        min(max(rules.most * plan.budget, low), low + free)
+        for low in least[:-1]
+    ]
+    end = max(least[-1], left - sum(most)), least[-1] + free
+    return [
+        *((flops, flops) for flops in decided),
+        *zip(least[:-1], most, strict=True),
+        end,
+    ]
 
 
 def lay_out(plan: Plan) -> Plan:
@@ -56,7 +72,7 @@ def lay_out(plan: Plan) -> Plan:
     it and the last as short as they may, and the last takes what is left.
 
     Raises:
-      UserError: the budget does not pay for one step of every stage.
+      UserError: as `bounds`.
     """
     stages, ends = [], [decision.step for decision in plan.decisions]
     first, last = 0, len(plan.stages) - 1
@@ -80,13 +96,25 @@ def lay_out(plan: Plan) -> Plan:
         stages.append(dataclasses.replace(stage, first_step=first, steps=steps))
         spent += plan.flops_of(stages[-1])
         first += steps
-    if spent > plan.budget + plan.step_flops(stages[-1]):
-        raise UserError(
-            f"--budget_gflops={plan.budget / 1e9:g} does not pay for one step "
-            "of every stage within its share of it (--grow_least, --grow_most, "
-            "--grow_last); raise it"
-        )
     return dataclasses.replace(plan, stages=tuple(stages))
+
+
+def most_images(plan: Plan) -> int:
+    """Returns the most images that a plan may show, whatever is decided.
+
+    What the stages' least leaves goes to those whose images cost least.
+    """
+    limits = bounds(plan)
+    spent = [least for least, _ in limits]
+    left = plan.budget - sum(spent)
+    for place in sorted(
+        range(len(limits)), key=lambda at: plan.flops_per_image[at]
+    ):
+        more = min(limits[place][1] - spent[place], max(left, 0.0))
+        spent[place] += more
+        left -= more
+    images = zip(spent, plan.flops_per_image, strict=True)
+    return math.ceil(sum(flops / price for flops, price in images))
 
 
 def rules_of(plan: Plan, stage: Stage) -> set[str]:

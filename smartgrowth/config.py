@@ -121,7 +121,7 @@ class Config(*reversed(GROUPS.values())):  # a dataclass' last base comes first
         """
         return dataclasses.replace(
             self,
-            stage_steps=(steps,),
+            stage_steps=(steps,) * self.num_stages,
             stage_epochs=(),
             stage_shares=(),
             grow_schedule=None,
@@ -179,10 +179,6 @@ def _check_length_of_stages(config: Config) -> None:
             f"{' and '.join(f'--{name}' for name in given)} both say how long "
             "stages are; give one and set the other to nothing "
             f"(--{given[0]}=)"
-        )
-    if config.stage_shares and not config.budget_gflops:
-        raise UserError(
-            "--stage_shares are parts of --budget_gflops; give that too"
         )
     lengths = _stage_lengths(config)
     if len(set(lengths.values())) > 1:

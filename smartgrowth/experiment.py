@@ -52,6 +52,10 @@ class Experiment:
         for name in ("image_order", "hard_images"):
             if name in self.__dict__:
                 changed.__dict__[name] = self.__dict__[name]
+        # Nor are the files read again that flags name.
+        changed.__dict__["description"] = identity.describe_plan(
+            changed.plan, self.description["identity"]
+        )
         return changed
 
     @functools.cached_property
@@ -89,8 +93,14 @@ class Experiment:
 
     @property
     def epochs(self) -> float:
-        """Passes over the whole training set that the plan makes."""
-        return self.plan.epochs(len(self.data.train.labels))
+        """Passes over the whole training set that the plan makes.
+
+        The most that it may make, as long as it is not decided.
+        """
+        plan, count = self.plan, len(self.data.train.labels)
+        if plan.rules and len(plan.decisions) + 1 < len(plan.stages):
+            return boundaries.most_images(plan) / count
+        return plan.epochs(count)
 
     def audit(self, model) -> list:
         """Returns the assignment's rules against a built network.

@@ -177,19 +177,22 @@ class Plan:
     def evaluation_steps(self) -> list[int]:
         """Returns the steps after which to evaluate, ascending.
 
-        Every stage's end, and `evals` evenly over the training cost.
+        Every stage's end, and `evals` evenly over the training cost; of a run
+        that keeps a budget, none soon after a stage's beginning, whose figures
+        would be of a few batches.
         """
         steps = {stage.last_step for stage in self.stages}
         spent = 0.0
-        targets = [
-            self.planned_flops * (i + 1) / self.evals for i in range(self.evals)
-        ]
+        apart = self.planned_flops / self.evals
+        targets = [apart * (i + 1) for i in range(self.evals)]
         for stage in self.stages:
             cost, once = self.flops_of(stage), self.once_flops_of(stage)
             for target in targets:
                 if spent < target <= spent + cost:
                     price = self.step_flops(stage)
                     within = max(round((target - spent - once) / price), 0)
+                    if self.budget and target - spent < apart / 2:
+                        continue
                     # None: the end of the stage before is near enough.
                     steps.add(max(stage.first_step + within, 1))
             spent += cost

@@ -89,8 +89,10 @@ def make_plan(
     stages = _set(stages, "first_step", first_steps)
     plan = Plan(tuple(stages), flops, config.evals or 1, passes, once)
     if repeated and "budget" in repeated:
+        # Its rate and its evaluations too, if they cost the same here.
         whole = budget or repeated["budget"]
-        return dataclasses.replace(plan, budget=whole)
+        if abs(plan.flops - whole) <= max(prices) / 2:
+            return dataclasses.replace(plan, budget=whole)
     if not config.decides_growth:
         return plan
     rules = GrowthRules(
@@ -196,6 +198,10 @@ def _steps(
     """
     if config.stage_steps:
         return list(config.per_stage("stage_steps"))
+    if config.stage_shares and not config.budget_gflops:
+        raise UserError(
+            "--stage_shares are parts of --budget_gflops; give that too"
+        )
     if config.stage_shares:  # of the budget, by which they are scaled next
         shares = config.per_stage("stage_shares")
         part = config.budget_gflops * 1e9 / sum(shares)

@@ -559,7 +559,7 @@ def test_shares_of_the_budget_are_what_the_stages_cost():
 
 def test_shares_want_a_budget_and_no_other_length():
     with pytest.raises(UserError, match="--budget_gflops; give that too"):
-        Config(stage_shares=(1.0,))
+        make(stage_shares=(1.0,))
     with pytest.raises(UserError, match="--stage_steps and --stage_shares"):
         Config(stage_shares=(1.0,), stage_steps=(9,), budget_gflops=9.0)
 

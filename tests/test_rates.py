@@ -1,8 +1,11 @@
 """The tables of a run: the schedule by steps, and by what they cost."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from smartgrowth import boundaries
 from smartgrowth.config import Config
 from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.optim.schedules import SCHEDULES
@@ -20,10 +23,9 @@ def tables_of(decisions=(), **flags):
     network = make_network(config, len(COUNTS))
     plan = make_plan(config, COUNTS, network)
     if decisions:
-        from smartgrowth.experiment import Experiment
-
-        experiment = Experiment(config, None, plan, network, None)
-        plan = experiment.after(Decision(n, "slowed") for n in decisions).plan
+        decided = tuple(Decision(step, "slowed") for step in decisions)
+        plan = dataclasses.replace(plan, decisions=decided)
+        plan = boundaries.lay_out(plan)
     tables = make_rate_tables(config, plan, 0.5, network.group_names)
     spent = np.array([plan.gflops(step) for step in range(plan.steps)])
     return tables.rates, tables.momenta, spent

@@ -44,6 +44,16 @@ class Speed:
         return (seconds - self.fixed) / self.per_gflop
 
 
+def check_equality(arms: Sequence[Arm], equal: str) -> None:
+    """Raises `UserError` if it is not known what an arm takes of `equal`."""
+    for arm in arms:
+        if arm.config and arm.config.decides_growth and equal != "gflops":
+            raise UserError(
+                f"{arm.name}: how many {equal} --grow_when=auto takes is not "
+                "known beforehand; give --equal=gflops"
+            )
+
+
 def plan_calibrations(
     arms: Sequence[Arm], opened: Mapping, common: Config
 ) -> list[Trial]:
@@ -121,12 +131,6 @@ def equal_budgets(
         "seconds": lambda arm, seconds: speeds[arm.name].gflops(seconds),
     }[comparison.equal]
     budgets = {}
-    for arm in trained:
-        if arm.config.decides_growth and comparison.equal != "gflops":
-            raise UserError(
-                f"{arm.name}: how many {comparison.equal} --grow_when=auto "
-                "takes is not known beforehand; give --equal=gflops"
-            )
     for share in comparison.budgets:
         spent = _baseline(arms[0], opened, share, total, speeds)
         for arm in trained:

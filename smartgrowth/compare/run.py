@@ -63,6 +63,7 @@ def compare(
             "folder for the comparison, which will hold all its runs"
         )
     compared = arms.read_arms(comparison.arms, given)
+    budgets.check_equality(compared, comparison.equal)
     opened = arms.open_stores(compared)
     speeds = {}
     if comparison.equal == "seconds":

@@ -75,6 +75,8 @@ def stage_table(run: Run) -> Table:
             # Boundaries may be only those between stages: the first has none.
             place = index - len(run.stages) + len(times)
             row[name] = times[place] if place >= 0 else None
+        if run.rules and not run.metrics and index > len(run.decisions):
+            row |= dict.fromkeys(("steps", "gflops", "share"), "open")
         rows.append([show(name, row.get(name)) for name in names.split()])
     return Table([name_of(name) for name in names.split()], rows)
 

@@ -19,10 +19,16 @@ from smartgrowth.training import run_files
 def take_up(experiment: Experiment, directory: pathlib.Path) -> Experiment:
     """Returns the experiment with what a run of it has decided so far.
 
-    directory: of the run, by its newest checkpoint.
+    directory: of the run: by its newest checkpoint or, once it is finished,
+      by its plan.json.
     """
     if not experiment.plan.rules or experiment.config.restart:
         return experiment
+    whole = run_directory.find_plan(directory)
+    if whole and run_directory.is_finished(directory):
+        return experiment.after(
+            Decision(**each) for each in whole.get("decisions", [])
+        )
     plan = run_directory.plan_hash(experiment.config, experiment.description)
     found = checkpoint.read_facts(directory / files.CHECKPOINTS)
     own = [facts for facts in found if facts.get("plan") == plan]

@@ -1,5 +1,6 @@
 """Range tests within a run: `--lr=auto` and `--lr=auto:stage`."""
 
+from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import say
 from smartgrowth.training import lr_curve, lr_finder, run_files
@@ -46,6 +47,12 @@ def test_rates(learner, stage: Stage) -> lr_curve.Curve:
         "steps"
     )
     batches = learner.make_batches(stage)
+    # By which the moments are as old as they are, and layer groups have their
+    # shares of the rate.
+    names = learner.experiment.network.group_names
+    learner.compiled.optimizer.install_tables(
+        make_rate_tables(config, learner.plan, learner.peak or 1.0, names)
+    )
     shown = batches(first, first + lr_finder.BATCHES)
     return lr_finder.run_range_test(
         learner.compiled.trained,

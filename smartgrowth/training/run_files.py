@@ -47,6 +47,8 @@ def restore_lost_files(learner) -> None:
     """
     directory = learner.directory
     run_directory.mend(directory, learner.own_config, describe(learner))
+    if learner.plan.rules:  # a disk may have refused what was decided
+        files.write_json(directory / files.PLAN, describe(learner))
     if not (directory / files.LOG).exists():
         rows = learner.progress.rows
         learner.attempt("log", files.write_log, directory, rows)

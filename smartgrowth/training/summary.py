@@ -20,7 +20,9 @@ def format_plan(plan: Plan) -> str:
         or len({getattr(stage, axis.field) for stage in plan.stages}) > 1
     ]
     costs = [plan.gflops_of(stage) for stage in plan.stages]
-    open_stages = plan.stages[len(plan.decisions) :] if plan.rules else ()
+    open_stages = ()
+    if plan.rules and len(plan.decisions) + 1 < len(plan.stages):
+        open_stages = plan.stages[len(plan.decisions) :]
     rows = [
         ("stage", *(axis.column or axis.name for axis in axes), "images")
         + (f"{'steps':>7}", "batch", f"{'GFLOPs':>10}", "share")
