@@ -39,7 +39,9 @@ def make_trials(folder: pathlib.Path, count: int) -> list[Trial]:
         directory = folder / f"seed{seed}"
         directory.mkdir(parents=True)
         config = Config(workdir=str(directory), seed=seed)
-        trials.append(Trial("a", seed, 1.0, directory, {"gflops": 1}, config))
+        trials.append(
+            Trial("a", seed, 1.0, directory, {"gflops": 1, "hash": ""}, config)
+        )
     return trials
 
 
@@ -72,7 +74,7 @@ def main() -> None:
                         *trial.config.flag_lines(),
                     ],
                 ),
-                "cluster": ClusterPool("local:1", [str(program)]),
+                "cluster": ClusterPool("local:1", folder, [str(program)]),
             }
             for name, pool in pools.items():
                 ratio = measure(folder / name, pool, given.runs)

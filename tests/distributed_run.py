@@ -78,7 +78,7 @@ def train(spec: dict) -> None:
     learner.Learner.resume = resume_and_validate
     if "steps_per_execution" in spec:
         steps = spec["steps_per_execution"]
-        devices.steps_per_execution = lambda *_: steps
+        devices.steps_per_execution = lambda *_, **__: steps
     data = store.open_data(pathlib.Path(spec["store"]))
     train.train(make_experiment(config, data))
 

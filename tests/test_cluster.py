@@ -1,6 +1,8 @@
 """Comparisons on a Dask cluster: here, two workers of this machine."""
 
 import builtins
+import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -13,13 +15,15 @@ import pytest
 from test_compare import ROOT, lines, rows_of, run, shared  # noqa: F401
 
 from smartgrowth import UserError
-from smartgrowth.compare import cluster, worker
+from smartgrowth.compare import cluster, runner, worker
+from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.cluster import ClusterPool
 from smartgrowth.compare.settings import Comparison
+from smartgrowth.config import Config
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runs.owner import read_owner
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 SESSION = "this comparison"
 
 
@@ -28,8 +32,8 @@ def pool(shared, monkeypatch):  # noqa: F811
     """Has `run` train on two workers, with the stand-in as the program."""
     monkeypatch.setattr(cluster, "WAIT_SECONDS", 3)
 
-    def make(address):
-        return ClusterPool(address, [str(shared / "stand_in.py")])
+    def make(address, folder):
+        return ClusterPool(address, folder, [str(shared / "stand_in.py")])
 
     monkeypatch.setattr("smartgrowth.compare.run.ClusterPool", make)
 
@@ -86,7 +90,7 @@ def test_without_dask_a_line_says_what_to_install(monkeypatch):
     with pytest.raises(
         UserError, match=r"pip install 'smartgrowth\[cluster\]'"
     ):
-        ClusterPool("local:2")
+        ClusterPool("local:2", pathlib.Path())
 
 
 def test_a_scheduler_that_is_not_there_is_an_error_soon(monkeypatch):
@@ -95,14 +99,112 @@ def test_a_scheduler_that_is_not_there_is_an_error_soon(monkeypatch):
     with pytest.raises(
         UserError, match="--cluster=tcp://127.0.0.1:9: no sched"
     ):
-        ClusterPool("tcp://127.0.0.1:9").__enter__()
+        ClusterPool("tcp://127.0.0.1:9", pathlib.Path()).__enter__()
     assert time.monotonic() - began < 20
 
 
-def test_a_cluster_without_workers_is_an_error_after_a_while(monkeypatch):
+def test_a_cluster_without_workers_is_an_error_after_a_while(
+    monkeypatch, tmp_path
+):
     monkeypatch.setattr(cluster, "WAIT_SECONDS", 1)
     with pytest.raises(UserError, match="no worker has joined for 1 s"):
-        ClusterPool("local:0").__enter__()
+        ClusterPool("local:0", tmp_path).__enter__()
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """A trial whose process sleeps for a minute."""
+    program = tmp_path / "sleeper.py"
+    program.write_text("import time\ntime.sleep(60)\n")
+    directory = tmp_path / "run"
+    description = {"gflops": 1.0, "hash": "a plan"}
+    config = Config(workdir=str(directory))
+    return Trial("a", 0, 1.0, directory, description, config), program
+
+
+def train_one(trial, address, folder):
+    """Has a pool train it; returns the pool and the failed trials."""
+    chosen, program = trial
+    with ClusterPool(address, folder, [str(program)]) as pool:  # noqa: F811
+        return pool, runner.train_all([chosen], pool, runner.Forecast())
+
+
+def end_of(folder: pathlib.Path) -> None:
+    """Ends the process of a trial that outlived its worker."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder / "sleeper.py") in path.read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_when_all_workers_or_the_scheduler_are_lost_nobody_waits_for_ever(
+    trial, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "WAIT_SECONDS", 2)
+    cluster_of = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=":0"
+    )
+    lost = threading.Thread(
+        target=lambda: (
+            wait_for(trial[0].directory / worker.TASK),
+            cluster_of.scale(0),
+        )
+    )
+    lost.start()
+    began = time.monotonic()
+    with pytest.raises(UserError, match="no worker has joined for 2 s"):
+        train_one(trial, cluster_of.scheduler_address, tmp_path)
+    assert time.monotonic() - began < 40
+    lost.join()
+    (trial[0].directory / worker.TASK).unlink()
+    end_of(tmp_path)
+    monkeypatch.setattr(cluster, "WAIT_SECONDS", 60)
+    cluster_of.scale(1)
+    gone = threading.Thread(
+        target=lambda: (
+            wait_for(trial[0].directory / worker.TASK),
+            cluster_of.close(),
+        )
+    )
+    gone.start()
+    with pytest.raises(UserError, match="the scheduler is gone"):
+        train_one(trial, cluster_of.scheduler_address, tmp_path)
+    gone.join()
+    end_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_only_workers_with_gpus_get_runs_where_some_declare_them(tmp_path):
+    with (
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            resources={"GPU": 2},
+        ) as one,
+        ClusterPool(one.scheduler_address, tmp_path) as pool,  # noqa: F811
+    ):
+        assert pool.has_gpus
+        assert pool.capacity == 1  # it has a thread for one
+        pool.workers = {"a": {"nthreads": 4}, "b": {"nthreads": 2}}
+        pool.workers["b"]["resources"] = {"GPU": 2.0}
+        pool.asked = float("inf")
+        assert pool.capacity == 2
+        del pool.workers["b"]
+        assert pool.capacity == 0  # not those without
+
+
+def test_a_worker_that_sees_other_folders_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "introduce", introduce_nothing)
+    with pytest.raises(UserError, match="does not see .*cluster.txt"):
+        ClusterPool("local:1", tmp_path).__enter__()
+
+
+def introduce_nothing(path):
+    from smartgrowth import __version__
+
+    return __version__, ""
 
 
 @pytest.mark.parametrize(
@@ -145,7 +247,7 @@ with Lease(run, "a plan", config.take_over) as lease:
 
 
 def train(program, run, stops=lambda: False, **options):  # noqa: F811
-    settings = {"sharing": 1, "gpus": 0, "session": SESSION} | options
+    settings = {"plan": "a plan", "gpus": 0, "session": SESSION} | options
     return worker.train(
         [f"--workdir={run}"], str(run), str(run.parent),
         stops=stops, program=[str(program)], **settings,
@@ -169,12 +271,12 @@ def test_the_process_of_a_lost_worker_writes_no_more(
             *(sys.executable, "-c"),
             "import sys; from smartgrowth.compare import worker;"
             "worker.train([f'--workdir={sys.argv[2]}'], sys.argv[2],"
-            " '/', sys.argv[3], 1, 0, lambda: False, [sys.argv[1]])",
+            " '/', sys.argv[3], 'a plan', 0, lambda: False,"
+            " program=[sys.argv[1]])",
             *(str(program), str(run), SESSION),
         ]
     )
-    while not (run / "written.txt").exists():
-        time.sleep(0.1)
+    wait_for(run / "written.txt")
     orphan = read_owner(run).process.pid
     lost.kill()
     lost.wait()
@@ -192,8 +294,16 @@ def test_the_process_of_a_lost_worker_writes_no_more(
             wait_for_end(orphan)
 
 
+def wait_for(path: pathlib.Path) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} does not come")
+
+
 def wait_for_end(pid: int) -> None:
-    for _ in range(100):
+    for _ in range(600):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -220,7 +330,7 @@ def test_a_process_of_another_comparison_is_waited_for(tmp_path, monkeypatch):
 def test_what_waits_for_another_process_hears_a_stop(tmp_path):
     run = tmp_path / "run"  # noqa: F811
     with Lease(run, "a plan"):
-        assert train(tmp_path / "none.py", run, stops=lambda: True) == 1
+        assert train(tmp_path / "none.py", run, stops=lambda: True) == 130
 
 
 def test_a_stop_ends_the_process_and_a_kill_is_tried_again(
@@ -232,8 +342,52 @@ def test_a_stop_ends_the_process_and_a_kill_is_tried_again(
     stopped = train(program, tmp_path / "one", stops=lambda: True)
     assert stopped == -signal.SIGTERM
     program.write_text("import os\nos.kill(os.getpid(), 9)\n")
-    with pytest.raises(worker.ProcessKilled, match="signal 9"):
+    with pytest.raises(worker.ProcessKilled, match="status -9"):
         train(program, tmp_path / "two")
+    # Slurm, say, asked it to stop.
+    program.write_text("import sys\nsys.exit(130)\n")
+    with pytest.raises(worker.ProcessKilled, match="status 130"):
+        train(program, tmp_path / "three")
+
+
+def test_what_restart_deletes_is_deleted_once(tmp_path):
+    """Though another worker gets the task, after the plan was claimed."""
+    program = tmp_path / "say.py"
+    program.write_text(
+        "import pathlib, sys\n"
+        "run = sys.argv[1].partition('=')[2]\n"
+        "pathlib.Path(run, 'said.txt').write_text(' '.join(sys.argv[2:]))\n"
+    )
+    run = tmp_path / "run"  # noqa: F811
+    flags = [f"--workdir={run}", "--restart=true"]
+
+    def said():
+        worker.train(
+            flags, str(run), "/", SESSION, "a plan", 0, lambda: False,
+            program=[str(program)],
+        )  # fmt: skip
+        return (run / "said.txt").read_text()
+
+    assert said() == "--restart=true"
+    assert said() == "--restart=true --take_over"
+    plan = {"hash": "a plan", "stages": [{"steps": 1, "image_size": 8}]}
+    (run / "plan.json").write_text(json.dumps(plan))
+    assert said() == "--take_over"
+
+
+def test_a_process_that_had_only_just_begun_is_waited_for(
+    tmp_path, monkeypatch
+):
+    """It had no lease yet when the run was looked at."""
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.05)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    run, program = tmp_path / "run", tmp_path / "late.py"  # noqa: F811
+    program.write_text("import sys\nsys.exit(1)\n")
+    states = iter([False, True, True, False])  # it has begun, and ended
+    monkeypatch.setattr(worker, "_is_trained", lambda run: next(states))
+    seen = iter([False, False, True])  # before ours, after ours, at its end
+    monkeypatch.setattr(worker, "is_finished", lambda run: next(seen))
+    assert train(program, run) == 0
 
 
 def test_each_process_sees_a_gpu_of_its_own(tmp_path, monkeypatch):
@@ -269,7 +423,7 @@ def begun(shared, lines, monkeypatch):  # noqa: F811
 import sys
 from smartgrowth.compare import run
 from smartgrowth.compare.cluster import ClusterPool
-run.ClusterPool = lambda address: ClusterPool(address, [sys.argv[1]])
+run.ClusterPool = lambda *of: ClusterPool(*of, [sys.argv[1]])
 exec(open({str(shared / "drive.py")!r}).read())
 """
     flags = lines("--seeds=1", "--cluster=local:2")
@@ -285,11 +439,16 @@ exec(open({str(shared / "drive.py")!r}).read())
             [sys.executable, "-c", drive, str(shared / "stand_in.py"), *flags],
             process_group=0,
         )
-        while not (owner := read_owner(folder / "plain/seed0")):
-            time.sleep(0.1)
-        return process, folder, owner
+        processes.append(process)
+        wait_for(folder / "plain/seed0/lease.json")
+        return process, folder, read_owner(folder / "plain/seed0")
 
-    return begin
+    processes = []
+    yield begin
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.slow
@@ -312,5 +471,5 @@ def test_ctrl_c_stops_what_is_trained_and_then_the_workers(begun):
     """In a terminal it reaches every process of the comparison at once."""
     process, _, owner = begun(100)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(120) == 130
     wait_for_end(owner.process.pid)

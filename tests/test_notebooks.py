@@ -518,7 +518,7 @@ def test_a_dataset_s_own_flagfile_goes_before_the_common_one(
     )
     own = cells.find_config("h3", "cifar10")
     assert own.parent.name == "cifar10"
-    with pytest.raises(cells.Stop, match="h1, h123, h2, h3"):
+    with pytest.raises(cells.Stop, match="h1, h123, h1_auto, h2, h3"):
         cells.find_config("h4", "glyphs")
 
 

@@ -1,5 +1,6 @@
 """Parts of a comparison that several machines train, without a word."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -40,9 +41,17 @@ def test_the_parts_are_all_the_runs_once_at_about_equal_cost(count):
 
 
 def test_what_is_finished_already_moves_no_run(tmp_path):
-    before = shards.partition(TRIALS, 3)
-    assert shards.choose(TRIALS, "2/3") == before[1]
-    assert shards.choose(TRIALS, "all") == []
+    trials = [
+        dataclasses.replace(trial, directory=tmp_path / str(place))
+        for place, trial in enumerate(TRIALS)
+    ]
+    before = shards.partition(trials, 3)
+    for trial in trials[::2]:
+        trial.directory.mkdir()
+        (trial.directory / "metrics.json").write_text("{}")
+    assert any(trial.finished for trial in trials)
+    assert shards.choose(trials, "2/3") == before[1]
+    assert shards.choose(trials, "all") == []
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "/2", "a/b", "1/0"])
@@ -164,3 +173,30 @@ def test_two_shards_at_once_make_the_page_of_the_whole(lines, shared):  # noqa: 
         if line.startswith("--workdir=")
     ]
     assert len(born(folder)) == len(rows_of(folder)) == 4
+
+
+def test_a_run_that_failed_is_an_error_though_there_is_no_page(
+    run,  # noqa: F811
+    monkeypatch,
+):
+    monkeypatch.setenv("FAIL", "plain/seed0")
+    with pytest.raises(UserError, match=r"1 of 1 runs failed \(plain seed 0\)"):
+        run("--seeds=1", "--shard=2/2")
+
+
+def test_what_others_train_stays_theirs(run, tmp_path, capsys):  # noqa: F811
+    """Half of another shard's run, or another plan's, is not here yet."""
+    folder = tmp_path / "all"
+    run("--seeds=1", "--shard=1/2")
+    [own] = born(folder)
+    other = {"plain/seed0": "grown", "grown/seed0": "plain"}[own]
+    directory = folder / other / "seed0"
+    directory.mkdir(parents=True)
+    (directory / "plan.json").write_text("")
+    capsys.readouterr()
+    run("--seeds=1", "--shard=1/2")
+    said = capsys.readouterr().out
+    assert f"--shard=2/2: {other} seed 0" in said
+    (directory / "metrics.json").write_text('{"val_accuracy": 0.5}')
+    run("--seeds=1", "--shard=all", "--restart")
+    assert (directory / "metrics.json").exists()

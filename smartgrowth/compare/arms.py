@@ -48,6 +48,7 @@ class Trial:
       budget: share of the whole budget, above 0, at most 1.
       description: what plan.json holds, or will hold.
       config: to train it with; None if it is only read.
+      refusal: why its folder cannot be trained in, or "".
     """
 
     arm: str
@@ -56,6 +57,7 @@ class Trial:
     directory: pathlib.Path
     description: dict
     config: Config | None = None
+    refusal: str = ""
 
     @property
     def name(self) -> str:
@@ -145,7 +147,7 @@ def plan_trials(
       gflops: the cost of each arm at each budget.
 
     Raises:
-      UserError: a folder holds another plan's run.
+      UserError: a config is not valid on its arm's data.
     """
     trials, read = [], set()
     for seed in range(common.seed, common.seed + comparison.seeds):
@@ -177,23 +179,32 @@ def make_trial(
 ) -> Trial:
     """Returns the trial of `config`, checked against its folder.
 
+    It is refused if that holds another plan's run, and `restart` does not let
+    it be deleted.
+
     Raises:
-      UserError: the config is not valid on the arm's data `opened`, or the
-        folder holds another plan's run and `restart` does not let it be
-        deleted.
+      UserError: the config is not valid on the arm's data `opened`.
     """
+    refusal = ""
     try:
         description = make_experiment(config, opened).description
-        try:
-            check(config, description)
-        except UserError:
-            if not restart:
-                raise
-            config = dataclasses.replace(config, restart=True)
     except UserError as error:
         raise UserError(f"{arm.name}: {error}") from None
+    try:
+        check(config, description)
+    except UserError as error:
+        refusal = "" if restart else f"{arm.name}: {error}"
+        config = dataclasses.replace(config, restart=restart)
     directory = pathlib.Path(config.workdir)
-    return Trial(arm.name, config.seed, budget, directory, description, config)
+    return Trial(
+        arm.name,
+        config.seed,
+        budget,
+        directory,
+        description,
+        config,
+        refusal,
+    )
 
 
 def trial_config(arm: Arm, directory: pathlib.Path) -> Config:

@@ -117,7 +117,7 @@ class Job:
             with self.output.open("rb") as file:
                 file.seek(max(self.output.stat().st_size - 8192, 0))
                 text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
+        except OSError:  # none yet, or a network folder
             return []
         return [line for line in text.splitlines() if line.strip()][
             -TAIL_LINES:

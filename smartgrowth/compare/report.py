@@ -15,6 +15,7 @@ from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points
 from smartgrowth.rendering import html
 from smartgrowth.rendering.figure import Plot, make_plot
 from smartgrowth.rendering.html import Tile
+from smartgrowth.runs.files import write_bytes
 
 PAGE = "comparison.html"
 TEMPLATE = "compare/templates/comparison.html.jinja2"
@@ -53,7 +54,7 @@ def write_report(
     try:
         write_tables(directory, figures.table, figures.summary)
         for name, content in files.items():
-            (directory / name).write_bytes(content)
+            write_bytes(directory / name, content)
     except OSError as error:
         raise UserError(
             f"{directory} cannot be written ({error.strerror or error}); make "

@@ -79,37 +79,41 @@ def compare(
     )
     comparable.check_same_task(trials)
     comparable.check_same_conditions(trials)
-    _make(directory)
-    chosen = looks.record(directory, trials)
-    for trial in trials:
-        if trial.config and trial.config.restart:
-            # These metrics are another plan's. The run deletes the rest itself.
-            (trial.directory / files.METRICS).unlink(missing_ok=True)
     own = trials
     if comparison.shard:
         own = shards.choose(trials, comparison.shard)
+    for trial in own:
+        if trial.refusal:
+            raise UserError(trial.refusal)
+    _make(directory)
+    chosen = looks.record(directory, trials)
+    for trial in own:
+        if trial.config and trial.config.restart:
+            # These metrics are another plan's. The run deletes the rest itself.
+            (trial.directory / files.METRICS).unlink(missing_ok=True)
     finished = [trial for trial in own if trial.finished]
     forecast = runner.Forecast(finished)
     failed = []
     if own:
-        with _make_pool(comparison, command, own) as pool:
+        with _make_pool(comparison, command, own, directory) as pool:
             say(_announce(own, pool.capacity, forecast))
             failed = runner.train_all(own, pool, forecast)
     missing = []
     if comparison.shard:
         missing = [each for each in trials if not shards.has_arrived(each)]
+    arrived = [trial for trial in trials if trial not in missing]
     if missing:
         lines = shards.name_missing(missing, trials, comparison.shard)
         say(
             f"{len(missing)} of {len(trials)} runs are not here yet:\n  "
             + "\n  ".join(lines)
         )
-        trials = [trial for trial in trials if trial not in missing]
-        if not any(each.arm == compared[0].name for each in trials):
-            say("there is no page without a run of the baseline")
-            return directory
+    if missing and not any(each.arm == compared[0].name for each in arrived):
+        say("there is no page without a run of the baseline")
+        _raise_failed(failed, own)
+        return directory
     figures = summary.read_figures(
-        trials, comparison.target, comparison.jobs, comparison.equal, chosen
+        arrived, comparison.target, comparison.jobs, comparison.equal, chosen
     )
     equal, costs = compare_costs(figures)
     if not equal:
@@ -120,13 +124,17 @@ def compare(
     for verdict in figures.verdicts.values():
         say(verdict.sentence)
     say(f"comparison: {page}")
+    _raise_failed(failed, own)
+    return page
+
+
+def _raise_failed(failed: Sequence[Trial], trials: Sequence[Trial]) -> None:
     if failed:
         names = ", ".join(trial.name for trial in failed)
         raise UserError(
             f"{len(failed)} of {len(trials)} runs failed ({names}); the same "
             "command tries them again"
         )
-    return page
 
 
 def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
@@ -143,10 +151,10 @@ def _measure(compared, opened, common, command) -> dict[str, budgets.Speed]:
     return budgets.measure_speeds(compared, opened, trials)
 
 
-def _make_pool(comparison: Comparison, command, trials):
+def _make_pool(comparison: Comparison, command, trials, folder: pathlib.Path):
     """Returns what trains: this machine, or a cluster if anything is left."""
     if comparison.cluster and not all(trial.finished for trial in trials):
-        return ClusterPool(comparison.cluster)
+        return ClusterPool(comparison.cluster, folder)
     return LocalPool(comparison.jobs, command)
 
 

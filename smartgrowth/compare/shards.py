@@ -11,6 +11,7 @@ from smartgrowth import UserError
 from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.settings import parse_shard
 from smartgrowth.runs import files
+from smartgrowth.runs.directory import find_plan
 from smartgrowth.runs.parse import parsing, read_arrays, require
 from smartgrowth.runs.reader import read_run
 
@@ -43,6 +44,11 @@ def choose(trials: Sequence[Trial], shard: str) -> list[Trial]:
     if not count:
         return []
     runs = sum(trial.config is not None for trial in trials)
+    if not runs:
+        raise UserError(
+            f"--shard={shard}: all arms are finished runs, there is nothing to "
+            "train; leave it out"
+        )
     if count > runs:
         raise UserError(
             f"--shard={shard}: there are only {runs} runs to train; give at "
@@ -54,9 +60,13 @@ def choose(trials: Sequence[Trial], shard: str) -> list[Trial]:
 def has_arrived(trial: Trial) -> bool:
     """Returns whether a run is finished, and all of it is here.
 
-    A folder that is synchronized late may have its last file before others.
+    A folder that is synchronized late may have its last file before others, or
+    another plan's run.
     """
-    if not trial.finished:
+    if trial.config is None:  # named by its folder
+        return True
+    plan = find_plan(trial.directory) or {}
+    if not trial.finished or plan.get("hash") != trial.description["hash"]:
         return False
     path = trial.directory / files.PREDICTIONS
     try:

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from smartgrowth import __version__
 from smartgrowth.compare.jobs import note_sharing, start_process
 from smartgrowth.runs import files
-from smartgrowth.runs.directory import is_finished
+from smartgrowth.runs.directory import find_plan, is_finished
 from smartgrowth.runs.owner import (
     State,
     System,
@@ -29,6 +29,7 @@ from smartgrowth.runs.owner import (
 TASK = "task.json"  # which comparison's task trains a run, or did last
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOOK_SECONDS = 1.0
+STOPPED = 130  # the exit status of a run that was asked to stop, and saved
 
 _taken: set[str] = set()  # GPUs of this worker that a process of it sees
 _lock = threading.Lock()
@@ -38,9 +39,15 @@ class ProcessKilled(Exception):
     """A trial's process was killed; another one may go on with its run."""
 
 
-def version() -> str:
-    """Returns the version of this package, on a worker."""
-    return __version__
+def introduce(path: str) -> tuple[str, str]:
+    """Returns a worker's version of this package, and what it reads at a path.
+
+    "" if there is nothing.
+    """
+    try:
+        return __version__, pathlib.Path(path).read_text()
+    except OSError:
+        return __version__, ""
 
 
 def train(
@@ -48,9 +55,10 @@ def train(
     directory: str,
     folder: str,
     session: str,
-    sharing: int,
+    plan: str,
     gpus: int,
     stops: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
     program: Sequence[str] = ("-m", "smartgrowth.main"),
 ) -> int:
     """Trains a run in a process, unless it is finished; returns its status.
@@ -64,53 +72,65 @@ def train(
       directory: of the run.
       folder: in which the command is given.
       session: of the comparison, another one for each call.
-      sharing: runs at once on this machine.
+      plan: its hash.
       gpus: how many this worker has for its runs, 0 if it declared none.
       stops: whether to save and stop.
+      environment: of the process; this one's unless given.
       program: arguments of Python.
 
     Raises:
       ProcessKilled: a signal ended it, which nobody here sent.
     """
-    run = pathlib.Path(folder, directory)
+    run, lines = pathlib.Path(folder, directory), list(lines)
     again = read_task(run).get("session") == session
-    while not again and _is_trained(run):
-        if stops():
-            return 1
-        time.sleep(LOOK_SECONDS)
-    if is_finished(run) and "--restart=true" not in lines:
-        return 0
-    run.mkdir(parents=True, exist_ok=True)
-    anew = not (run / files.PLAN).exists()
-    note_sharing(run, sharing, f"{sharing} runs on its machine", anew)
-    command = [sys.executable, *program, *lines]
-    if again:
-        command.append("--take_over")
-    files.write_json(run / TASK, {"session": session})
-    gpu, environment = _take_gpu(gpus), dict(os.environ)
-    try:
-        if gpu is not None:
-            environment[VISIBLE] = gpu
-        environment["PYTHONUNBUFFERED"] = "1"
-        process = start_process(command, run, cwd=folder, env=environment)
-        return _await(process, stops)
-    finally:
-        _taken.discard(gpu)
+    while True:
+        while not again and _is_trained(run):
+            if stops():
+                return STOPPED
+            time.sleep(LOOK_SECONDS)
+        if again and (find_plan(run) or {}).get("hash") == plan:
+            # What --restart was to delete is deleted.
+            lines = [line for line in lines if line != "--restart=true"]
+        if is_finished(run) and "--restart=true" not in lines:
+            return 0
+        command = [sys.executable, *program, *lines]
+        if again:
+            command.append("--take_over")
+        run.mkdir(parents=True, exist_ok=True)
+        note_sharing(run, 2, "other workers of a cluster", anew=False)
+        files.write_json(run / TASK, {"session": session})
+        gpu, environment = _take_gpu(gpus), dict(environment or os.environ)
+        try:
+            if gpu is not None:
+                environment[VISIBLE] = gpu
+            environment["PYTHONUNBUFFERED"] = "1"
+            process = start_process(command, run, cwd=folder, env=environment)
+            code = _await(process, stops)
+        finally:
+            _taken.discard(gpu)
+        if not code or is_finished(run) or not _is_trained(run) or stops():
+            return code
+        again = False  # another process had only just begun with it
 
 
 def _await(process: subprocess.Popen, stops: Callable[[], bool]) -> int:
     stopped = False
-    while True:
-        try:
-            code = process.wait(LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            if not stopped and stops():
-                process.terminate()
-                stopped = True
-            continue
-        if code < 0 and not stopped:
-            raise ProcessKilled(f"signal {-code}")
-        return code
+    try:
+        while True:
+            try:
+                code = process.wait(LOOK_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                if not stopped and stops():
+                    process.terminate()
+                    stopped = True
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if not stopped and (code < 0 or code == STOPPED):
+        raise ProcessKilled(f"exit status {code}")
+    return code
 
 
 def _is_trained(run: pathlib.Path) -> bool:
@@ -125,6 +145,7 @@ def _is_trained(run: pathlib.Path) -> bool:
 
 
 def read_task(run: pathlib.Path) -> dict:
+    """Returns what `TASK` says of a run; {} if nothing."""
     try:
         return json.loads((run / TASK).read_bytes())
     except (OSError, ValueError):
