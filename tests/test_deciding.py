@@ -11,7 +11,7 @@ from test_train import assert_equal_runs, read_log
 from smartgrowth import UserError
 from smartgrowth.experiment import make_experiment
 from smartgrowth.runs import checkpoint
-from smartgrowth.training import train
+from smartgrowth.training import run_files, train
 
 # The first stage ends by its images, the second by its loss.
 AUTO = {
@@ -178,6 +178,21 @@ def test_a_finished_run_is_found_whole_and_gets_its_plan_back(
     train_run(copy, tiny_data)
     assert "is finished; its report" in capsys.readouterr().out
     assert (copy / "plan.json").read_text() == kept
+
+
+def test_a_finished_run_needs_no_checkpoints(copy, tiny_data, capsys):
+    shutil.rmtree(copy / "checkpoints")
+    train_run(copy, tiny_data)
+    assert "is finished; its report" in capsys.readouterr().out
+
+
+def test_a_plan_that_a_disk_refused_is_written_at_the_end(
+    whole, tiny_data, tmp_path, monkeypatch
+):
+    """Or log.csv would end where plan.json does not."""
+    monkeypatch.setattr(run_files, "write_plan", lambda learner: None)
+    directory = train_run(tmp_path / "full", tiny_data)
+    assert read_plan(directory) == read_plan(whole)
 
 
 def test_another_rule_is_another_run(copy, tiny_data):

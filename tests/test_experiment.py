@@ -5,7 +5,7 @@ import pytest
 from smartgrowth.config import Config
 from smartgrowth.experiment import count_evaluations, make_experiment
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.plan import Decision, Plan, Stage
 
 NETWORK = Network("resnet", 60)
 CONFIG = Config(test_size=32)
@@ -58,3 +58,35 @@ def test_a_number_that_was_given_stands(tiny_config, tiny_data):
     # And is the same experiment as another's that counts for itself.
     again = make_experiment(tiny_config(evals=None), tiny_data)
     assert again.description == free.description
+
+
+def test_epochs_are_the_most_that_may_come_until_all_is_decided(
+    tiny_config, tiny_data
+):
+    """Or a rule of the assignment could be kept at first, and broken later."""
+    config = tiny_config(
+        grow_when="auto", grow_size=(16, 24), stage_steps=(40,), grow_most=0.7
+    )
+    free = make_experiment(config, tiny_data)
+    count = len(tiny_data.train.labels)
+    ends = free.plan.evaluations(free.plan.stages[0], 0)
+    every = [free.after([Decision(end, "slowed")]) for end in ends]
+    assert all(each.epochs <= free.epochs + 16 / count for each in every)
+    assert every[-1].epochs == pytest.approx(free.epochs, rel=0.02)
+    assert every[-1].epochs == every[-1].plan.epochs(count)
+
+
+def test_a_decision_reads_no_file_again(tiny_config, tiny_data, tmp_path):
+    listed = tmp_path / "classes.csv"
+    listed.write_text("class\nsun\nmoon\nrook\nrock crystal\n")
+    config = tiny_config(
+        grow_when="auto", grow_size=(16, 24), class_order=f"file:{listed}"
+    )
+    free = make_experiment(config, tiny_data)
+    free.find_orders()
+    before = free.description["hash"]
+    listed.unlink()
+    decided = free.after([Decision(3, "slowed")])
+    assert decided.description["hash"] == before
+    assert decided.image_order is free.image_order
+    assert decided.description["decisions"] == [{"step": 3, "rule": "slowed"}]

@@ -13,8 +13,8 @@ class Evaluation:
     evals: int | None = flag(
         None,
         "Evaluations, evenly over the training cost, beside those at the end "
-        "of every stage. Unless given: 20, or as many as cost 5% of the "
-        "training.",
+        "of every stage. Unless given: 20, or without --grow_when=auto as "
+        "many as cost 5% of the training, if those are fewer.",
         identity=Identity.ALWAYS,
         check=AT_LEAST_ONE,
     )
