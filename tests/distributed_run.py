@@ -62,7 +62,8 @@ def train(spec: dict) -> None:
         on_batch_end(steps, batch, logs)
 
     def resume_and_validate(self, directory):
-        step = resume(self, directory)
+        resume(self, directory)
+        step = self.progress.step
         if step and self.distribution.processes == 1:
             size = config.final_size
             with self.compiled.validated_weights():
@@ -72,7 +73,6 @@ def train(spec: dict) -> None:
             (beside / "resumed.json").write_text(
                 json.dumps([step, found["val_loss"], found["val_accuracy"]])
             )
-        return step
 
     callbacks.StepCallback.on_train_batch_end = note_loss
     learner.Learner.resume = resume_and_validate
