@@ -12,6 +12,7 @@ from smartgrowth.compare.arms import Trial
 from smartgrowth.compare.settings import parse_shard
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import find_plan
+from smartgrowth.runs.identity import differences
 from smartgrowth.runs.parse import parsing, read_arrays, require
 from smartgrowth.runs.reader import read_run
 
@@ -65,8 +66,10 @@ def has_arrived(trial: Trial) -> bool:
     """
     if trial.config is None:  # named by its folder
         return True
-    plan = find_plan(trial.directory) or {}
-    if not trial.finished or plan.get("hash") != trial.description["hash"]:
+    plan = find_plan(trial.directory)
+    if not (trial.finished and plan) or differences(
+        plan, trial.description, finished=True
+    ):
         return False
     path = trial.directory / files.PREDICTIONS
     try:
