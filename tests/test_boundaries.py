@@ -17,6 +17,7 @@ COUNTS = [100] * 10
 def plan_of(**flags) -> Plan:
     """A plan of ten classes with 100 images each, 20 evaluations."""
     settings = {"grow_when": "auto", "evals": 20, "width": 8, "depth": 1}
+    settings |= {"grow_learned": 0.9, "grow_slowed": 0.25, "grow_most": 0.4}
     config = Config(**settings | {"stage_steps": (400,)} | flags)
     return make_plan(config, COUNTS, make_network(config, len(COUNTS)))
 

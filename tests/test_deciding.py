@@ -23,6 +23,7 @@ AUTO = {
     "evals": 12,
     "grow_learned": 0.2,
     "grow_slowed": 0.9,
+    "grow_most": 0.4,
     "augment": ("basic",),
     "deterministic": True,
     "checkpoint_minutes": 1e-9,

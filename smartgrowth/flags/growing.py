@@ -48,15 +48,17 @@ class Growing:
         identity=Identity.INDIRECT,
         choices=("plan", "auto"),
     )
+    # These defaults are the best of a few on glyphs at 2,600 GFLOPs, 2 seeds
+    # each, and exploratory: benchmarks/README.md, "When to grow".
     grow_learned: float = flag(
-        0.9,
+        0.7,
         "auto: accuracy on a stage's own training images at which images or "
         "classes grow, if it does not stop rising before.",
         identity=Identity.INDIRECT,
         check=SHARE,
     )
     grow_slowed: float = flag(
-        0.25,
+        0.5,
         "auto: size, augmentation and trained layers grow when the training "
         "loss falls per GFLOP by less than this share of its fastest fall in "
         "the stage.",
@@ -70,7 +72,7 @@ class Growing:
         check=SHARE,
     )
     grow_most: float = flag(
-        0.4,
+        0.2,
         "auto: share of the cost that a stage gets at most, but for the last.",
         identity=Identity.INDIRECT,
         check=SHARE,
