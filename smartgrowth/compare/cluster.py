@@ -6,7 +6,6 @@ gives the task of a worker that is lost to another one.
 
 import contextlib
 import logging
-import os
 import pathlib
 import signal
 import threading
@@ -193,7 +192,7 @@ class ClusterPool:
     def start(self, trial: Trial) -> ClusterJob:
         """Submits a trial's task."""
         future = self.client.submit(
-            run_task,
+            worker.run_task,
             {
                 "lines": trial.config.flag_lines(),
                 "directory": str(trial.directory),
@@ -294,35 +293,3 @@ class ClusterPool:
 
 def _gpus_of(described: dict) -> int:
     return int(described.get("resources", {}).get("GPU", 0))
-
-
-def run_task(settings: dict, has_gpus: bool) -> int:
-    """Trains a run on the worker that has the task: `worker.train`.
-
-    Args:
-      settings: its arguments.
-      has_gpus: whether workers have declared GPUs.
-    """
-    import dask
-    import distributed
-
-    own = distributed.get_worker()
-    event = distributed.Event(f"stop-{settings['session']}")
-
-    def stops() -> bool:
-        try:
-            return event.is_set()
-        except Exception:  # one question that failed stops nothing
-            return False
-
-    # What Dask has set for its own process, a run has not.
-    made = dask.config.get("distributed.nanny.pre-spawn-environ", {})
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name != "PYTHONHASHSEED" and str(made.get(name)) != value
-    }
-    gpus = int(own.state.total_resources.get("GPU", 0)) if has_gpus else 0
-    return worker.train(
-        **settings, gpus=gpus, stops=stops, environment=environment
-    )

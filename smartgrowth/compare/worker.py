@@ -50,6 +50,36 @@ def introduce(path: str) -> tuple[str, str]:
         return __version__, ""
 
 
+def run_task(settings: dict, has_gpus: bool) -> int:
+    """Trains a run on the worker that has the task: `train`.
+
+    Args:
+      settings: its arguments.
+      has_gpus: whether workers have declared GPUs.
+    """
+    import dask
+    import distributed
+
+    own = distributed.get_worker()
+    event = distributed.Event(f"stop-{settings['session']}")
+
+    def stops() -> bool:
+        try:
+            return event.is_set()
+        except Exception:  # one question that failed stops nothing
+            return False
+
+    # What Dask has set for its own process, a run has not.
+    made = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONHASHSEED" and str(made.get(name)) != value
+    }
+    gpus = int(own.state.total_resources.get("GPU", 0)) if has_gpus else 0
+    return train(**settings, gpus=gpus, stops=stops, environment=environment)
+
+
 def train(
     lines: Sequence[str],
     directory: str,
