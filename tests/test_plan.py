@@ -567,7 +567,8 @@ def test_shares_want_a_budget_and_no_other_length():
 def test_crops_need_the_images_of_the_final_size_alone():
     config = Config(grow_size=(16, 24, 32), grow_by="crop")
     assert planning.check_sizes(config) == {32}
-    assert column(make(grow_size=(16, 24, 32), grow_by="crop"), "image_size")
+    sizes = column(make(grow_size=(16, 24, 32), grow_by="crop"), "image_size")
+    assert sizes == [16, 24, 32]
     larger = dataclasses.replace(config, test_size=48)
     assert planning.check_sizes(larger) == {48}
     with pytest.raises(UserError, match="--grow_by=crop: .* --test_size=32"):

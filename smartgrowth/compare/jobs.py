@@ -5,6 +5,7 @@ comparison is killed, the next one waits for the trial that is still running,
 and never trains it twice at once.
 """
 
+import abc
 import os
 import pathlib
 import subprocess
@@ -29,21 +30,12 @@ def train_command(trial: Trial) -> list[str]:
     return program + trial.config.flag_lines()
 
 
-def note_sharing(
-    directory: pathlib.Path, jobs: int, where: str, anew: bool
-) -> None:
-    """Notes in a run directory whether others train on the machine meanwhile.
+def note_sharing(directory: pathlib.Path, where: str) -> None:
+    """Notes in a run directory that other runs may share the machine.
 
-    Args:
-      jobs: runs at once there.
-      where: what says so, such as a flag.
-      anew: whether the run begins now; else what was noted before still holds.
+    where: what it is trained with, such as a flag.
     """
-    shared = directory / SHARED
-    if jobs > 1:
-        shared.write_text(f"trained with {where}\n")
-    elif anew:
-        shared.unlink(missing_ok=True)
+    (directory / SHARED).write_text(f"trained with {where}\n")
 
 
 def start_process(
@@ -67,7 +59,7 @@ def start_process(
         )
 
 
-class Job:
+class Job(abc.ABC):
     """A trial that is being trained, or that is about to be.
 
     Attributes:
@@ -95,21 +87,21 @@ class Job:
         return self.seconds if self.fresh and self.started else None
 
     @property
+    @abc.abstractmethod
     def started(self) -> bool:
         """Whether its process was started."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def poll(self, reporter: Reporter) -> int | None:
         """Returns the exit status of its process, None before its end."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stop(self) -> None:
         """Asks its process to save and stop."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def wait(self) -> None:
         """Waits for its process, if there is one."""
-        raise NotImplementedError
 
     def tail(self) -> list[str]:
         """Returns the last lines that it printed."""
@@ -160,12 +152,10 @@ class LocalJob(Job):
         if self.trial.finished:
             return 0
         directory.mkdir(parents=True, exist_ok=True)
-        note_sharing(
-            directory,
-            self.jobs,
-            f"--jobs={self.jobs}",
-            anew=self.fresh or self.trial.config.restart,
-        )
+        if self.jobs > 1:
+            note_sharing(directory, f"--jobs={self.jobs}")
+        elif self.fresh or self.trial.config.restart:
+            (directory / SHARED).unlink(missing_ok=True)
         self.process = start_process(self.command(self.trial), directory)
         return None
 

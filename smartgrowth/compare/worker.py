@@ -127,7 +127,7 @@ def train(
         if again:
             command.append("--take_over")
         run.mkdir(parents=True, exist_ok=True)
-        note_sharing(run, 2, "other workers of a cluster", anew=False)
+        note_sharing(run, "other workers of a cluster")
         files.write_json(run / TASK, {"session": session})
         gpu, environment = _take_gpu(gpus), dict(environment or os.environ)
         try:
