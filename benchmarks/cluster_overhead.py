@@ -16,10 +16,10 @@ import sys
 import tempfile
 import time
 
-from smartgrowth.compare import runner
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.cluster import ClusterPool
-from smartgrowth.compare.jobs import LocalPool
+from smartgrowth.comparison import runner
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.cluster import ClusterPool
+from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.config import Config
 
 SECONDS = 1.0

@@ -18,7 +18,7 @@ import numpy as np
 
 from smartgrowth.data import build, pipeline, store
 from smartgrowth.data.augment import policy
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 
 IMAGES, CLASSES, BATCH, STEPS, ROUNDS = 20_000, 100, 128, 400, 5
 

@@ -37,8 +37,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from smartgrowth import UserError, command_line
-from smartgrowth.compare.cost_to_accuracy import cost_to_reach
-from smartgrowth.compare.significance import bootstrap_band
+from smartgrowth.comparison.cost_to_accuracy import cost_to_reach
+from smartgrowth.comparison.significance import bootstrap_band
 from smartgrowth.data.load import open_data
 from smartgrowth.data.sources import tiny_imagenet_files
 from smartgrowth.data.store import TRAIN, VALIDATION

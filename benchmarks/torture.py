@@ -244,7 +244,7 @@ class Trainer:
         from absl import flags
 
         from smartgrowth import command_line, main
-        from smartgrowth.compare.settings import Comparison
+        from smartgrowth.comparison.settings import Comparison
         from smartgrowth.config import Config
 
         command_line.define_flags(flags.FLAGS, Config, Comparison)

@@ -23,7 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from smartgrowth import UserError, growth
 from smartgrowth.growth import LEARNED, SLOWED
-from smartgrowth.plan import GrowthRules, Plan, Stage
+from smartgrowth.stages import GrowthRules, Plan, Stage
 
 PATIENCE = 2  # evaluations without a higher accuracy: it rises no more
 NOT_RISING, MOST = "not rising", "most"

@@ -16,10 +16,10 @@ from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, orders
 from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Decision, Plan, Stage
 from smartgrowth.planning import make_network, make_plan
 from smartgrowth.runs import identity
 from smartgrowth.runs.reader import read_plan
+from smartgrowth.stages import Decision, Plan, Stage
 
 # Evaluations unless --evals says: at most as many, and at most as many as have
 # a share of the training's cost in their forward passes.

@@ -14,7 +14,7 @@ if __name__ == "__main__" and sys.path[0] == os.getcwd():  # noqa: PTH109
 from absl import app, flags
 
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import GROUPS, Config
 from smartgrowth.runtime import surroundings
 from smartgrowth.runtime.reporter import REPORTER

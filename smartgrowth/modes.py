@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import PROCESS_VARIABLES, Config
 from smartgrowth.runtime import backend
 from smartgrowth.runtime.reporter import say
@@ -96,7 +96,7 @@ def compare(
 
     given: lines of the flags that were given, which hold for every arm.
     """
-    from smartgrowth.compare.run import compare
+    from smartgrowth.comparison.run import compare
 
     present = [name for name in PROCESS_VARIABLES if name in os.environ]
     if present:

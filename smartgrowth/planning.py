@@ -8,7 +8,7 @@ from smartgrowth import UserError, boundaries, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import ALL
 from smartgrowth.models.network import Network
-from smartgrowth.plan import GrowthRules, Plan, Stage
+from smartgrowth.stages import GrowthRules, Plan, Stage
 
 
 def make_plan(

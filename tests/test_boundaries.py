@@ -8,8 +8,8 @@ import pytest
 
 from smartgrowth import UserError, boundaries
 from smartgrowth.config import Config
-from smartgrowth.plan import Decision, GrowthRules, Plan
 from smartgrowth.planning import make_network, make_plan
+from smartgrowth.stages import Decision, GrowthRules, Plan
 
 COUNTS = [100] * 10
 

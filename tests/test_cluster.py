@@ -15,10 +15,10 @@ import pytest
 from test_compare import ROOT, lines, rows_of, run, shared  # noqa: F401
 
 from smartgrowth import UserError
-from smartgrowth.compare import cluster, runner, worker
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.cluster import ClusterPool
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import cluster, runner, worker
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.cluster import ClusterPool
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runs.owner import read_owner
@@ -35,7 +35,7 @@ def pool(shared, monkeypatch):  # noqa: F811
     def make(address, folder):
         return ClusterPool(address, folder, [str(shared / "stand_in.py")])
 
-    monkeypatch.setattr("smartgrowth.compare.run.ClusterPool", make)
+    monkeypatch.setattr("smartgrowth.comparison.run.ClusterPool", make)
 
 
 def same(folder: pathlib.Path, name: str) -> list[dict]:
@@ -269,7 +269,7 @@ def test_the_process_of_a_lost_worker_writes_no_more(
     lost = subprocess.Popen(
         [
             *(sys.executable, "-c"),
-            "import sys; from smartgrowth.compare import worker;"
+            "import sys; from smartgrowth.comparison import worker;"
             "worker.train([f'--workdir={sys.argv[2]}'], sys.argv[2],"
             " '/', sys.argv[3], 'a plan', 0, lambda: False,"
             " program=[sys.argv[1]])",
@@ -421,8 +421,8 @@ def begun(shared, lines, monkeypatch):  # noqa: F811
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     drive = f"""
 import sys
-from smartgrowth.compare import run
-from smartgrowth.compare.cluster import ClusterPool
+from smartgrowth.comparison import run
+from smartgrowth.comparison.cluster import ClusterPool
 run.ClusterPool = lambda *of: ClusterPool(*of, [sys.argv[1]])
 exec(open({str(shared / "drive.py")!r}).read())
 """

@@ -11,7 +11,7 @@ from smartgrowth.command_line import (
     format_help,
     from_flag_lines,
 )
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import GROUPS, Config
 
 ALL_GROUPS = GROUPS | {"Comparison": Comparison}

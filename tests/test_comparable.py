@@ -5,8 +5,8 @@ import json
 import pytest
 
 from smartgrowth import UserError
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.comparable import (
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.comparable import (
     check_same_conditions,
     differences,
     machines_differ,

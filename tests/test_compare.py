@@ -23,9 +23,9 @@ from PIL import Image
 
 import smartgrowth
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare import arms, comparable, equality, jobs, runner
-from smartgrowth.compare import run as compare
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import arms, comparable, equality, jobs, runner
+from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.runs import files
 from smartgrowth.runs.owner import is_trained
@@ -104,8 +104,8 @@ DRIVE = """
 import sys
 from absl import flags
 from smartgrowth import UserError, command_line, modes
-from smartgrowth.compare import run as compare
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 
 values = flags.FlagValues()

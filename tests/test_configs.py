@@ -8,8 +8,8 @@ from absl import flags
 
 from smartgrowth.command_line import define_flags, from_flags
 from smartgrowth.config import Config
-from smartgrowth.plan import Plan
 from smartgrowth.planning import make_network, make_plan
+from smartgrowth.stages import Plan
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted((ROOT / "configs").rglob("*.flags"))

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from smartgrowth import UserError
-from smartgrowth.compare import run as compare
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose
 from smartgrowth.evaluation import evaluate_run, predict

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from smartgrowth import UserError
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
+from smartgrowth.stages import Plan, Stage
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 50

@@ -7,8 +7,8 @@ import pytest
 
 from smartgrowth import UserError
 from smartgrowth.experiment import make_experiment
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training import estimate, train
 from smartgrowth.training.estimate import Pace, Rest
 

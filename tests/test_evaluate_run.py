@@ -11,7 +11,7 @@ from conftest import make_config
 from PIL import Image
 
 from smartgrowth import UserError, command_line, main, modes
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.data import registry
 from smartgrowth.evaluation import evaluate_run

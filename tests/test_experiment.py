@@ -5,7 +5,7 @@ import pytest
 from smartgrowth.config import Config
 from smartgrowth.experiment import count_evaluations, make_experiment
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Decision, Plan, Stage
+from smartgrowth.stages import Decision, Plan, Stage
 
 NETWORK = Network("resnet", 60)
 CONFIG = Config(test_size=32)

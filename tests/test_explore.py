@@ -12,7 +12,7 @@ from conftest import COLORS, TRAIN_COUNTS, VALIDATION_COUNT
 from html_page import Page, section
 from PIL import Image, ImageEnhance
 
-from smartgrowth import UserError, modes, plan
+from smartgrowth import UserError, modes
 from smartgrowth.curriculum import choose, descriptors, orders
 from smartgrowth.data import build, duplicates, store
 from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
@@ -27,6 +27,7 @@ from smartgrowth.explore import (
 )
 from smartgrowth.rendering.figure import render
 from smartgrowth.rendering.text import short_name
+from smartgrowth.stages import Plan, Stage
 
 CLASS_ORDER = np.array([2, 0, 3, 1])
 SECTIONS = "explore/templates/sections.html.jinja2"
@@ -328,11 +329,10 @@ def test_many_classes_have_one_picture_each_up_to_a_limit(tmp_path):
 
 def test_a_class_enters_with_the_first_stage_that_has_it():
     stages = tuple(
-        plan.Stage(index, num_classes=count)
-        for index, count in enumerate((2, 3, 2))
+        Stage(index, num_classes=count) for index, count in enumerate((2, 3, 2))
     )
     order = np.array([3, 1, 0, 4, 2])
-    entering = classes.entering_stages(plan.Plan(stages, (1, 1, 1)), order)
+    entering = classes.entering_stages(Plan(stages, (1, 1, 1)), order)
     assert entering == [1, 0, None, 0, None]
     assert classes.stage_names(entering) == [
         *("stage 2", "stage 1", "never", "stage 1", "never")

@@ -14,9 +14,9 @@ from faults import REASONS, Faults
 
 from smartgrowth import UserError
 from smartgrowth.experiment import make_experiment
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint
 from smartgrowth.runs.lease import Lease
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training import checkpointing, learner, train
 from smartgrowth.training.checkpointing import CheckpointManager
 from smartgrowth.training.progress import Progress

@@ -35,7 +35,7 @@ growth.AXES += (
 )
 
 from smartgrowth.command_line import format_help, from_flag_lines
-from smartgrowth.compare import html_tables
+from smartgrowth.comparison import html_tables
 from smartgrowth.config import GROUPS
 from smartgrowth.explore import write
 from smartgrowth.models.network import Network

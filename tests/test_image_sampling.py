@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smartgrowth.compare import image_sampling
-from smartgrowth.compare.significance import compare_pairs
+from smartgrowth.comparison import image_sampling
+from smartgrowth.comparison.significance import compare_pairs
 
 BASE, GAIN = 0.5, 0.15  # of a latent ability; an answer is right above 0
 

@@ -25,11 +25,11 @@ ROWS = (
     {"flags", "growth"},
     {"config"},
     {"command_line", "runtime", "models", "notebooks"},
-    {"plan", "planning", "boundaries"},
+    {"stages", "planning", "boundaries"},
     {"optim", "data", "runs"},
     {"curriculum", "report"},
     {"experiment"},
-    {"evaluation", "compare"},
+    {"evaluation", "comparison"},
     {"training"},
     {"explore"},
     {"modes"},
@@ -178,7 +178,7 @@ def test_no_module_imports_itself_around_corners():
         "notebooks.cells",
         "notebooks.colab",
         "report.write",
-        "compare.run",
+        "comparison.run",
         "compare.report",
         "compare.runner",
         "training.summary",
@@ -289,7 +289,7 @@ def test_a_plan_is_made_without_anything_slow(tmp_path):
     for already in (False, True):
         found, output = run_main(tmp_path, *flags)
         assert "12 steps, 48 images" in output
-        assert "smartgrowth.plan" in found
+        assert "smartgrowth.stages" in found
         assert "smartgrowth.data.store" in found
         assert not found & SLOW
         # The second time it is there, and only opened.
@@ -302,7 +302,7 @@ def test_a_mistake_is_told_without_anything_slow(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["report.write", "runs.directory", "compare.run"]
+    "module", ["report.write", "runs.directory", "comparison.run"]
 )
 def test_reading_a_run_imports_nothing_slow(tmp_path, module):
     found, _ = loaded_by(f"import smartgrowth.{module}", tmp_path)

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from smartgrowth import UserError
-from smartgrowth.compare import looks
-from smartgrowth.compare.arms import Trial
+from smartgrowth.comparison import looks
+from smartgrowth.comparison.arms import Trial
 from smartgrowth.config import Config
 from smartgrowth.rendering.text import series
 

@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 
 from smartgrowth import command_line, main, modes
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 
 ROOT = pathlib.Path(main.__file__).parents[1]

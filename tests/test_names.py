@@ -17,9 +17,9 @@ from html_page import Page
 from PIL import Image
 
 from smartgrowth import UserError, command_line, names
-from smartgrowth.compare import plots
-from smartgrowth.compare import run as compare
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import plots
+from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.curriculum import choose
 from smartgrowth.data import class_names, load, user_csv
 from smartgrowth.data.sources import folder

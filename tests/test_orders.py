@@ -20,7 +20,7 @@ from smartgrowth.curriculum.orders import (
     representative_images,
     stage_images,
 )
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 
 NAMES = tuple(f"class {index}" for index in range(12))
 # Three groups of 6, 4 and 2 classes.

@@ -12,7 +12,7 @@ from smartgrowth.data import pipeline, store
 from smartgrowth.data.augment import policy
 from smartgrowth.data.augment.policy import PRESETS, Augmentation
 from smartgrowth.data.store import TRAIN, VALIDATION
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 
 BATCH = 7  # divides none of the counts below
 ALL_CLASSES = np.arange(4)

@@ -9,9 +9,9 @@ from smartgrowth import boundaries
 from smartgrowth.config import Config
 from smartgrowth.optim.rates import make_rate_tables
 from smartgrowth.optim.schedules import SCHEDULES
-from smartgrowth.plan import Decision
 from smartgrowth.planning import make_network, make_plan
 from smartgrowth.runs.identity import name_flags
+from smartgrowth.stages import Decision
 
 COUNTS = [100] * 4
 

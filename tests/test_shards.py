@@ -11,9 +11,9 @@ import pytest
 from test_compare import ROOT, lines, rows_of, run, shared  # noqa: F401 - fixtures
 
 from smartgrowth import UserError
-from smartgrowth.compare import shards
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison import shards
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 
 

@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smartgrowth.compare import cost_to_accuracy
-from smartgrowth.compare.significance import (
+from smartgrowth.comparison import cost_to_accuracy
+from smartgrowth.comparison.significance import (
     bootstrap_band,
     compare_pairs,
     detectable,
     holm,
 )
-from smartgrowth.compare.verdicts import HELPS, HURTS, UNSEEN, UNTESTED, judge
+from smartgrowth.comparison.verdicts import (
+    HELPS,
+    HURTS,
+    UNSEEN,
+    UNTESTED,
+    judge,
+)
 
 ARM = [0.71, 0.74, 0.69, 0.75, 0.72]
 BASELINE = [0.70, 0.71, 0.69, 0.70, 0.71]

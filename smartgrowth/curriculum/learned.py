@@ -12,9 +12,9 @@ from smartgrowth.data.store import Data
 from smartgrowth.models.network import Network
 from smartgrowth.optim import losses, optimizers, schedules
 from smartgrowth.optim.rates import RateTables
-from smartgrowth.plan import Stage
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.reporter import REPORTER, Reporter
+from smartgrowth.stages import Stage
 
 # 150 seconds on one core (EPYC), with the features of 50,000 images.
 STEPS, BATCH, WIDTH, DEPTH = 1000, 64, 32, 1

@@ -13,7 +13,7 @@ import tensorflow as tf
 from smartgrowth.data.augment import policy
 from smartgrowth.data.crop import cut_patches
 from smartgrowth.data.store import Data, Split
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 
 NO_AUGMENTATION = policy.Augmentation()
 # Of the cipher that permutes a pass. With its default of 4, orders of passes,

@@ -8,9 +8,9 @@ import numpy as np
 from smartgrowth.curriculum import orders
 from smartgrowth.data.store import Data
 from smartgrowth.explore import drawing
-from smartgrowth.plan import Plan
 from smartgrowth.rendering.figure import Plot, make_plot
 from smartgrowth.rendering.text import short_name
+from smartgrowth.stages import Plan
 
 LEAVES = 150  # of the tree; with more classes, the first in the order
 NAMES = 200  # listed for each stage

@@ -15,11 +15,11 @@ from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
 from smartgrowth.explore import classes, pictures, sections
 from smartgrowth.growth import summarize
-from smartgrowth.plan import Plan
 from smartgrowth.rendering import html
 from smartgrowth.report import data_report
 from smartgrowth.runs.files import write_text
 from smartgrowth.runtime.reporter import say
+from smartgrowth.stages import Plan
 
 PAGE = "explore.html"
 TEMPLATE = "explore/templates/explore.html.jinja2"

@@ -13,7 +13,7 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.models.groups import trained_groups
 from smartgrowth.optim import schedules
-from smartgrowth.plan import Plan
+from smartgrowth.stages import Plan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Writes `report.html`, one page about one run, and its plots.
 
 It only reads files (no model, no TensorFlow), so it also serves a run in
-progress. compare/ compares several runs.
+progress. comparison/ compares several runs.
 """
 
 import pathlib

@@ -9,8 +9,8 @@ from typing import Any
 from smartgrowth import UserError, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import Identity
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs.files import MODEL, TRAIN_PREDICTIONS
+from smartgrowth.stages import Plan, Stage
 
 # Versions of the random draws: of the images of a pass, in every identity, and
 # of the augmentation, in those of runs that augment. Version 1 was never named.

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from smartgrowth import UserError
 from smartgrowth.metrics.scores import TOP
 from smartgrowth.names import decode
-from smartgrowth.plan import Stage
 from smartgrowth.runs import files
 from smartgrowth.runs.parse import (
     is_number,
@@ -23,6 +22,7 @@ from smartgrowth.runs.parse import (
     read_table,
     require,
 )
+from smartgrowth.stages import Stage
 
 if TYPE_CHECKING:  # imported late, when there is something to read
     import pandas as pd

@@ -9,7 +9,7 @@ import tensorflow as tf
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment.policy import Augmentation
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 from smartgrowth.training.precompute import precompute
 
 

@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from smartgrowth import UserError
-from smartgrowth.plan import Plan
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime.keras_internals import write_back_jax_state
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import sweep
+from smartgrowth.stages import Plan
 from smartgrowth.training.compile_model import group_variables
 from smartgrowth.training.progress import (
     Progress,

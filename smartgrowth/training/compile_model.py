@@ -11,7 +11,6 @@ from smartgrowth.models import audit, freezing, whitening
 from smartgrowth.optim import ema, losses, optimizers
 from smartgrowth.optim.rates import newly_trained
 from smartgrowth.optim.stage_restart import RESTARTS
-from smartgrowth.plan import Stage
 from smartgrowth.runs import files
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.keras_internals import (
@@ -23,6 +22,7 @@ from smartgrowth.runtime.keras_internals import (
     unscaled_optimizer,
 )
 from smartgrowth.runtime.reporter import say
+from smartgrowth.stages import Stage
 from smartgrowth.training import pretrained
 
 

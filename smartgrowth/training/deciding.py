@@ -9,10 +9,10 @@ import pathlib
 
 from smartgrowth import boundaries
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Decision, Stage
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime.reporter import say
+from smartgrowth.stages import Decision, Stage
 from smartgrowth.training import run_files
 
 

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from smartgrowth.config import Config
 from smartgrowth.evaluation import results
 from smartgrowth.experiment import Experiment, make_experiment
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.rendering.text import about, show
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runtime import distributed
 from smartgrowth.runtime.reporter import Reporter
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training import deciding, lr_finder
 from smartgrowth.training.learner import Learner
 from smartgrowth.training.progress import start_of

@@ -8,8 +8,8 @@ import dataclasses
 
 from smartgrowth.evaluation.results import judged_images
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Stage
 from smartgrowth.rendering.text import about
+from smartgrowth.stages import Stage
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,13 +28,13 @@ from smartgrowth.data.augment import policy
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import directory as run_directory
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runtime import devices
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import CallbackList
 from smartgrowth.runtime.reporter import say
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training import (
     callbacks,
     deciding,

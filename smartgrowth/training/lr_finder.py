@@ -14,13 +14,13 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.flags.training import DEFAULT_RATES
 from smartgrowth.optim.rates import RateTables
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runs import checkpoint
 from smartgrowth.runtime.keras_internals import (
     discard_train_function,
     unscaled_optimizer,
 )
 from smartgrowth.runtime.reporter import REPORTER, Reporter
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training.lr_curve import (
     SUGGESTIONS,
     Curve,

@@ -19,9 +19,9 @@ from smartgrowth.evaluation.hard_examples import subset
 from smartgrowth.experiment import Experiment
 from smartgrowth.models import freezing
 from smartgrowth.models.groups import trained_groups
-from smartgrowth.plan import Stage
 from smartgrowth.runtime.atomic import atomic_path
 from smartgrowth.runtime.reporter import REPORTER, say
+from smartgrowth.stages import Stage
 
 FOLDER, BATCH, KEEP = "activations", 128, 8  # files, the newest ones
 

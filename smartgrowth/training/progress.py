@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from smartgrowth.plan import Plan, Stage
+from smartgrowth.stages import Plan, Stage
 
 # In the archive, the optimizer's count of steps.
 ITERATIONS = "optimizer/0000/iteration"

@@ -6,8 +6,8 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.runtime.reporter import REPORTER, Reporter
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training.forecast import Forecast
 
 SECONDS, STEPS = 1.0, 5  # of training, after which all of it is foretold

@@ -1,8 +1,8 @@
 """Range tests within a run: `--lr=auto` and `--lr=auto:stage`."""
 
 from smartgrowth.optim.rates import make_rate_tables
-from smartgrowth.plan import Stage
 from smartgrowth.runtime.reporter import say
+from smartgrowth.stages import Stage
 from smartgrowth.training import lr_curve, lr_finder, run_files
 
 

@@ -7,7 +7,7 @@ import keras
 
 from smartgrowth import boundaries
 from smartgrowth.experiment import Experiment
-from smartgrowth.plan import Stage
+from smartgrowth.stages import Stage
 from smartgrowth.training.callbacks import make_tensorboard
 from smartgrowth.training.csv_logger import RunCSVLogger
 from smartgrowth.training.progress import Progress

@@ -3,9 +3,9 @@
 from smartgrowth import boundaries, growth
 from smartgrowth.experiment import Experiment
 from smartgrowth.optim.rates import make_rate_tables, rate_scales
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.rendering import terminal_chart
 from smartgrowth.rendering.text import shares
+from smartgrowth.stages import Plan, Stage
 
 
 def format_plan(plan: Plan) -> str:

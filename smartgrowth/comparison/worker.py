@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from smartgrowth import __version__
-from smartgrowth.compare.jobs import note_sharing, start_process
+from smartgrowth.comparison.jobs import note_sharing, start_process
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import find_plan, is_finished
 from smartgrowth.runs.owner import (

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare.arms import CALIBRATION, Trial
+from smartgrowth.comparison.arms import CALIBRATION, Trial
 from smartgrowth.rendering.text import series
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import is_finished

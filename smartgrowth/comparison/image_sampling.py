@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import optimize, special
 
-from smartgrowth.compare.significance import EQUAL, LEVEL, Paired
+from smartgrowth.comparison.significance import EQUAL, LEVEL, Paired
 
 DRAWS, BLOCK = 2000, 50
 

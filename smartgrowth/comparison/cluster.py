@@ -14,9 +14,9 @@ import uuid
 from collections.abc import Sequence
 
 from smartgrowth import UserError, __version__
-from smartgrowth.compare import worker
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.jobs import Job
+from smartgrowth.comparison import worker
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.jobs import Job
 from smartgrowth.runs import files
 from smartgrowth.runtime.reporter import Reporter, say
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from smartgrowth import UserError
-from smartgrowth.compare.equality import KINDS
+from smartgrowth.comparison.equality import KINDS
 from smartgrowth.flags.checks import AT_LEAST_ONE, SHARE_ABOVE_ZERO, Check
 from smartgrowth.flags.flag import Identity, check_values, flag
 

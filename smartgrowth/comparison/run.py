@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare import (
+from smartgrowth.comparison import (
     arms,
     budgets,
     comparable,
@@ -19,11 +19,11 @@ from smartgrowth.compare import (
     shards,
     summary,
 )
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.cluster import ClusterPool
-from smartgrowth.compare.costs import compare_costs
-from smartgrowth.compare.jobs import LocalPool, train_command
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.cluster import ClusterPool
+from smartgrowth.comparison.costs import compare_costs
+from smartgrowth.comparison.jobs import LocalPool, train_command
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.rendering.text import show
 from smartgrowth.runs import files

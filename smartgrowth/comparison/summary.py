@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from smartgrowth import UserError
-from smartgrowth.compare import (
+from smartgrowth.comparison import (
     comparable,
     correct_images,
     cost_to_accuracy,
@@ -19,15 +19,15 @@ from smartgrowth.compare import (
     significance,
     verdicts,
 )
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.csv_tables import (
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.csv_tables import (
     ARM_COLUMNS,
     COLUMNS,
     COSTS,
     CURVES,
 )
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.jobs import SHARED
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.jobs import SHARED
 from smartgrowth.runs.reader import Run, read_run
 
 # Final figures of a trial: name here -> key of metrics.json.

@@ -2,8 +2,8 @@
 
 import math
 
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.summary import Figures
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.summary import Figures
 from smartgrowth.rendering.text import show
 
 

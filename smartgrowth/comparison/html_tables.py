@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from smartgrowth.compare.arms import OWN
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.summary import Figures
-from smartgrowth.compare.verdicts import interval, p_value, points
+from smartgrowth.comparison.arms import OWN
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.summary import Figures
+from smartgrowth.comparison.verdicts import interval, p_value, points
 from smartgrowth.growth import AXES
 from smartgrowth.rendering.html import Table
 from smartgrowth.rendering.text import show

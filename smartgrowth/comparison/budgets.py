@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare.arms import (
+from smartgrowth.comparison.arms import (
     CALIBRATION,
     Arm,
     Trial,
@@ -16,15 +16,15 @@ from smartgrowth.compare.arms import (
     make_trial,
     trial_config,
 )
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.data.store import Data
 from smartgrowth.experiment import make_experiment
-from smartgrowth.plan import Plan
 from smartgrowth.runs import files
 from smartgrowth.runs.parse import parsing, require
 from smartgrowth.runs.reader import read_metrics
+from smartgrowth.stages import Plan
 
 CALIBRATION_STEPS = 50  # per stage; the first step is not timed
 

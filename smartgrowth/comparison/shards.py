@@ -8,8 +8,8 @@ synchronized sooner or later.
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.settings import parse_shard
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.settings import parse_shard
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import find_plan
 from smartgrowth.runs.identity import differences

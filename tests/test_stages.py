@@ -10,9 +10,9 @@ import pytest
 from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.models.network import Network
-from smartgrowth.plan import Plan, Stage
 from smartgrowth.planning import make_plan
 from smartgrowth.runs.identity import describe_plan, differences
+from smartgrowth.stages import Plan, Stage
 from smartgrowth.training.summary import format_plan
 
 COUNTS = [50, 20, 5, 30, 40]  # training images a class

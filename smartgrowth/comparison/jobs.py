@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from smartgrowth.compare.arms import Trial
+from smartgrowth.comparison.arms import Trial
 from smartgrowth.runs import files
 from smartgrowth.runs.owner import is_trained
 from smartgrowth.runtime.reporter import Reporter

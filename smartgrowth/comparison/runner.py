@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.jobs import Job, LocalPool
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.jobs import Job, LocalPool
 from smartgrowth.rendering.text import show
 from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import Reporter

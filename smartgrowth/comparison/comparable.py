@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare.arms import Trial
+from smartgrowth.comparison.arms import Trial
 from smartgrowth.rendering.text import series
 from smartgrowth.runs import files
 from smartgrowth.runs.reader import Run, read_json, read_lines

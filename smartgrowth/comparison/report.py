@@ -4,21 +4,21 @@ import pathlib
 from collections.abc import Sequence
 
 from smartgrowth import UserError
-from smartgrowth.compare import comparable, html_tables
-from smartgrowth.compare.arms import Trial
-from smartgrowth.compare.costs import compare_costs
-from smartgrowth.compare.csv_tables import write_tables
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.plots import plots
-from smartgrowth.compare.summary import Figures
-from smartgrowth.compare.verdicts import ENOUGH, HELPS, HURTS, points
+from smartgrowth.comparison import comparable, html_tables
+from smartgrowth.comparison.arms import Trial
+from smartgrowth.comparison.costs import compare_costs
+from smartgrowth.comparison.csv_tables import write_tables
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.plots import plots
+from smartgrowth.comparison.summary import Figures
+from smartgrowth.comparison.verdicts import ENOUGH, HELPS, HURTS, points
 from smartgrowth.rendering import html
 from smartgrowth.rendering.figure import Plot, make_plot
 from smartgrowth.rendering.html import Tile
 from smartgrowth.runs.files import write_bytes
 
 PAGE = "comparison.html"
-TEMPLATE = "compare/templates/comparison.html.jinja2"
+TEMPLATE = "comparison/templates/comparison.html.jinja2"
 
 
 def write_report(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from smartgrowth import UserError, planning
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.compare.settings import Comparison
+from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.data.load import open_images, store
 from smartgrowth.experiment import make_experiment

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from smartgrowth.compare.equality import KINDS
-from smartgrowth.compare.significance import bootstrap_band
-from smartgrowth.compare.summary import Figures
+from smartgrowth.comparison.equality import KINDS
+from smartgrowth.comparison.significance import bootstrap_band
+from smartgrowth.comparison.summary import Figures
 from smartgrowth.names import abbreviate, for_legend
 from smartgrowth.rendering.chart import STROKES
 from smartgrowth.rendering.text import show

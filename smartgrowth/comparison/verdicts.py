@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from smartgrowth.compare.significance import (
+from smartgrowth.comparison.significance import (
     EQUAL,
     LEVEL,
     Paired,
