@@ -14,7 +14,7 @@ from smartgrowth.flags.evaluation import Evaluation
 from smartgrowth.flags.flag import check_values, flag_text
 from smartgrowth.flags.growing import Growing
 from smartgrowth.flags.machine import Machine
-from smartgrowth.flags.model import Model
+from smartgrowth.flags.model import Model, is_users
 from smartgrowth.flags.training import Training
 
 
@@ -216,6 +216,11 @@ def _check_growth(config: Config) -> None:
 
 
 def _check_start(config: Config) -> None:
+    if config.whiten and is_users(config.model):
+        raise UserError(
+            f"--whiten with --model={config.model}: it fixes a convolution of "
+            "this program's own networks; leave it out"
+        )
     if config.init_from and config.whiten:
         raise UserError(
             "--whiten with --init_from: the first convolution is that of the "

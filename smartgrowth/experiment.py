@@ -15,6 +15,7 @@ from smartgrowth import UserError, boundaries
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, orders
 from smartgrowth.data.store import Data
+from smartgrowth.flags.model import is_users
 from smartgrowth.models.network import Network
 from smartgrowth.planning import make_network, make_plan
 from smartgrowth.runs import identity
@@ -139,7 +140,8 @@ def make_experiment(config: Config, data: Data) -> Experiment:
     """Returns what `config` means on `data`.
 
     Raises:
-      UserError: the settings make no plan, or an order cannot be found.
+      UserError: the settings make no plan, an order cannot be found, or a
+        network of the user's breaks a rule that `--enforce_rules` enforces.
     """
     network = make_network(config, len(data.class_names))
     class_order = choose.class_order(config, data)
@@ -152,7 +154,13 @@ def make_experiment(config: Config, data: Data) -> Experiment:
         images = len(data.validation.labels)
         count = count_evaluations(config, plan, network, images)
         plan = dataclasses.replace(plan, evals=count)
-    return Experiment(config, data, plan, network, class_order)
+    experiment = Experiment(config, data, plan, network, class_order)
+    if config.enforce_rules and is_users(config.model):
+        # Built by now; a network of this program is once it trains.
+        from smartgrowth.models import audit
+
+        audit.enforce(experiment.audit(network.model))
+    return experiment
 
 
 def count_evaluations(

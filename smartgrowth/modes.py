@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from smartgrowth import UserError
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import PROCESS_VARIABLES, Config
+from smartgrowth.flags.model import is_users
 from smartgrowth.runtime import backend
 from smartgrowth.runtime.reporter import say
 
 
 def train(config: Config) -> None:
     """Trains a run, or goes on with it."""
-    experiment = _open(config)
-    _join(config)
+    experiment = _open_and_join(config)
     from smartgrowth.training import train
 
     train.train(experiment)
@@ -45,8 +45,7 @@ def explore(config: Config) -> None:
 
 def lr_find(config: Config) -> None:
     """Tests learning rates, and writes the curve."""
-    experiment = _open(config)
-    _join(config)
+    experiment = _open_and_join(config)
     from smartgrowth.training import train
 
     train.find_rate(experiment)
@@ -113,6 +112,16 @@ def _open(config: Config):
     from smartgrowth.experiment import make_experiment
 
     return make_experiment(config, open_data(config))
+
+
+def _open_and_join(config: Config):
+    """Returns the `Experiment`, in a process that has joined the others."""
+    if is_users(config.model):  # built while the plan is made
+        _join(config)
+        return _open(config)
+    experiment = _open(config)
+    _join(config)
+    return experiment
 
 
 def _join(config: Config) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from smartgrowth import UserError, boundaries, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import ALL
+from smartgrowth.flags.model import is_users
+from smartgrowth.models import user_network
 from smartgrowth.models.network import Network
 from smartgrowth.stages import GrowthRules, Plan, Stage
 
@@ -107,8 +109,13 @@ def make_plan(
 
 
 def make_network(config: Config, num_classes: int) -> Network:
-    """Returns the network that `config` names."""
-    return Network(
+    """Returns the network that `config` names.
+
+    Raises:
+      UserError: it is a function of the user's that cannot be called.
+    """
+    make = user_network.make if is_users(config.model) else Network
+    return make(
         config.model, num_classes, config.width, config.depth, config.dropout
     )
 

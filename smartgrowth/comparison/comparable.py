@@ -14,10 +14,14 @@ SAME = {
     "content": "data (classes, images or labels, of training or validation)",
     "pixels": "pixels of images of the same names",
     "test_size": "image size of the validation",
+}
+# And those of runs that were finished before. Flagfiles may name other networks.
+NETWORK = {
     "model": "model",
     "width": "width",
     "depth": "depth",
     "dropout": "dropout",
+    "layers": "layers of the network",
 }
 # What decides the figures besides the plan: entry of metrics.json's numerics ->
 # its name, and how to train again with another.
@@ -35,19 +39,22 @@ MACHINE = {
 
 
 def check_same_task(trials: Sequence[Trial]) -> None:
-    """Raises `UserError` if two runs did not have the same task."""
+    """Raises `UserError` if two runs did not have the same task.
+
+    Or another network, unless both are trained here: then an arm's flagfile
+    asks for it, and `differences` names it.
+    """
     first = trials[0]  # the baseline's
     known = [trial.description["identity"].get("pixels") for trial in trials]
     # Runs of older versions did not know their pixels.
     pixels = {"pixels": next(filter(None, known), None)}
     for trial in trials:
-        ours, theirs = (
-            pixels | each.description["identity"] for each in (first, trial)
-        )
+        ours, theirs = (_task(each, pixels) for each in (first, trial))
+        same = SAME if first.config and trial.config else SAME | NETWORK
         different = [
             f"{words} {_short(ours.get(name))} against "
             f"{_short(theirs.get(name))}"
-            for name, words in SAME.items()
+            for name, words in same.items()
             if ours.get(name) != theirs.get(name)
         ]
         if different:
@@ -56,6 +63,12 @@ def check_same_task(trials: Sequence[Trial]) -> None:
                 f"({trial.directory}) cannot be compared: "
                 f"{'; '.join(different)}"
             )
+
+
+def _task(trial: Trial, defaults: Mapping) -> dict:
+    identity = defaults | trial.description["identity"]
+    # Of a network of the user's, by which its function's name says little.
+    return identity | {"layers": identity.get("inputs", {}).get("model")}
 
 
 def check_same_conditions(trials: Sequence[Trial]) -> None:
@@ -105,6 +118,12 @@ def differences(runs: Mapping[tuple[str, float, int], Run]) -> list[str]:
             for key, run in runs.items()
         }
         for entry, name in names.items()
+    }
+    facts["network (--model, --width, --depth)"] = {
+        key: " ".join(
+            run.flags.get(name, "") for name in ("model", "width", "depth")
+        )
+        for key, run in runs.items()
     }
     facts["version of smartgrowth"] = {
         key: run.metrics.get("versions", {}).get("smartgrowth")

@@ -17,7 +17,6 @@ from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.metrics import calibration, confusion
 from smartgrowth.metrics.scores import TOP, score, softmax
 from smartgrowth.models.network import Network
-from smartgrowth.planning import make_network
 from smartgrowth.report.write import write_report
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
@@ -51,7 +50,8 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     """
     directory, trained = load_config(config.workdir)
     before, names = read_owner(directory), read_classes(directory)
-    network = make_network(trained, len(names))
+    model = saved_model.load_model(directory, len(names))
+    network = saved_model.network_of(trained, model)
     variants = tta.make_variants(
         trained.final_size,
         network.stride,
@@ -59,7 +59,7 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     )
     data = open_run_data(config, dataset, trained, tta.sizes_of(variants))
     saved_model.check_data(directory, data)
-    evaluator = Evaluator(saved_model.load_model(directory, len(names)), data)
+    evaluator = Evaluator(model, data)
     views = {view for views in variants.values() for view in views}
     passes = tta.run(evaluator, VALIDATION, views)
     summary = summarize(data, network, variants, passes)

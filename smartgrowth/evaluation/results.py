@@ -13,7 +13,6 @@ from smartgrowth.evaluation import hard_examples
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.experiment import Experiment
 from smartgrowth.metrics.scores import score, softmax
-from smartgrowth.models.keras_layers import channel_statistics
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.manifest import hash_file, write_manifest
@@ -149,9 +148,10 @@ def write_model(
 ) -> None:
     """Writes final.keras: stock layers in float32, which any Keras 3 opens.
 
-    And its manifest, with its hash and the step at which it was written.
+    Or the user's own layers, if the network is theirs. And its manifest, with
+    its hash and the step at which it was written.
     """
-    stock = network.build(*channel_statistics(model), stock=True)
+    stock = network.plain_copy(model)
     arrays = checkpoint.collect({"model": model.variables})
     checkpoint.restore({"model": stock.variables}, arrays)
     path = directory / files.MODEL

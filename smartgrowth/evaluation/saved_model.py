@@ -1,17 +1,23 @@
 """Reads a finished run's network, and checks the data that it is shown."""
 
+import contextlib
 import pathlib
 
 import keras
 
 from smartgrowth import UserError
+from smartgrowth.config import Config
 from smartgrowth.data.store import Data
+from smartgrowth.flags.model import is_users
+from smartgrowth.models import user_network
+from smartgrowth.models.network import Network
+from smartgrowth.planning import make_network
 from smartgrowth.runs import files
 from smartgrowth.runs.identity import data_change
 from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import parsing, require
 from smartgrowth.runs.predictions import read_classes
-from smartgrowth.runs.reader import read_plan
+from smartgrowth.runs.reader import read_flags, read_plan
 
 
 def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
@@ -20,7 +26,24 @@ def load_model(directory: pathlib.Path, num_classes: int) -> keras.Model:
     Raises:
       UserError: it is missing or damaged, or of another number of classes.
     """
+    name = read_flags(directory).get("model", "")
+    if is_users(name):
+        # It may register layers of its own. Without such, it is not needed.
+        with contextlib.suppress(UserError):
+            user_network.find_function(name)
     return open_model(directory / files.MODEL, num_classes)
+
+
+def network_of(trained: Config, model: keras.Model) -> Network:
+    """Returns the network of a finished run.
+
+    Args:
+      trained: the run's config.
+      model: its `final.keras`; all that is needed of a network of the user's.
+    """
+    if is_users(trained.model):
+        return user_network.UserNetwork.of_model(trained.model, model)
+    return make_network(trained, model.output_shape[-1])
 
 
 def open_model(path: pathlib.Path, num_classes: int) -> keras.Model:

@@ -1,6 +1,7 @@
 """The flags of the network."""
 
 import dataclasses
+import pathlib
 
 from smartgrowth.flags.checks import ABOVE_ZERO, SHARE_BELOW_ONE, Check
 from smartgrowth.flags.flag import Identity, flag
@@ -19,6 +20,19 @@ def _parse_depth(text: str | int) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def _parse_model(text: str) -> str:
+    """Returns the name of a network; a file's path so that it always holds."""
+    where, colon, function = text.rpartition(":")
+    if colon and where.endswith(".py"):
+        return f"{pathlib.Path(where).expanduser().absolute()}:{function}"
+    return text
+
+
+def is_users(model: str) -> bool:
+    """Returns whether a value of `--model` names a function of the user's."""
+    return ":" in model
+
+
 def _is_depth(value: int | tuple[int, ...]) -> bool:
     if isinstance(value, int):
         return value > 0
@@ -31,8 +45,10 @@ class Model:
 
     model: str = flag(
         "resnet",
-        "The network; see smartgrowth/models.",
+        "The network: a name in smartgrowth/models, or a function of yours "
+        "that makes one, PATH.py:FUNCTION or package.module:FUNCTION.",
         identity=Identity.ALWAYS,
+        parse=_parse_model,
     )
     width: int = flag(
         32,

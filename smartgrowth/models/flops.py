@@ -3,25 +3,32 @@
 import math
 
 
-class ShapeCounter:
-    """The vocabulary of layers, applied to shapes (height, width, channels).
+class Cost:
+    """What a network costs on images of one size.
 
     Attributes:
       groups: names of the layer groups, in their order.
-      layers: (group, forward FLOPs for one image) of the convolutions and
-        matrix products applied so far, a multiply-add as 2.
+      layers: (group, forward FLOPs for one image) of its convolutions and
+        matrix products, a multiply-add as 2.
       parameters: the trainable ones of all layers.
     """
 
     def __init__(self):
-        self.groups = []
-        self.layers = []
+        self.groups: list[str] = []
+        self.layers: list[tuple[str, int]] = []
         self.parameters = 0
 
     @property
     def flops(self) -> int:
         """Forward FLOPs of all layers, for one image."""
         return sum(flops for _, flops in self.layers)
+
+
+class ShapeCounter(Cost):
+    """The vocabulary of layers, applied to shapes (height, width, channels).
+
+    Adds up the cost of the layers applied so far.
+    """
 
     def group(self, x, name):
         self.groups.append(name)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from smartgrowth import UserError
 from smartgrowth.growth import ALL_LAYERS
 from smartgrowth.models import cnn, groups, lenet5, mlp, reference, resnet
-from smartgrowth.models.flops import ShapeCounter
+from smartgrowth.models.flops import Cost, ShapeCounter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Network:
     def __post_init__(self):
         if self.name not in MODELS:
             raise UserError(
-                f"--model={self.name} is unknown; known: {', '.join(MODELS)}"
+                f"--model={self.name} is unknown; known: {', '.join(MODELS)}, "
+                "or a function of yours, PATH.py:FUNCTION"
             )
         stages = MODELS[self.name].stages
         if isinstance(self.depth, tuple) and len(self.depth) != stages:
@@ -182,6 +183,16 @@ class Network:
         image, x = layers.image_input(mean, variance)
         return layers.model(image, self._apply(layers, x), self.name)
 
+    def plain_copy(self, model):
+        """Returns the network anew, in float32, of layers any Keras can load.
+
+        model: built of this network; its normalization of images is kept, its
+          weights are not.
+        """
+        from smartgrowth.models.keras_layers import channel_statistics
+
+        return self.build(*channel_statistics(model), stock=True)
+
     def _apply(self, layers, image):
         return MODELS[self.name].network(
             layers,
@@ -192,7 +203,7 @@ class Network:
             dropout=self.dropout,
         )
 
-    def _count(self, size: int) -> ShapeCounter:
+    def _count(self, size: int) -> Cost:
         counter = ShapeCounter()
         self._apply(counter, (size, size, 3))
         return counter

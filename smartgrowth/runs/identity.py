@@ -9,6 +9,8 @@ from typing import Any
 from smartgrowth import UserError, growth
 from smartgrowth.config import Config
 from smartgrowth.flags.flag import Identity
+from smartgrowth.flags.model import is_users
+from smartgrowth.planning import make_network
 from smartgrowth.runs.files import MODEL, TRAIN_PREDICTIONS
 from smartgrowth.stages import Plan, Stage
 
@@ -85,7 +87,8 @@ def identify(config: Config, data) -> dict:
     precision do not, so that a run can continue on another machine.
 
     Raises:
-      UserError: a file that decides an order cannot be read.
+      UserError: a file that decides an order, or the user's network, cannot be
+        read.
     """
     values = name_flags(config)
     values["sampling_draws"] = SAMPLING_DRAWS
@@ -100,6 +103,9 @@ def identify(config: Config, data) -> dict:
             raise UserError(
                 f"--{name}: {path} cannot be read ({error.strerror or error})"
             ) from None
+    if is_users(config.model):
+        network = make_network(config, len(data.class_names))
+        inputs["model"] = network.fingerprint
     return {
         "num_classes": len(data.class_names),
         "content": data.content,
@@ -121,6 +127,8 @@ def name_flags(config: Config) -> dict:
     }
     if config.dataset.startswith("folder:"):
         values["dataset"] = "folder"  # at any path
+    if is_users(config.model):
+        values["model"] = f"{config.model.rpartition(':')[2]}()"
     for name in _input_files(config):
         values[name] = values.get(name, "file").partition(":")[0]
     if config.replay:

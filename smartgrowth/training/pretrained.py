@@ -9,6 +9,7 @@ import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.evaluation.saved_model import open_model
+from smartgrowth.flags.model import is_users
 from smartgrowth.models import freezing
 from smartgrowth.models.groups import HEAD
 from smartgrowth.models.keras_layers import channel_statistics
@@ -25,15 +26,16 @@ class Pretrained:
 
     name: as the user named it. weights: (name without its layer's, value) of
       each variable, in the network's order. class_names: of the logits. mean,
-      variance: of the channels, by which it normalizes images. flags: of the
-      run, by name; empty if it has lost them.
+      variance: of the channels, by which it normalizes images; None if its
+      layers are the user's own. flags: of the run, by name; empty if it has
+      lost them.
     """
 
     name: str
     weights: list[tuple[str, np.ndarray]]
     class_names: tuple[str, ...]
-    mean: list[float]
-    variance: list[float]
+    mean: list[float] | None
+    variance: list[float] | None
     flags: dict[str, str]
 
     def load_into(self, model: keras.Model, class_names: Sequence[str]) -> str:
@@ -129,16 +131,18 @@ def read(name: str) -> Pretrained:
     except UserError as error:
         raise UserError(f"--init_from={name}: {error}") from error
     statistics = channel_statistics(model)
+    try:
+        flags = read_flags(directory)
+    except UserError:
+        flags = {}  # only what an error would name
+    if is_users(flags.get("model", "")):
+        statistics = None, None  # its own layers do that
     if statistics is None:
         raise UserError(
             f"--init_from={name}: {path.name} does not begin with a "
             "normalization of raw images, as the networks of this program do; "
             "name a run of this program"
         )
-    try:
-        flags = read_flags(directory)
-    except UserError:
-        flags = {}  # only what an error would name
     weights = [
         (variable.name, np.array(variable)) for variable in model.weights
     ]
