@@ -15,7 +15,7 @@ SAME = {
     "pixels": "pixels of images of the same names",
     "test_size": "image size of the validation",
 }
-# And those of runs that were finished before. Flagfiles may name other networks.
+# And those of runs that were finished before; flagfiles may ask for others.
 NETWORK = {
     "model": "model",
     "width": "width",

@@ -243,30 +243,38 @@ def _refuses(model: keras.Model, size: int) -> str:
         calls = audit.trace(model, size)
     except Exception as error:  # whatever a layer raises
         return " ".join(str(error).split())
+    padding = {}  # of a tensor -> rows and columns of zeros at its end
     for call in calls:
-        for length, lost in _losses(call):
+        layer = call.operation
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            ends = tuple(after for _, after in layer.padding)
+            padding[id(call.outputs[0])] = ends
+        for length, lost in _losses(call, padding):
             if lost > 0:
                 layer = call.operation.name
                 return f"its layer {layer} leaves out {lost} of {length} rows"
     return ""
 
 
-def _losses(call: Call):
+def _losses(call: Call, padding: dict):
     """Yields (length, rows left out at its end) of the axes of a layer's map.
 
-    Rows between the positions of a kernel smaller than its stride do not count.
+    Rows between the positions of a kernel smaller than its stride do not count,
+    nor does `padding`.
     """
     layer = call.operation
     if not isinstance(layer, audit.SPATIAL) or layer.padding == "same":
         return
     kernel = getattr(layer, "kernel_size", None) or layer.pool_size
     (entering,), (leaving,) = call.inputs, call.outputs
+    ends = padding.get(id(entering), (0, 0))
     gaps = getattr(layer, "dilation_rate", (1, 1))
     for axis in range(2):
         length, stride = entering.shape[axis + 1], layer.strides[axis]
         extent = (kernel[axis] - 1) * gaps[axis] + 1
         read = (leaving.shape[axis + 1] - 1) * stride + extent
-        yield length, length - read - max(stride - extent, 0)
+        free = max(stride - extent, ends[axis])
+        yield length, length - read - free
 
 
 def _list(shapes) -> str:
