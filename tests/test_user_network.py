@@ -334,7 +334,8 @@ def user_config(tiny_config, tiny_dataset):
 
 def weights_of(directory: pathlib.Path) -> list:
     model = saved_model.load_model(directory, CLASSES)
-    return [np.array(each) for each in model.variables]
+    # Without the seeds of dropout, which no .keras file has.
+    return [np.array(each) for each in model.weights]
 
 
 @pytest.mark.core
@@ -437,7 +438,7 @@ def test_a_run_starts_from_another_of_its_network(
         not np.array_equal(one, other)
         for one, other in zip(before, after, strict=True)
     ]
-    assert sum(moved) == 3, "kernel and bias of the head; the dropout's seed"
+    assert sum(moved) == 2, "kernel and bias of the head"
 
 
 # Beside others
