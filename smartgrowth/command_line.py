@@ -187,10 +187,14 @@ def given_flag_lines(values: flags.FlagValues) -> list[str]:
     ]
 
 
-def from_flag_lines(lines: list[str]) -> Config:
-    """Returns the `Config` of a flagfile's lines, such as a run's flags.txt."""
+def from_flag_lines(lines: list[str], kind: type[Flags] = Config) -> Flags:
+    """Returns a checked dataclass of flag lines, such as a run's flags.txt.
+
+    Raises:
+      UserError: a flag is unknown, or a value is wrong.
+    """
     values = flags.FlagValues()
-    define_flags(values, Config)
+    define_flags(values, kind)
     try:
         arguments = values(expand_flagfiles(["smartgrowth", *lines]))
     except flags.Error as error:
@@ -199,7 +203,7 @@ def from_flag_lines(lines: list[str]) -> Config:
             "that wrote them"
         ) from None
     check_arguments(arguments)
-    return from_flags(values)
+    return from_flags(values, kind)
 
 
 def define_help(values: flags.FlagValues, groups: Mapping[str, type]) -> None:

@@ -11,19 +11,22 @@ from smartgrowth.runtime import backend
 from smartgrowth.runtime.reporter import say
 
 
-def train(config: Config) -> None:
-    """Trains a run, or goes on with it."""
+def train(config: Config, callbacks: Sequence = ()) -> None:
+    """Trains a run, or goes on with it.
+
+    callbacks: of the caller's, which Keras' own are like.
+    """
     experiment = _open_and_join(config)
     from smartgrowth.training import train
 
-    train.train(experiment)
+    train.train(experiment, callbacks)
 
 
 def plan(config: Config) -> None:
     """Prints the plan of a run; with --measure, how long it will take."""
     from smartgrowth.training.summary import draw_rates, overview
 
-    experiment = _open(config)
+    experiment = open_experiment(config)
     say(overview(experiment))
     say()
     say(draw_rates(experiment))
@@ -79,7 +82,7 @@ def report(config: Config) -> None:
 
 def audit(config: Config) -> None:
     """Prints the rules of the assignment against the network."""
-    experiment = _open(config)
+    experiment = open_experiment(config)
     backend.start()
     from smartgrowth.models import audit
 
@@ -106,7 +109,7 @@ def compare(
     compare(config, comparison, given)
 
 
-def _open(config: Config):
+def open_experiment(config: Config):
     """Returns the `Experiment` that the flags describe; imports no backend."""
     from smartgrowth.data.load import open_data
     from smartgrowth.experiment import make_experiment
@@ -118,8 +121,8 @@ def _open_and_join(config: Config):
     """Returns the `Experiment`, in a process that has joined the others."""
     if is_users(config.model):  # built while the plan is made
         _join(config)
-        return _open(config)
-    experiment = _open(config)
+        return open_experiment(config)
+    experiment = open_experiment(config)
     _join(config)
     return experiment
 

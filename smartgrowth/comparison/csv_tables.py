@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CURVES = {"": "val_accuracy", "_at_size": "val_accuracy_at_size"}
 # Prefix of a cost's column -> the column of log.csv with the cost.
 COSTS = {"gflops": "gflops", "seconds": "train_seconds"}
+RUNS, ARMS = "comparison.csv", "comparison_arms.csv"
 # Of comparison.csv.
 COLUMNS = (
     "arm",
@@ -72,8 +73,8 @@ def write_tables(
       summary: a row per arm and budget, with the columns `ARM_COLUMNS`.
     """
     for name, frame, columns in (
-        ("comparison.csv", table, COLUMNS),
-        ("comparison_arms.csv", summary, ARM_COLUMNS),
+        (RUNS, table, COLUMNS),
+        (ARMS, summary, ARM_COLUMNS),
     ):
         rows = [
             {

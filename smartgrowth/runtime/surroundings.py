@@ -27,11 +27,16 @@ OVERRULED = (
 COMPILER_FLAGS = ("TF_XLA_FLAGS", "XLA_FLAGS")
 
 
-def settle() -> None:
+def settle(own_process: bool = True) -> None:
     """Settles what the environment leaves open; call it once, first.
 
+    Args:
+      own_process: whether the process is the program's; in a notebook or a
+        program of the user's, Keras may be imported, and plots are theirs.
+
     Raises:
-      UserError: KERAS_BACKEND names none that trains here.
+      UserError: KERAS_BACKEND names none that trains here, or Keras is set up
+        in a way that this program does not train with.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -50,10 +55,31 @@ def settle() -> None:
                 f"warning: {name}={flags} is set: results may change, and one "
                 "that the backend does not know ends the program here"
             )
-    # Figures are written to files. A notebook's own is set for its processes
-    # too, which may lack it.
-    os.environ["MPLBACKEND"] = "agg"
+    if own_process:
+        # Figures are written to files. A notebook's own is set for its
+        # processes too, which may lack it.
+        os.environ["MPLBACKEND"] = "agg"
+    elif "keras" in sys.modules:
+        _check_keras(sys.modules["keras"])
     _settle_home()
+
+
+def _check_keras(keras) -> None:
+    """Raises `UserError` if a Keras that is imported trains otherwise."""
+    found = {
+        "backend": (keras.config.backend(), os.environ["KERAS_BACKEND"]),
+        "floatx": (keras.config.floatx(), "float32"),
+        "image_data_format": (
+            keras.config.image_data_format(),
+            "channels_last",
+        ),
+    }
+    for name, (value, expected) in found.items():
+        if value != expected:
+            raise UserError(
+                f"Keras was imported with {name}={value}, needed is "
+                f"{expected}; restart the kernel, and import smartgrowth first"
+            )
 
 
 def _settle_backend() -> None:

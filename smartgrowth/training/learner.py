@@ -60,6 +60,7 @@ class Learner:
 
     Attributes:
       stop: an event; set when the run is to save and stop.
+      callbacks: of the caller's; see `RunLog`.
       lease: to be entered before `claim`, and left when all is written.
     """
 
@@ -70,9 +71,8 @@ class Learner:
         distribution: Distribution = SINGLE_DEVICE,
     ):
         self.experiment, self.directory = experiment, directory
-        self.config = experiment.config
-        # Of the folder that this process writes to.
-        self.own_config = self.config
+        # `own_config` is of the folder that this process writes to.
+        self.config = self.own_config = experiment.config
         if not distribution.is_main_process:
             self.own_config = dataclasses.replace(
                 self.config, workdir=str(directory)
@@ -82,10 +82,9 @@ class Learner:
         plan = run_directory.plan_hash(self.config, experiment.description)
         self.lease = Lease(directory, plan, self.config.take_over)
         self.progress = start_of(self.plan)
-        mirrored = self.augmentation.mirrors
-        self.progress_line = ProgressLine(experiment, mirrored)
+        self.progress_line = ProgressLine(experiment, self.augmentation.mirrors)
         self.rate = self.peak = None  # unknown until found, if --lr says so
-        self.stop = threading.Event()
+        self.stop, self.callbacks = threading.Event(), ()
 
     @property
     def plan(self) -> Plan:
@@ -115,7 +114,9 @@ class Learner:
         self.evaluator = Evaluator(
             self.model, self.experiment.data, self.distribution
         )
-        self.log = RunLog(self.directory, config.tensorboard)
+        self.log = RunLog(
+            self.directory, config.tensorboard, self.plan.steps, self.callbacks
+        )
         self.checkpoints = CheckpointManager(
             self.directory,
             self.lease,
@@ -241,7 +242,9 @@ class Learner:
             verbose=0,
             shuffle=False,  # Keras warns of its own default for datasets
             callbacks=CallbackList(
-                [self.rate, steps], add_history=True, model=model
+                [self.rate, *self.log.begin_segment(progress.step), steps],
+                add_history=True,
+                model=model,
             ),
         ).history
         self.progress = progress.after(stage, end, steps.seconds)
@@ -279,7 +282,7 @@ class Learner:
         if best:
             progress.best_accuracy = row["val_accuracy"]
         over = progress.step == stage.last_step
-        stop = self.stop.is_set()
+        stop = self.stop.is_set() or self.log.asks_to_stop(progress.step)
         if best or over or stop or self.checkpoints.due():
             self.checkpoints.save(progress, best=best)
         if stop:

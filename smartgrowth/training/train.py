@@ -6,6 +6,9 @@ it stopped. `learner` draws what fires when.
 """
 
 import pathlib
+from collections.abc import Sequence
+
+import keras
 
 from smartgrowth.experiment import Experiment
 from smartgrowth.report.write import write_report
@@ -25,8 +28,13 @@ from smartgrowth.training.signals import StopSignals
 from smartgrowth.training.summary import overview
 
 
-def train(experiment: Experiment) -> pathlib.Path:
+def train(
+    experiment: Experiment, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> pathlib.Path:
     """Trains, or goes on with, the run that an experiment is.
+
+    Args:
+      callbacks: of the caller's; see `run_log`.
 
     Returns:
       The run directory, complete.
@@ -54,6 +62,7 @@ def train(experiment: Experiment) -> pathlib.Path:
         learner = Learner(
             experiment, distribution.process_directory(directory), distribution
         )
+        learner.callbacks = callbacks
         learner.lease.refuse_early()
         learner.build()
         with learner.lease, learner.checkpoints:
