@@ -73,20 +73,6 @@ def export_run(config: Config, dataset: str | None = None) -> dict:
     fixed = export_formats.fix_size(model, size)
     folder.mkdir(exist_ok=True)
     remove_partial(folder)
-    exported = {}
-    for form in chosen:
-        REPORTER.progress(f"  exporting {form.file}")
-        with _replace(folder / form.file) as partial:
-            forward = export_formats.write(fixed, form, partial)
-            row = compare(form, forward, hard, expected)
-            if form.quantized:
-                final = model.predict_on_batch
-                row["accuracy"] = accuracy(forward, data, size, form.file)
-                row["final_accuracy"] = accuracy(final, data, size, files.MODEL)
-            row["megabytes"] = megabytes(partial)
-            del forward  # it may keep the file open
-        exported[form.file] = row | origin
-    files.write_classes(folder, names)
     summary = {
         "input": {
             "shape": ["batch", size, size, 3],
@@ -98,11 +84,24 @@ def export_run(config: Config, dataset: str | None = None) -> dict:
             "dtype": "float32",
             "content": f"logits, in the order of {files.CLASSES}",
         },
-        "files": {n: r for n, r in earlier.items() if (folder / n).exists()}
-        | exported,
+        "files": {n: r for n, r in earlier.items() if (folder / n).exists()},
     }
-    files.write_json(folder / files.EXPORT_SUMMARY, summary)
-    say(table(exported))
+    for form in chosen:
+        REPORTER.progress(f"  exporting {form.file}")
+        with replace_path(folder / form.file) as partial:
+            forward = export_formats.write(fixed, form, partial)
+            row = compare(form, forward, hard, expected)
+            if form.quantized:
+                final = model.predict_on_batch
+                row["accuracy"] = accuracy(forward, data, size, form.file)
+                row["final_accuracy"] = accuracy(final, data, size, files.MODEL)
+            row["megabytes"] = megabytes(partial)
+            del forward  # it may keep the file open
+        summary["files"][form.file] = row | origin
+        # Now: the next format may be refused.
+        files.write_classes(folder, names)
+        files.write_json(folder / files.EXPORT_SUMMARY, summary)
+    say(table({form.file: summary["files"][form.file] for form in chosen}))
     say(f"exported: {folder}")
     return summary
 
@@ -219,7 +218,7 @@ def table(rows: dict[str, dict]) -> str:
 
 
 @contextlib.contextmanager
-def _replace(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def replace_path(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """As `atomic_path`, but a folder replaces one that is there.
 
     Between two renames, none is there.

@@ -5,6 +5,7 @@ What the network is worth in one of them is found in export.py.
 
 import dataclasses
 import importlib.util
+import logging
 import pathlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ def fix_size(model: keras.Model, size: int) -> keras.Model:
             # tf2onnx makes a further input of every tensor that is no variable.
             layer.mean = np.asarray(layer.mean)
             layer.variance = np.asarray(layer.variance)
+    fixed(image)  # Keras' exporter to ONNX refuses what was never called
     return fixed
 
 
@@ -94,6 +96,7 @@ def write(model: keras.Model, form: Format, path: pathlib.Path) -> Forward:
       UserError: the format cannot hold the network.
       OSError: it cannot be written.
     """
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with quiet(), warnings.catch_warnings():
             # Keras looks for a name of NumPy 1 before it calls tf2onnx.
