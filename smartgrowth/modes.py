@@ -87,7 +87,7 @@ def export(config: Config, dataset: str | None) -> None:
 
     from smartgrowth.evaluation import export
 
-    tf.config.set_visible_devices([], "GPU")  # as where the files are used
+    tf.config.set_visible_devices([], "GPU")  # the figures are the CPU's
     export.export_run(config, dataset)
 
 

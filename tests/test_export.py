@@ -16,6 +16,7 @@ from smartgrowth import UserError, modes
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.evaluation import export, export_formats
 from smartgrowth.evaluation.saved_model import load_model
+from smartgrowth.flags.essentials import FORMATS
 from smartgrowth.models.network import Network
 
 HAS_ONNX = all(
@@ -96,7 +97,9 @@ def test_the_files_give_the_labels_of_the_run_without_this_package(
     assert summary["output"]["shape"] == ["batch", 4]
     names = (folder / "classes.txt").read_text().splitlines()
     assert tuple(names) == tiny_data.class_names
-    lines = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr().out.splitlines()
+    # Without progress, which is indented.
+    lines = [line for line in output if not line.startswith(" ")]
     assert lines[0].startswith("format       file  ")
     for line, name in (
         (lines[1], "model.tflite"),
@@ -279,6 +282,15 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch, package):
     )
 
 
+def test_a_damaged_description_is_named_with_the_way_out(make, run):
+    path = run / "export" / "export.json"
+    path.parent.mkdir()
+    path.write_text('{"files": []}')
+    words = "export.json is malformed .*delete it, and give --mode=export"
+    with pytest.raises(UserError, match=words):
+        make("saved_model")
+
+
 def test_an_unfinished_run_is_named(make, run):
     (run / "metrics.json").unlink()
     with pytest.raises(UserError, match="not finished; give its training"):
@@ -292,6 +304,7 @@ def test_jax_is_named_before_it_is_imported(tiny_config, monkeypatch):
 
 
 def test_formats_are_a_list():
+    assert tuple(export_formats.FORMATS) == FORMATS
     config = from_flag_lines(
         ["--mode=export", "--format=onnx,tflite", "--quantize"]
     )

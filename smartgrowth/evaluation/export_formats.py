@@ -53,13 +53,12 @@ def choose(names: Sequence[str], quantize: bool) -> list[Format]:
     chosen = [FORMATS[name] for name in dict.fromkeys(names)]
     if quantize:
         chosen = [QUANTIZED if f.name == "tflite" else f for f in chosen]
-    for chosen_format in chosen:
-        for package in chosen_format.packages:
+    for form in chosen:
+        for package in form.packages:
             if importlib.util.find_spec(package) is None:
                 raise UserError(
-                    f"--format={chosen_format.name}: the package {package} is "
-                    "not installed; pip install "
-                    f"'smartgrowth[{chosen_format.name}]'"
+                    f"--format={form.name}: the package {package} is not "
+                    f"installed; pip install 'smartgrowth[{form.name}]'"
                 )
     return chosen
 
