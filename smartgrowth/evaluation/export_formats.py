@@ -3,8 +3,10 @@
 What the network is worth in one of them is found in export.py.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
+import io
 import logging
 import pathlib
 import warnings
@@ -97,7 +99,12 @@ def write(model: keras.Model, form: Format, path: pathlib.Path) -> Forward:
     """
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        with quiet(), warnings.catch_warnings():
+        with (
+            quiet(),
+            # Keras 3.13 prints what a converter gets, verbose or not.
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             # Keras looks for a name of NumPy 1 before it calls tf2onnx.
             warnings.filterwarnings(
                 "ignore", r"In the future `np\.object`", FutureWarning
