@@ -42,6 +42,8 @@ PROCESS_VARIABLES = (
     "KERAS_DISTRIBUTION_PROCESS_ID",
 )
 DEFAULT_STEPS = (1000,)
+# With another mode they would be forgotten, and a training begun.
+MODE_OF_FLAG = {"measure": "plan", "format": "export", "quantize": "export"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +147,18 @@ class Config(*reversed(GROUPS.values())):  # a dataclass' last base comes first
 
 
 def _check_mode(config: Config) -> None:
-    if config.measure and config.mode != "plan":
+    for field in dataclasses.fields(config):
+        name = field.name
+        mode = MODE_OF_FLAG.get(name, config.mode)
+        if mode != config.mode and getattr(config, name) != field.default:
+            raise UserError(
+                f"--{name} with --mode={config.mode}: it belongs to "
+                f"--mode={mode}"
+            )
+    if config.quantize and "tflite" not in config.format:
         raise UserError(
-            f"--measure with --mode={config.mode}: it belongs to --mode=plan"
+            f"--quantize with --format={flag_text(config.format)}: it belongs "
+            "to --format=tflite"
         )
 
 

@@ -40,9 +40,10 @@ def main(arguments: list[str]) -> int:
             comparison = command_line.from_flags(flags.FLAGS, Comparison)
             given = command_line.given_flag_lines(flags.FLAGS)
             modes.compare(config, comparison, given)
-        elif config.mode == "evaluate":
+        elif config.mode in ("evaluate", "export"):
             given = flags.FLAGS["dataset"].present
-            modes.evaluate(config, config.dataset if given else None)
+            mode = getattr(modes, config.mode)
+            mode(config, config.dataset if given else None)
         else:
             modes.MODES[config.mode](config)
     except (UserError, OSError) as error:  # OSError: a disk, say, full

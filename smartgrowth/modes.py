@@ -73,6 +73,26 @@ def predict(config: Config) -> None:
     predict.label_images(config)
 
 
+def export(config: Config, dataset: str | None) -> None:
+    """Writes a finished run's network for other runtimes.
+
+    dataset: as of `evaluate`.
+    """
+    if os.environ["KERAS_BACKEND"] != "tensorflow":
+        raise UserError(
+            f"KERAS_BACKEND={os.environ['KERAS_BACKEND']}: --mode=export works "
+            "with TensorFlow, which opens the final.keras of either backend; "
+            "unset it"
+        )
+    _use_one_device(config)
+    import tensorflow as tf
+
+    from smartgrowth.evaluation import export
+
+    tf.config.set_visible_devices([], "GPU")  # the figures are the CPU's
+    export.export_run(config, dataset)
+
+
 def report(config: Config) -> None:
     """Writes a run's page, and prints where it is."""
     from smartgrowth.report.write import write_report
@@ -142,7 +162,7 @@ def _use_one_device(config: Config) -> None:
         say(f"--devices=all: --mode={config.mode} uses one device")
 
 
-# --mode -> function of the config; `evaluate` and `compare` take more.
+# --mode -> function of the config; those that are missing take more.
 MODES = {
     "train": train,
     "plan": plan,

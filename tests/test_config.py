@@ -111,7 +111,7 @@ def test_flag_lines_repeat_the_config():
     # Nothing else is left out of the round trip by being at its default; these
     # exclude others of the same.
     excluded = {"cycle_epochs", "whiten", "grow_when", "grow_schedule"}
-    excluded |= {"stage_shares"}
+    excluded |= {"stage_shares", "format", "quantize"}
     assert changed == {field.name for field in FIELDS} - excluded
     assert from_flag_lines(EVERYTHING.flag_lines()) == EVERYTHING
     assert from_flag_lines(default.flag_lines()) == default
@@ -354,6 +354,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
         },
         Identity.NEVER: {
             *("mode", "measure", "images", "restart", "enforce_rules"),
+            *("format", "quantize"),
             *("workdir", "take_over", "data_dir", "cache_dir", "tensorboard"),
             "max_bad_fraction",
             *("precision", "devices", "deterministic", "checkpoint_minutes"),

@@ -13,7 +13,7 @@ from smartgrowth.comparison import run as compare
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose
-from smartgrowth.evaluation import evaluate_run, predict
+from smartgrowth.evaluation import evaluate_run, export, predict
 from smartgrowth.experiment import make_experiment
 from smartgrowth.rendering.figure import Plot
 from smartgrowth.report import write as report
@@ -28,6 +28,7 @@ PAGE += ("data_report.json", "hard_train.csv", "augmentation.png")
 READS = {
     "predict": (*RUN, "classes.txt", "final.keras"),
     "evaluate": (*RUN, "classes.txt", "final.keras"),
+    "export": (*RUN, "classes.txt", "final.keras", "predictions.npz"),
     "report": PAGE,
     "compare": ("plan.json", "metrics.json", "log.csv"),
     "curriculum": ("train_predictions.npz",),
@@ -70,6 +71,7 @@ def modes(
             asked(images=str(tmp_path / "one.png"))
         ),
         "evaluate": lambda: evaluate_run.evaluate_run(asked()),
+        "export": lambda: export.export_run(asked(mode="export")),
         "report": lambda: report.write_report(run),
         "compare": read_by_compare,
         "curriculum": read_by_curriculum,
@@ -294,6 +296,7 @@ def test_no_damage_ends_otherwise(modes, run, name, monkeypatch):
     """A changed digit may pass; what fails, fails in one line."""
     monkeypatch.setattr(evaluate_run, "open_run_data", stop)
     monkeypatch.setattr(predict, "load_model", stop)
+    monkeypatch.setattr(export.saved_model, "load_model", stop)
     whole = (run / name).read_bytes()
     damages = [flip(part) for part in np.linspace(0, 1, 12)]
     for damage in [half, write(whole[:-1]), *damages]:

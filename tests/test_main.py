@@ -305,7 +305,7 @@ def test_report_prints_where_it_is(tiny, finished, tmp_path):
     assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
-@pytest.mark.parametrize("mode", ["evaluate", "predict", "report"])
+@pytest.mark.parametrize("mode", ["evaluate", "predict", "export", "report"])
 def test_a_workdir_without_a_run_is_named(call, tmp_path, mode):
     result = call(f"--mode={mode}", f"--workdir={tmp_path}")
     assert_one_line(result, str(tmp_path))

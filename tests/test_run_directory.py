@@ -342,6 +342,7 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
     """tiny_run: what a run that ended has written."""
     directory = run_directory.claim(tiny_config(), describe())
     asked = {"labels.csv", "evaluation.json", "augmentation.png"}
+    asked |= {"export/export.json"}
     written = files_of(tiny_run) | asked
     assert {"metrics.json", "final.keras", "report.html"} <= written
     written |= {f"{atomic.PREFIX}1234abcd_final.keras"}

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from smartgrowth.flags.checks import SEED, SHARE
+from smartgrowth.flags.checks import SEED, SHARE, one_of
 from smartgrowth.flags.flag import Identity, flag
 from smartgrowth.names import printable
 
@@ -13,10 +13,12 @@ MODES = (
     "lr_find",
     "evaluate",
     "predict",
+    "export",
     "report",
     "audit",
     "compare",
 )
+FORMATS = ("saved_model", "tflite", "onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,5 +95,17 @@ class Essentials:
     images: str | None = flag(
         None,
         "--mode=predict: an image file, or a folder of them.",
+        identity=Identity.NEVER,
+    )
+    format: tuple[str, ...] = flag(
+        ("saved_model",),
+        f"--mode=export: what to write, of {', '.join(FORMATS)}.",
+        identity=Identity.NEVER,
+        each=str,
+        check=one_of(FORMATS, ()),
+    )
+    quantize: bool = flag(
+        False,
+        "--mode=export: round the weights of --format=tflite to 8 bits.",
         identity=Identity.NEVER,
     )

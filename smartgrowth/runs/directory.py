@@ -234,7 +234,7 @@ def _clear(directory: pathlib.Path) -> None:
     Raises:
       OSError: one stays; an old checkpoint would be resumed.
     """
-    for name in (files.CHECKPOINTS, files.TENSORBOARD):
+    for name in (files.CHECKPOINTS, files.TENSORBOARD, files.EXPORT):
         if (directory / name).is_dir():
             shutil.rmtree(directory / name)
     remove_partial(directory)

@@ -27,6 +27,7 @@ TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 AUGMENTATION = "augmentation.png"
 DATA_REPORT, LABELS = "data_report.json", "labels.csv"
 EVALUATION, AUDIT = "evaluation.json", "audit.json"
+EXPORT, EXPORT_SUMMARY = "export", "export.json"  # a folder, a file in it
 # Of the process that trains, while it does; the first stays.
 LEASE, LEASE_LOCK, LEASE_BEAT = "lease.json", "lease.lock", "lease_beat.txt"
 REPORT, TENSORBOARD = "report.html", "tensorboard"

@@ -27,7 +27,7 @@ def malformed(path: pathlib.Path, problem: Exception) -> UserError:
         return UserError(
             f"{path} cannot be read ({problem.strerror}); make it readable"
         )
-    text = _EVALUATE if path.name == files.EVALUATION else _TRAIN
+    text = _AGAIN.get(path.name, _TRAIN)
     if path.name == files.METRICS:
         text = text.replace("it and metrics.json beside it", "it")
     return UserError(f"{path} is malformed ({reason(problem)}); {text}")
@@ -37,7 +37,10 @@ _TRAIN = (
     f"delete it and {files.METRICS} beside it, and give the training command "
     "again, which writes anew what is missing, from the last checkpoint"
 )
-_EVALUATE = "delete it, and give --mode=evaluate again"
+_AGAIN = {
+    files.EVALUATION: "delete it, and give --mode=evaluate again",
+    files.EXPORT_SUMMARY: "delete it, and give --mode=export again",
+}
 
 
 def reason(problem: Exception) -> str:
