@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # imported late, when there is something to show
     import keras
     import pandas
 
-NOT_HERE = ("mode", "measure", "images")  # of other modes
+NOT_HERE = ("mode", "measure", "images", "format", "quantize")  # other modes
 
 
 @dataclasses.dataclass(frozen=True)

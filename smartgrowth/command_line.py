@@ -197,6 +197,8 @@ def from_flag_lines(lines: list[str], kind: type[Flags] = Config) -> Flags:
     define_flags(values, kind)
     try:
         arguments = values(expand_flagfiles(["smartgrowth", *lines]))
+    except flags.IllegalFlagValueError as error:
+        raise UserError(str(error).removeprefix("flag ")) from None
     except flags.Error as error:
         raise UserError(
             f"flags that this version does not take: {error}; use the version "

@@ -33,7 +33,7 @@ ROWS = (
     {"training"},
     {"explore"},
     {"modes"},
-    {"main"},
+    {"main", "api"},
 )
 SLOW = {"tensorflow", "keras", "tensorflow_datasets", "keras_cv", "jax"}
 

@@ -183,7 +183,7 @@ def pages(cells) -> list[str]:
         output.data["text/html"]
         for cell in cells.cells
         for output in cell.get("outputs", [])
-        if output.output_type == "display_data"
+        if "text/html" in output.get("data", {})
     ]
 
 
@@ -318,6 +318,29 @@ def test_own_images_are_unpacked_and_looked_at(run_all, tmp_path):
     assert calls(tmp_path) == ["mount", "flush_and_unmount"]
 
 
+@pytest.mark.slow
+def test_a_network_of_a_cell_is_trained_plotted_and_reported(run_all, tmp_path):
+    """In the kernel's own process, which may have imported Keras before."""
+    folder = tmp_path / "drive/MyDrive/smartgrowth/mine"
+    done = run_all("python", STEPS=2, RUN_NAME="mine")
+    text = shown(done)
+    assert "__main__:network, " in text
+    assert re.search(r"the best of this session: \d+\.\d% at step \d", text)
+    results = [
+        output.data
+        for cell in done.cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    assert sum("image/png" in data for data in results) == 1
+    texts = [data["text/plain"] for data in results]
+    assert any("total: 6 steps" in text for text in texts)
+    assert f"Run('{folder}'): finished" in " ".join(texts)
+    (page,) = pages(done)
+    assert "<iframe srcdoc=" in page and "__main__:network" in page
+    assert (folder / "metrics.json").exists()
+
+
 def test_own_images_are_trained_on_as_any_others():
     """Line by line, what train.ipynb does."""
 
@@ -366,9 +389,9 @@ def test_a_notebook_is_stripped_explained_and_badged(path):
     assert badge in cells[0].source
 
 
-def test_there_are_three_notebooks():
+def test_there_are_four_notebooks():
     names = [path.stem for path in NOTEBOOKS]
-    assert names == ["compare", "explore", "train"]
+    assert names == ["compare", "explore", "python", "train"]
 
 
 # What the cells call
