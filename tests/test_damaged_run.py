@@ -25,6 +25,7 @@ RUN = ("plan.json", "metrics.json", "flags.txt")
 PAGE = ("plan.json", "metrics.json", "flags.txt", "classes.txt")
 PAGE += ("log.csv", "schedule.csv", "predictions.npz", "audit.json")
 PAGE += ("data_report.json", "hard_train.csv", "augmentation.png")
+PAGE += ("hard_train_maps.png", "confused_images.npz")
 READS = {
     "predict": (*RUN, "classes.txt", "final.keras"),
     "evaluate": (*RUN, "classes.txt", "final.keras"),
@@ -227,6 +228,19 @@ DAMAGES = {
         "column": replace("predicted", "answer"),
     },
     "augmentation.png": {"torn": half, "no picture": write("a text")},
+    "hard_train_maps.png": {"torn": half, "no picture": write("a text")},
+    "confused_images.npz": {
+        "torn": half,
+        "no pictures": without("jpegs"),
+        "fewer": cut("ends", slice(1)),
+        "other images": arrays(
+            lambda kept: kept | {"indices": kept["indices"] + 20}
+        ),
+        "no JPEG": arrays(lambda kept: kept | {"jpegs": kept["jpegs"] * 0}),
+        "text": arrays(
+            lambda kept: kept | {"indices": kept["indices"].astype(str)}
+        ),
+    },
 }
 CASES = [
     pytest.param(mode, name, damage, id=f"{mode} {name} {what}")

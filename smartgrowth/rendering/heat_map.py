@@ -10,7 +10,7 @@ from smartgrowth.rendering.contact_sheet import fit
 
 # From the palette of Okabe and Ito: beside gray, anyone tells it.
 HUE = (230, 159, 0)
-STRONGEST = 0.8  # share of the hue where the map is highest
+STRONGEST = 0.7  # share of the hue where the map is highest
 # Of the gray below, so that black and white leave room for the hue.
 LOW, HIGH = 24, 232
 

@@ -4,6 +4,7 @@ It only reads files (no model, no TensorFlow), so it also serves a run in
 progress. comparison/ compares several runs.
 """
 
+import dataclasses
 import pathlib
 
 from markupsafe import Markup
@@ -106,11 +107,15 @@ def _drawn(part: curves.Part) -> dict[str, list[tuple[str, Markup]]]:
 
 def _outcome_values(run: Run, outcome: Outcome, plots: dict[str, Plot]) -> dict:
     confusions = errors.confusions(run, outcome)
-    box = plots["confusion"].box
+    matrix = plots["confusion"]
+    cells = errors.cell_areas(outcome, confusions, matrix.box)
+    if cells:
+        note = f"{matrix.note} Wrong cells lead to their images."
+        plots |= {"confusion": dataclasses.replace(matrix, note=note)}
     return {
         "wide": is_wide(outcome),
         "plots": plots,
-        "cells": errors.cell_areas(outcome, confusions, box),
+        "cells": cells,
         "confusions": confusions[: errors.CONFUSIONS],
         "pictured": [each for each in confusions if each.gallery],
         "wrong": outcome.wrong,
