@@ -16,6 +16,7 @@ from smartgrowth.curriculum import choose
 from smartgrowth.evaluation import evaluate_run, predict
 from smartgrowth.experiment import make_experiment
 from smartgrowth.rendering.figure import Plot
+from smartgrowth.report import errors
 from smartgrowth.report import write as report
 from smartgrowth.runs import files
 from smartgrowth.runs.files import write_npz
@@ -117,6 +118,16 @@ def without(name):
 
 def cut(name, *slices):
     return arrays(lambda kept: kept | {name: kept[name][slices]})
+
+
+def pictures(**changed):
+    """Writes a small picture of one image, of which something is wrong."""
+    whole = {
+        "indices": np.array([0]),
+        "jpegs": np.frombuffer(errors.JPEG + b"..", np.uint8),
+        "ends": np.array([4]),
+    }
+    return lambda path: write_npz(path, **whole | changed)
 
 
 def config_of_model(change):
@@ -232,14 +243,10 @@ DAMAGES = {
     "confused_images.npz": {
         "torn": half,
         "no pictures": without("jpegs"),
-        "fewer": cut("ends", slice(1)),
-        "other images": arrays(
-            lambda kept: kept | {"indices": kept["indices"] + 20}
-        ),
-        "no JPEG": arrays(lambda kept: kept | {"jpegs": kept["jpegs"] * 0}),
-        "text": arrays(
-            lambda kept: kept | {"indices": kept["indices"].astype(str)}
-        ),
+        "fewer": pictures(ends=np.array([2, 4])),
+        "other images": pictures(indices=np.array([20])),
+        "no JPEG": pictures(jpegs=np.zeros(4, np.uint8)),
+        "text": pictures(indices=np.array(["one"])),
     },
 }
 CASES = [
