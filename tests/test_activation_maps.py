@@ -81,9 +81,11 @@ MAPPED = {
 }
 
 
-@pytest.mark.parametrize("make", MAPPED.values(), ids=MAPPED)
-def test_the_mean_of_every_map_is_the_logit(make):
-    model = with_noise(make())
+@pytest.mark.parametrize("name", MAPPED)
+def test_the_mean_of_every_map_is_the_logit(name):
+    model = with_noise(MAPPED[name]())
+    # XLA averages a map before it rounds it.
+    close = 1e-2 if name == "bfloat16" else 1e-4
     mapped = map_model(model)
     logits, features = mapped.model.predict_on_batch(IMAGES)
     np.testing.assert_allclose(
@@ -95,7 +97,7 @@ def test_the_mean_of_every_map_is_the_logit(make):
         assert maps.dtype == np.float32
         assert maps.shape == features.shape[:3]
         np.testing.assert_allclose(
-            maps.mean(axis=(1, 2)), logits[:, label], rtol=1e-4, atol=1e-4
+            maps.mean(axis=(1, 2)), logits[:, label], rtol=close, atol=close
         )
 
 
