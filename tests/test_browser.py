@@ -10,6 +10,7 @@ from PIL import Image
 from test_predict_page import labeled, render
 from test_report import write_confused, write_finished, write_hardest
 
+from smartgrowth.notebooks.cells import frame
 from smartgrowth.report.write import write_report
 
 CHROMIUM = browser.find()
@@ -151,6 +152,18 @@ def test_a_click_on_a_cell_shows_its_images(chromium, page, width):
     middle = f"{(left + right) / 2}, {(top + bottom) / 2}"
     seen = f"document.elementFromPoint({middle}).closest('section').id"
     assert chromium.evaluate(seen) == "errors-1-2"
+
+
+def test_a_cell_leads_to_its_images_in_the_frame_of_a_notebook(
+    chromium, page, tmp_path
+):
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(frame(page.read_text("utf-8")), "utf-8")
+    chromium.open(notebook)
+    inside = "document.querySelector('iframe').contentDocument"
+    chromium.evaluate(f"{inside}.querySelector('.areas a').click()")
+    target = f"{inside}.querySelector(':target').id"
+    assert chromium.evaluate(target) == "errors-0-1"
 
 
 @pytest.mark.parametrize("dark", [False, True])

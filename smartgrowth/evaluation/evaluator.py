@@ -9,13 +9,12 @@ import numpy as np
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data, Split
 from smartgrowth.evaluation.activation_maps import MappedModel, map_model
-from smartgrowth.evaluation.hard_examples import subset
+from smartgrowth.evaluation.hard_examples import PICTURES, subset
 from smartgrowth.metrics.scores import Scores, score, softmax
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import predict_function_of
 
 BATCH = 128
-MAP_BATCH = 60  # as many as are pictured
 
 
 class Evaluator:
@@ -79,7 +78,7 @@ class Evaluator:
         if mapped is None:
             return None
         batches = pipeline.make_validation(
-            self.data, part, size, self.distribution.round_up_batch(MAP_BATCH)
+            self.data, part, size, self.distribution.round_up_batch(PICTURES)
         )
         with predict_function_of(
             mapped.model,

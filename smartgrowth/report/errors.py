@@ -58,9 +58,9 @@ def hard_images(run: Run) -> list[HardImages]:
             caption = captions[number]
             alt = f"{caption}. {rows[number]['image']}"
             pictures = [Picture(image, alt)]
-            if maps:
+            for heat_map in maps[number : number + 1]:
                 of_map = f"Heat map of what it was predicted as. {alt}"
-                pictures += [Picture(uri, of_map) for uri in maps[number:][:1]]
+                pictures.append(Picture(heat_map, of_map))
             frames.append(Frame(pictures, caption))
         kind = "maps" if maps else ""
         parts.append(

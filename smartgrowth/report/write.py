@@ -111,10 +111,10 @@ def _outcome_values(run: Run, outcome: Outcome, plots: dict[str, Plot]) -> dict:
     cells = errors.cell_areas(outcome, confusions, matrix.box)
     if cells:
         note = f"{matrix.note} Wrong cells lead to their images."
-        plots |= {"confusion": dataclasses.replace(matrix, note=note)}
+        matrix = dataclasses.replace(matrix, note=note)
     return {
         "wide": is_wide(outcome),
-        "plots": plots,
+        "plots": plots | {"confusion": matrix},
         "cells": cells,
         "confusions": confusions[: errors.CONFUSIONS],
         "pictured": [each for each in confusions if each.gallery],
