@@ -28,6 +28,20 @@ class Page(html.parser.HTMLParser):
             self.rows[-1].append(data)
 
 
+def check_offline(page: Page) -> None:
+    """Asserts that no request leaves the page, and that it runs no script."""
+    ids = {fields["id"] for _, fields in page.tags if "id" in fields}
+    for tag, fields in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "base")
+        for name in ("src", "srcset", "xlink:href"):
+            assert fields.get(name, "data:").startswith("data:")
+        if "href" in fields:
+            assert fields["href"].removeprefix("#") in ids
+            assert fields["href"].startswith("#")
+        assert not any(name.startswith("on") for name in fields)
+    assert not re.search(r"https?://|url\(|@import", page.source)
+
+
 def section(template: str, macro: str, *values) -> Page:
     """Returns what one macro of a template makes of some values."""
     module = templates.environment().get_template(template).module

@@ -7,8 +7,10 @@ import browser
 import numpy as np
 import pytest
 from PIL import Image
-from test_report import write_finished
+from test_predict_page import labeled, render
+from test_report import write_confused, write_finished, write_hardest
 
+from smartgrowth.notebooks.cells import frame
 from smartgrowth.report.write import write_report
 
 CHROMIUM = browser.find()
@@ -23,7 +25,10 @@ SHOWN = """Object.fromEntries(['step', 'images', 'gflops', 'seconds'].map(
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    return write_report(write_finished(tmp_path_factory.mktemp("browsed")))
+    directory = write_finished(tmp_path_factory.mktemp("browsed"))
+    write_hardest(directory, 23)
+    write_confused(directory, [0, 1, 2, 5])
+    return write_report(directory)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,52 @@ def test_every_picture_has_a_text_and_every_text_enough_contrast(
         assert len(colors) == 9
         for name, ink, paper in colors:
             assert contrast(ink, paper) >= 4.5, (name, ink, paper, dark)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_click_on_a_cell_shows_its_images(chromium, page, width):
+    chromium.open(page, width)
+    chromium.click(".areas a:last-of-type")
+    assert chromium.evaluate("location.hash") == "#errors-1-2"
+    left, top, right, bottom = chromium.evaluate(
+        "(r => [r.left, r.top, r.right, r.bottom])"
+        "(document.querySelector(':target').getBoundingClientRect())"
+    )
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= 900
+    middle = f"{(left + right) / 2}, {(top + bottom) / 2}"
+    seen = f"document.elementFromPoint({middle}).closest('section').id"
+    assert chromium.evaluate(seen) == "errors-1-2"
+
+
+def test_a_cell_leads_to_its_images_in_the_frame_of_a_notebook(
+    chromium, page, tmp_path
+):
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(frame(page.read_text("utf-8")), "utf-8")
+    chromium.open(notebook)
+    inside = "document.querySelector('iframe').contentDocument"
+    chromium.evaluate(f"{inside}.querySelector('.areas a').click()")
+    target = f"{inside}.querySelector(':target').id"
+    assert chromium.evaluate(target) == "errors-0-1"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labeled_images_fit_the_screen_too(chromium, tmp_path, width, dark):
+    path = tmp_path / "predict.html"
+    name = "a_very/" * 12 + "x" * 120 + ".png"
+    path.write_text(render(labeled(name, 0.4), labeled("b.png", 0.9)).source)
+    chromium.open(path, width, dark=dark)
+    assert complaints(chromium) == []
+    assert chromium.evaluate("document.documentElement.scrollWidth") <= width
+    broken = "[...document.images].filter(each => !each.naturalWidth).length"
+    assert chromium.evaluate(broken) == 0
+    too_wide = (
+        "[...document.querySelectorAll('.cards figure')].filter("
+        "e => e.scrollWidth > e.clientWidth + 1).length"
+    )
+    assert chromium.evaluate(too_wide) == 0
 
 
 def contrast(one: str, other: str) -> float:

@@ -16,6 +16,7 @@ from smartgrowth.curriculum import choose
 from smartgrowth.evaluation import evaluate_run, export, predict
 from smartgrowth.experiment import make_experiment
 from smartgrowth.rendering.figure import Plot
+from smartgrowth.report import errors
 from smartgrowth.report import write as report
 from smartgrowth.runs import files
 from smartgrowth.runs.files import write_npz
@@ -25,6 +26,7 @@ RUN = ("plan.json", "metrics.json", "flags.txt")
 PAGE = ("plan.json", "metrics.json", "flags.txt", "classes.txt")
 PAGE += ("log.csv", "schedule.csv", "predictions.npz", "audit.json")
 PAGE += ("data_report.json", "hard_train.csv", "augmentation.png")
+PAGE += ("hard_train_maps.png", "confused_images.npz")
 READS = {
     "predict": (*RUN, "classes.txt", "final.keras"),
     "evaluate": (*RUN, "classes.txt", "final.keras"),
@@ -118,6 +120,16 @@ def without(name):
 
 def cut(name, *slices):
     return arrays(lambda kept: kept | {name: kept[name][slices]})
+
+
+def pictures(**changed):
+    """Writes a small picture of one image, of which something is wrong."""
+    whole = {
+        "indices": np.array([0]),
+        "jpegs": np.frombuffer(errors.JPEG + b"..", np.uint8),
+        "ends": np.array([4]),
+    }
+    return lambda path: write_npz(path, **whole | changed)
 
 
 def config_of_model(change):
@@ -229,6 +241,15 @@ DAMAGES = {
         "column": replace("predicted", "answer"),
     },
     "augmentation.png": {"torn": half, "no picture": write("a text")},
+    "hard_train_maps.png": {"torn": half, "no picture": write("a text")},
+    "confused_images.npz": {
+        "torn": half,
+        "no pictures": without("jpegs"),
+        "fewer": pictures(ends=np.array([2, 4])),
+        "other images": pictures(indices=np.array([20])),
+        "no JPEG": pictures(jpegs=np.zeros(4, np.uint8)),
+        "text": pictures(indices=np.array(["one"])),
+    },
 }
 CASES = [
     pytest.param(mode, name, damage, id=f"{mode} {name} {what}")

@@ -9,6 +9,7 @@ import pytest
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.evaluation import evaluator as module
 from smartgrowth.metrics.scores import score, softmax
+from smartgrowth.models.network import Network
 
 pytestmark = pytest.mark.core
 
@@ -140,6 +141,27 @@ def test_logits_are_kerass_own_at_every_size_in_any_order(
         assert logits.shape == (len(images), 4)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
         assert np.ptp(expected, axis=0).min() > 0.01  # images do differ
+
+
+def test_maps_are_of_the_images_whose_logits_they_add_up_to(
+    evaluator, tiny_data
+):
+    part, classes = tiny_data.validation, np.arange(20) % 4
+    for size in (16, 24):
+        maps = evaluator.class_maps(part, size, classes)
+        assert maps.shape == (20, size // 8, size // 8)
+        logits = evaluator.logits(part, size)[np.arange(20), classes]
+        np.testing.assert_allclose(
+            maps.mean(axis=(1, 2)), logits, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_network_without_maps_has_none_of_any_image(tiny_data):
+    network = Network("mlp", 4, width=8, depth=1)
+    model = network.build(tiny_data.mean, tiny_data.variance)
+    evaluator = module.Evaluator(model, tiny_data)
+    given = tiny_data.validation, 16, np.zeros(20, int)
+    assert evaluator.class_maps(*given) is None
 
 
 def test_flipped_logits_are_those_of_the_mirror_images(

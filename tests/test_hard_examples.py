@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+import io
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
@@ -13,7 +15,7 @@ from smartgrowth.curriculum import choose, earlier_run
 from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.evaluation import evaluate_run, hard_examples
 from smartgrowth.metrics.scores import softmax
-from smartgrowth.rendering import contact_sheet
+from smartgrowth.rendering import contact_sheet, heat_map
 
 
 def read(path):
@@ -59,7 +61,7 @@ def test_the_pictures_are_of_the_listed_images(
 ):
     shown = {}
 
-    def grid(images, captions, columns):
+    def grid(images, captions, columns, *side):
         shown.update(images=images, captions=captions)
         return b"a picture"
 
@@ -78,15 +80,96 @@ def test_the_pictures_are_of_the_listed_images(
     assert (tmp_path / "hard_train.png").read_bytes() == b"a picture"
 
 
+def test_the_heat_maps_are_of_the_listed_images_and_their_predictions(
+    evaluator, tiny_data, tmp_path, monkeypatch
+):
+    part = tiny_data.train
+    logits = evaluator.logits(part, 16)
+    drawn = []
+    monkeypatch.setattr(
+        heat_map, "blend", lambda *given: drawn.append(given) or given[0]
+    )
+    hard_examples.write_hardest(
+        tmp_path, tiny_data, part, softmax(logits), 16, evaluator.class_maps
+    )
+    rows = read(tmp_path / "hard_train.csv")
+    assert len(drawn) == len(rows) > 5
+    for (image, heat, side), row in zip(drawn, rows, strict=True):
+        index = part.ids.index(row["image"])
+        np.testing.assert_array_equal(image, part.images(16)[part.rows[index]])
+        assert heat.shape == (2, 2)
+        # The mean of a map is the logit, the highest one here.
+        assert heat.mean() == pytest.approx(logits[index].max(), abs=1e-4)
+        assert side == hard_examples.MAP
+    sheet = (tmp_path / "hard_train_maps.png").read_bytes()
+    assert len(contact_sheet.cut(sheet)) == len(rows)
+
+
+def test_a_network_without_maps_leaves_none_of_an_older_run(
+    tiny_data, probabilities, tmp_path
+):
+    (tmp_path / "hard_train_maps.png").write_bytes(b"of an older run")
+    hard_examples.write_hardest(
+        tmp_path, tiny_data, tiny_data.train, probabilities, 24
+    )
+    assert (tmp_path / "hard_train.png").exists()
+    assert not (tmp_path / "hard_train_maps.png").exists()
+
+
+LABELS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
+GUESSES = np.array([1, 1, 0, 0, 1, 1, 1, 1, 0])
+CONFIDENCE = np.array([0.5, 0.6, 0.9, 0.8, 0.9, 0.4, 0.7, 0.6, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("per_pair", "in_all", "expected"),
+    [
+        (8, 1000, [6, 7, 5, 1, 0, 3, 8]),
+        (2, 1000, [6, 7, 1, 0, 3, 8]),
+        (1, 1000, [6, 1, 3, 8]),
+        (2, 3, [6, 7, 1]),
+    ],
+)
+def test_the_most_frequent_confusions_get_small_pictures_first(
+    monkeypatch, per_pair, in_all, expected
+):
+    monkeypatch.setattr(hard_examples, "PER_PAIR", per_pair)
+    monkeypatch.setattr(hard_examples, "SMALL_PICTURES", in_all)
+    chosen = hard_examples.choose_confused(LABELS, GUESSES, CONFIDENCE)
+    assert chosen.tolist() == expected
+
+
+def test_the_small_pictures_are_of_wrong_validation_images(
+    tiny_data, probabilities, tmp_path
+):
+    part, given = tiny_data.validation, probabilities[:20]
+    hard_examples.write_hardest(tmp_path, tiny_data, part, given, 24)
+    with np.load(tmp_path / "confused_images.npz") as file:
+        indices, ends = file["indices"], file["ends"].tolist()
+        content = file["jpegs"].tobytes()
+    wrong = np.flatnonzero(given.argmax(axis=1) != part.labels)
+    assert sorted(indices) == wrong.tolist()
+    assert ends[-1] == len(content)
+    stored = part.images(24)[part.rows].astype(float)
+    for index, start, end in zip(indices, [0, *ends], ends, strict=False):
+        picture = Image.open(io.BytesIO(content[start:end]))
+        apart = np.abs(stored - np.asarray(picture)).mean(axis=(1, 2, 3))
+        assert apart.argmin() == index
+
+
 def test_a_run_without_a_mistake_has_an_empty_list(tiny_data, tmp_path):
     right = np.eye(4)[tiny_data.validation.labels]
     (tmp_path / "hard_validation.png").write_bytes(b"of an older run")
+    (tmp_path / "hard_validation_maps.png").write_bytes(b"of an older run")
     hard_examples.write_hardest(
         tmp_path, tiny_data, tiny_data.validation, right, 24
     )
     assert read(tmp_path / "hard_validation.csv") == []
     assert not (tmp_path / "hard_validation.png").exists()
+    assert not (tmp_path / "hard_validation_maps.png").exists()
     assert not (tmp_path / "train_predictions.npz").exists()
+    with np.load(tmp_path / "confused_images.npz") as file:
+        assert not file["indices"].size and not file["jpegs"].size
 
 
 def test_later_runs_read_losses_and_mistakes(

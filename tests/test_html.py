@@ -87,7 +87,9 @@ def test_a_value_that_is_missing_is_an_error():
         html.render("rendering/templates/chart.html.jinja2", width=1)
 
 
-@pytest.mark.parametrize("folder", ["report", "explore", "comparison"])
+@pytest.mark.parametrize(
+    "folder", ["report", "explore", "comparison", "evaluation"]
+)
 def test_python_leaves_html_to_the_templates(folder):
     for path in (PACKAGE / folder).glob("*.py"):
         text = path.read_text("utf-8")

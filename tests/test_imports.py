@@ -168,6 +168,7 @@ def test_no_module_imports_itself_around_corners():
         "data.sources.folder",
         "data.sources.glyphs",
         "data.sources.tiny_imagenet_files",
+        "evaluation.predict_page",
         "runs.checkpoint",
         "runs.directory",
         "runs.reader",

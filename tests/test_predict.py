@@ -7,11 +7,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from html_page import Page, check_offline
 from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.evaluation import predict
+from smartgrowth.evaluation.saved_model import load_model
 from smartgrowth.experiment import make_experiment
+from smartgrowth.models.network import Network
 from smartgrowth.training import train
 
 
@@ -85,12 +88,13 @@ def test_images_get_the_probabilities_that_validation_gave_them(
         tiny_data.class_names[best] for best in given.argmax(axis=1)
     ]
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == 9
     best = np.sort(given[0])[::-1]
     shown = f"{folder / 'a/0.png'}: {rows[0]['label']} {best[0]:.1%}, "
     assert lines[0].startswith(shown)
     assert lines[0].count("%") == predict.TOP
-    assert lines[-1] == f"7 images labeled: {path}"
+    assert lines[-2] == f"7 images labeled: {path}"
+    assert lines[-1] == f"pictures: {run / 'predict.html'}"
 
 
 def test_many_images_are_labeled_in_parts(config, run, folder, monkeypatch):
@@ -134,7 +138,7 @@ def test_a_broken_file_is_named_and_passed_over(
         [line] = [line for line in lines if line.startswith(f"{path}: ")]
         assert ": skipped, " in line
     assert lines[0] == "1 file not read, for its ending (.txt): notes.txt"
-    assert lines[-1] == f"7 images labeled, 4 files skipped: {run}/labels.csv"
+    assert lines[-2] == f"7 images labeled, 4 files skipped: {run}/labels.csv"
 
 
 @pytest.mark.parametrize("ending", ["heic", "tif", "jfif", "avif", "JPG"])
@@ -172,7 +176,7 @@ def test_what_systems_leave_beside_photos_is_passed_over(
     (folder / "._0.png").write_bytes(b"a Mac's")
     (folder / "Thumbs.db").write_bytes(b"a PC's")
     predict.label_images(config(images=str(folder)))
-    assert len(capsys.readouterr().out.splitlines()) == 8
+    assert len(capsys.readouterr().out.splitlines()) == 9
 
 
 def test_only_broken_files_are_an_error(config, run, tmp_path):
@@ -184,6 +188,7 @@ def test_only_broken_files_are_an_error(config, run, tmp_path):
             predict.label_images(config(images=str(images)))
         assert str(caught.value) == f"--images={images}: no image could be read"
     assert not (run / "labels.csv").exists()
+    assert not (run / "predict.html").exists()
 
 
 @pytest.mark.parametrize("images", [None, ""])
@@ -201,6 +206,54 @@ def test_a_place_without_images_is_named(config, tmp_path, name):
         predict.label_images(config(images=str(images)))
     assert f"--images={images}" in str(caught.value)
     assert ".jpg" in str(caught.value)
+
+
+# The page of pictures
+
+
+@pytest.mark.core
+def test_the_page_shows_each_image_its_heat_map_and_its_classes(
+    config, run, folder
+):
+    hostile = folder / "a" / "<script>alert(1)<\n&.png"
+    (folder / "a" / "0.png").rename(hostile)
+    predict.label_images(config(images=str(folder)))
+    page = Page((run / "predict.html").read_text("utf-8"))
+    names = [r"a/<script>alert(1)<\n&.png", "a/1.png", "a/2.png"]
+    names += ["a/3.png", "a/4.png", "b/5.png", "b/6.png"]
+    alts = [fields["alt"] for fields in page.images]
+    assert sorted(alts[::2]) == sorted(names)
+    rows = {row["image"]: row for row in read_labels(run)}
+    sureness = []
+    for name, heat in zip(alts[::2], alts[1::2], strict=True):
+        row = rows[str(folder / name)]
+        assert heat == f"Heat map of {row['label']}. {name}"
+        sureness.append(float(row[f"probability of {row['label']}"]))
+    assert sureness == sorted(sureness)
+    assert "the more orange a place is" in page.text
+    assert f"{sureness[0]:.1%}" in page.text
+    check_offline(page)
+
+
+def test_the_heat_map_is_that_of_the_predicted_class(run, tiny_data):
+    model = load_model(run, 4)
+    images = tiny_data.validation.images(24)[:5]
+    logits, maps = predict._make_forward(model)(np.asarray(images))
+    np.testing.assert_allclose(
+        maps.mean(axis=(1, 2)), logits.max(axis=1), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        logits, model.predict_on_batch(images), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_network_without_maps_still_labels():
+    network = Network("mlp", 4, width=8, depth=1)
+    model = network.build([128.0] * 3, [4000.0] * 3)
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    logits, maps = predict._make_forward(model)(images)
+    assert logits.shape == (2, 4)
+    assert maps is None
 
 
 # What is not a finished, whole run

@@ -15,11 +15,16 @@ import pytest
 from PIL import Image
 
 from smartgrowth import UserError
+from smartgrowth.metrics.confusion import worst_pairs
 from smartgrowth.rendering import contact_sheet
 from smartgrowth.rendering.chart import Band
+from smartgrowth.rendering.figure import make_plot
+from smartgrowth.rendering.html import Frame, Gallery
 from smartgrowth.rendering.text import shares
-from smartgrowth.report import curves
+from smartgrowth.report import curves, errors
+from smartgrowth.report.outcome import Outcome, draw_confusion
 from smartgrowth.report.write import write_report
+from smartgrowth.runs.files import write_npz
 from smartgrowth.runs.reader import read_run
 
 HEADER = (
@@ -330,6 +335,132 @@ def write_hardest(directory, count, predicted="predicted"):
     )
 
 
+def write_confused(directory, indices):
+    """Small pictures of these of the finished run's seven images."""
+    jpegs = [
+        contact_sheet.jpeg(np.full((8, 8, 3), 30 * k, np.uint8), 8)
+        for k in range(len(indices))
+    ]
+    write_npz(
+        directory / "confused_images.npz",
+        indices=np.array(indices, np.int64),
+        jpegs=np.frombuffer(b"".join(jpegs), np.uint8),
+        ends=np.cumsum([len(jpeg) for jpeg in jpegs], dtype=np.int64),
+    )
+
+
+def cells(page):
+    """Label -> the link of each cell of the confusion matrix."""
+    return {
+        fields["title"]: fields
+        for tag, fields in page.tags
+        if tag == "a" and "title" in fields
+    }
+
+
+def test_a_wrong_cell_leads_to_its_images(finished):
+    write_confused(finished, [0, 2, 5])
+    page = Page(finished)
+    html_page.check_offline(page)
+    rook, other = "rook predicted as <b>R&D</b>", "<b>R&D</b> predicted as sun"
+    links = cells(page)
+    assert {title: fields["href"] for title, fields in links.items()} == {
+        f"{rook}: 3 images": "#errors-0-1",
+        f"{other}: 1 image": "#errors-1-2",
+    }
+    for title, fields in links.items():
+        assert fields["aria-label"] == title
+    first, second = page.source.split("<section id=")[1:]
+    assert first.startswith('"errors-0-1">')
+    assert second.startswith('"errors-1-2">')
+    first, second = html_page.Page(first), html_page.Page(second)
+    assert [fields["alt"] for fields in first.images] == [
+        f"{rook}, 100%. a",
+        f"{rook}, 100%. c",
+    ]
+    assert second.images[0]["alt"] == f"{other}, 100%. f"
+    assert "rook as <b>R&D</b> , 2 of 3" in first.text
+    assert "3 of the 4 wrong images" in page.text
+    assert "Wrong cells lead to their images." in page.text
+    # The list of the most frequent confusions leads there too.
+    [listed] = re.findall(r"<ol>\n(.*?)</ol>", page.source, re.DOTALL)
+    assert re.findall('href="(.*?)"', listed) == ["#errors-0-1", "#errors-1-2"]
+
+
+def test_only_cells_with_pictures_are_links(finished):
+    write_confused(finished, [5])
+    page = Page(finished)
+    html_page.check_offline(page)
+    assert [*cells(page)] == ["<b>R&D</b> predicted as sun: 1 image"]
+    assert page.source.count('href="') == 2
+
+
+@pytest.mark.parametrize("indices", [None, [], [3]])
+def test_a_run_without_pictures_of_its_errors_has_no_links(finished, indices):
+    """One of an earlier version, or without errors, or judged anew since."""
+    if indices is not None:
+        write_confused(finished, indices)
+    page = Page(finished)
+    assert "href" not in page.source
+    assert "Images behind" not in page.text
+    assert "lead to their images" not in page.text
+
+
+@pytest.mark.parametrize("count", [4, 60, 200])
+def test_a_link_lies_on_its_cell(count):
+    """The drawn cell has its color in all corners of the link."""
+    labels = np.repeat(np.arange(count), 2)
+    guesses = labels.copy()
+    guesses[4], guesses[-1] = 0, 1  # class 2 as 0, the last one as 1
+    names = [f"class {'x' * (k % 17)}{k}" for k in range(count)]
+    outcome = Outcome(names, labels, np.eye(count, dtype="float32")[guesses])
+    plot = make_plot("", lambda figure: draw_confusion(figure, outcome))
+    listed = [
+        errors.Confusion(*pair, "", "", 1, 2, Gallery([Frame([])]))
+        for *pair, _ in worst_pairs(outcome.matrix, 9)
+    ]
+    areas = errors.cell_areas(outcome, listed, plot.box)
+    assert len(areas) == 2
+    places = [list(outcome.order).index(label) for label in (2, 0)]
+    for png in (plot.light, plot.dark):
+        for area in areas:
+            for corner in ((0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8)):
+                assert contrast(png, area.box, *corner) > 40
+        if abs(places[0] - places[1]) > 1:  # what is below is no diagonal
+            assert contrast(png, areas[0].box, 0.2, 1.4) < 10
+
+
+def contrast(png, box, across, down):
+    """Of a point to the paper; shares of the box, from its top left."""
+    with Image.open(io.BytesIO(png)) as picture:
+        x = (box.left + across * box.width) * picture.width
+        y = (box.top + down * box.height) * picture.height
+        pixels = np.asarray(picture.convert("RGB"), int)
+    return np.abs(pixels[int(y), int(x)] - pixels[0, 0]).max()
+
+
+def test_the_hardest_images_have_heat_maps_where_there_are_some(finished):
+    write_hardest(finished, 23)
+    assert "Without heat maps" in Page(finished).text
+    maps = np.stack([np.full((8, 8, 3), 250 - 9 * k, "u1") for k in range(23)])
+    sheet = contact_sheet.grid(maps, [""] * 23, 10, 96)
+    (finished / "hard_validation_maps.png").write_bytes(sheet)
+    page = Page(finished)
+    assert "Without heat maps" not in page.text
+    assert "where the network saw the class that it predicted" in page.text
+    assert ("div", {"class": "gallery maps"}) in page.tags
+    alts = [fields["alt"] for fields in page.images]
+    caption = "tabby: predicted as <i>cat, 77%. val/22.png"
+    place = alts.index(caption) + 1
+    assert alts[place] == f"Heat map of what it was predicted as. {caption}"
+    code = page.images[place]["src"].partition("base64,")[2]
+    picture = Image.open(io.BytesIO(base64.b64decode(code)))
+    assert picture.size == (96, 96)
+    np.testing.assert_allclose(
+        np.asarray(picture.convert("L"), int), 250 - 9 * 22, atol=3
+    )
+
+
 @pytest.mark.parametrize("column", ["predicted", "taken_for"])
 def test_the_hardest_images_have_what_they_were_predicted_as(finished, column):
     """In run directories of earlier versions, too."""
@@ -389,11 +520,7 @@ def test_a_run_that_was_asked_nothing_has_no_empty_sections(running):
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):
-    for tag, fields in page.tags:
-        assert tag not in ("script", "link", "iframe", "object", "base")
-        for name in ("src", "srcset", "href", "xlink:href"):
-            assert fields.get(name, "data:").startswith("data:")
-    assert not re.search(r"https?://|url\(|@import", page.source)
+    html_page.check_offline(page)
     assert len(page.source) < 2_000_000
 
 

@@ -341,8 +341,8 @@ def test_restart_clears_what_a_run_writes_and_nothing_else(
 ):
     """tiny_run: what a run that ended has written."""
     directory = run_directory.claim(tiny_config(), describe())
-    asked = {"labels.csv", "evaluation.json", "augmentation.png"}
-    asked |= {"export/export.json"}
+    asked = {"labels.csv", "predict.html", "evaluation.json"}
+    asked |= {"augmentation.png", "export/export.json"}
     written = files_of(tiny_run) | asked
     assert {"metrics.json", "final.keras", "report.html"} <= written
     written |= {f"{atomic.PREFIX}1234abcd_final.keras"}
@@ -383,6 +383,8 @@ def test_restart_mends_a_plan_that_cannot_be_read(tiny_config):
         "orders.npz",
         "hard_train.csv",
         "hard_validation.png",
+        "hard_validation_maps.png",
+        "confused_images.npz",
         "checkpoints/step_000000003_0a1b2c3d.npz",
     ],
 )

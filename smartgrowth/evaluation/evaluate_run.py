@@ -66,7 +66,12 @@ def evaluate_run(config: Config, dataset: str | None = None) -> dict:
     plain = tta.vote(passes, variants["plain"])
     check_untaken(directory, before)
     hard_examples.write_hardest(
-        directory, data, data.validation, plain, trained.final_size
+        directory,
+        data,
+        data.validation,
+        plain,
+        trained.final_size,
+        evaluator.class_maps,
     )
     results.write_predictions(directory, data, plain)
     judge_training(directory, evaluator, trained.final_size)
@@ -94,7 +99,7 @@ def judge_training(
     say(f"judges all {count:,} training images")
     probabilities = softmax(evaluator.logits(data.train, size))
     hard_examples.write_hardest(
-        directory, data, data.train, probabilities, size
+        directory, data, data.train, probabilities, size, evaluator.class_maps
     )
 
 

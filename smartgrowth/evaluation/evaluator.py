@@ -1,13 +1,15 @@
 """Forward passes of a model over whole splits, and log.csv's metrics."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
 
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data, Split
-from smartgrowth.evaluation.hard_examples import subset
+from smartgrowth.evaluation.activation_maps import MappedModel, map_model
+from smartgrowth.evaluation.hard_examples import PICTURES, subset
 from smartgrowth.metrics.scores import Scores, score, softmax
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import predict_function_of
@@ -32,6 +34,7 @@ class Evaluator:
     ):
         self.model, self.data, self.distribution = model, data, distribution
         self.functions = {}  # image size -> what Keras compiled for it
+        self.map_functions = {}  # likewise, for class activation maps
         # Of the validation images, (images, classes): what the last `validate`
         # found at the final size.
         self.probabilities = None
@@ -57,6 +60,41 @@ class Evaluator:
                 self.distribution.shard(batches), verbose=0
             )
         return logits[: len(part.labels)]
+
+    def class_maps(
+        self, part: Split, size: int, classes: np.ndarray
+    ) -> np.ndarray | None:
+        """Returns the class activation map of one class for each image.
+
+        Args:
+          part: a few images of a split, one at least.
+          size: of the images, in pixels.
+          classes: int (images,), the class of each map.
+
+        Returns:
+          float32 (images, height, width); None if the network has no maps.
+        """
+        mapped = self._mapped
+        if mapped is None:
+            return None
+        batches = pipeline.make_validation(
+            self.data, part, size, self.distribution.round_up_batch(PICTURES)
+        )
+        with predict_function_of(
+            mapped.model,
+            size,
+            self.map_functions,
+            prepare=self.distribution.gather_outputs,
+        ):
+            _, features = mapped.model.predict(
+                self.distribution.shard(batches), verbose=0
+            )
+        return mapped.maps(features[: len(part.labels)], classes)
+
+    @functools.cached_property
+    def _mapped(self) -> MappedModel | None:
+        with self.distribution.scope():
+            return map_model(self.model)
 
     def score(self, size: int) -> Scores:
         """Returns the scores of the validation images at a size in pixels."""

@@ -1,13 +1,15 @@
 """Labels the user's own images with a finished run's network."""
 
 import pathlib
+from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
-from smartgrowth.data.census import examine
+from smartgrowth.data.census import Examined, examine
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.listing import (
     Listing,
@@ -15,6 +17,9 @@ from smartgrowth.data.sources.listing import (
     list_folder,
 )
 from smartgrowth.data.store import VALIDATION, Encoded, Refusal
+from smartgrowth.evaluation import predict_page
+from smartgrowth.evaluation.activation_maps import map_model
+from smartgrowth.evaluation.predict_page import PICTURE, Labeled, UnsureImages
 from smartgrowth.evaluation.saved_model import load_model
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.names import printable
@@ -31,8 +36,9 @@ TOP = 3
 def label_images(config: Config) -> pathlib.Path:
     """Labels `--images` with the `final.keras` of `--workdir`.
 
-    Writes all probabilities to labels.csv in the run directory, and then prints
-    the top 3 of every image; an image that cannot be read is named and skipped.
+    Writes all probabilities to labels.csv in the run directory and a page of
+    pictures, predict.html, and then prints the top 3 of every image; an image
+    that cannot be read is named and skipped.
 
     Returns:
       The path of labels.csv.
@@ -47,14 +53,15 @@ def label_images(config: Config) -> pathlib.Path:
     # As in training: never larger than the stored images.
     size, metrics = trained.final_size, read_metrics(directory)
     stored = min(size, metrics.get("native_size") or size)
+    forward = _make_forward(model)
     columns = [f"probability of {name}" for name in names]
-    rows, lines = [], []
+    rows, lines, shown = [], [], UnsureImages()
     report = REPORTER.countdown("images labeled:", len(paths))
     for start in range(0, len(paths), BATCH):
-        readable, images = [], []
+        readable, images, pictures = [], [], []
         for path in paths[start : start + BATCH]:
             encoded = Encoded(str(path), VALIDATION, 0, path)
-            (found,) = examine([encoded], (stored,))
+            (found,) = examine([encoded], (stored, PICTURE))
             if isinstance(found, Refusal):
                 say(
                     f"{printable(str(path))}: skipped, not a readable image "
@@ -63,14 +70,14 @@ def label_images(config: Config) -> pathlib.Path:
                 passed += 1
                 continue
             readable.append(path)
-            square = np.frombuffer(found.squares[stored], np.uint8)
-            images.append(square.reshape(stored, stored, 3))
+            images.append(_square(found, stored))
+            pictures.append(_square(found, PICTURE))
         if not readable:
             continue
         batch = np.asarray(pipeline.enlarge(np.stack(images), size))
-        logits = model.predict(batch, verbose=0)
-        for path, row in zip(readable, softmax(logits), strict=True):
-            best = np.argsort(-row)[:TOP]
+        logits, maps = forward(batch)
+        for position, row in enumerate(softmax(logits)):
+            path, best = readable[position], np.argsort(-row)[:TOP]
             top = ", ".join(f"{names[i]} {row[i]:.1%}" for i in best)
             image = printable(str(path))
             lines.append(f"{image}: {top}")
@@ -78,16 +85,65 @@ def label_images(config: Config) -> pathlib.Path:
                 {"image": image, "label": names[best[0]]}
                 | dict(zip(columns, row.tolist(), strict=True))
             )
+            shown.add(
+                Labeled(
+                    _name(path, config.images),
+                    [names[i] for i in best],
+                    row[best].tolist(),
+                    pictures[position],
+                    None if maps is None else maps[position],
+                )
+            )
         report(start + len(readable))
     if not rows:
         raise UserError(f"--images={config.images}: no image could be read")
     path = directory / files.LABELS
     files.write_csv(path, ["image", "label", *columns], rows)
+    page = predict_page.render(
+        shown,
+        passed,
+        directory.resolve().name,
+        f"{trained.model} on {trained.dataset}",
+        metrics["val_accuracy"],
+    )
+    files.write_text(directory / files.PREDICTED, page)
     for line in lines:  # once they are in a file
         say(line)
     skipped = f", {passed:,} files skipped" if passed else ""
     say(f"{len(rows)} images labeled{skipped}: {path}")
+    say(f"pictures: {directory / files.PREDICTED}")
     return path
+
+
+def _make_forward(model: keras.Model) -> Callable:
+    """Returns a function of uint8 (N, size, size, 3) images.
+
+    It returns their logits (N, C), and (N, height, width) activation maps of
+    the class that is predicted; None for a network without such maps.
+    """
+    mapped = map_model(model)
+    if mapped is None:
+        return lambda images: (model.predict(images, verbose=0), None)
+
+    def forward(images):
+        logits, features = mapped.model.predict(images, verbose=0)
+        return logits, mapped.maps(features, logits.argmax(axis=1))
+
+    return forward
+
+
+def _square(examined: Examined, size: int) -> np.ndarray:
+    """Returns the central square of an image, uint8 (size, size, 3)."""
+    square = np.frombuffer(examined.squares[size], np.uint8)
+    return square.reshape(size, size, 3)
+
+
+def _name(path: pathlib.Path, images: str) -> str:
+    """Returns what an image is called on the page: within its folder."""
+    folder = pathlib.Path(images).expanduser()
+    if path == folder:
+        return printable(path.name)
+    return printable(str(path.relative_to(folder)))
 
 
 def _find_images(images: str | None) -> tuple[list[pathlib.Path], int]:

@@ -70,7 +70,9 @@ def write_results(
     figures["clean_train_loss"] = scores.loss
     for split, probabilities in ((judged, clean), (data.validation, plain)):
         check_owner()
-        hard_examples.write_hardest(directory, data, split, probabilities, size)
+        hard_examples.write_hardest(
+            directory, data, split, probabilities, size, evaluator.class_maps
+        )
     findings = experiment.audit(evaluator.model)
     check_owner()
     write_predictions(directory, data, plain)

@@ -106,5 +106,6 @@ def worst_pairs(matrix: np.ndarray, count: int) -> list[tuple[int, int, int]]:
     """Returns (class, predicted class, images), the most frequent first."""
     wrong = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    pairs = (np.unravel_index(place, wrong.shape) for place in order)
-    return [(int(a), int(b), int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
+    pairs = np.unravel_index(order[wrong.flat[order] > 0], wrong.shape)
+    columns = (*pairs, wrong[pairs])
+    return list(zip(*(column.tolist() for column in columns), strict=True))

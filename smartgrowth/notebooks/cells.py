@@ -222,13 +222,19 @@ def show(page: pathlib.Path) -> None:
 
     if not page.exists():
         raise Stop(f"there is no {page}; the cells above make it")
-    text = html.escape(page.read_text("utf-8"), quote=True)
-    # In a frame, the page's styles do not affect the notebook. With srcdoc,
-    # the page is saved in the notebook.
-    display.display(
-        display.HTML(
-            f'<div><iframe srcdoc="{text}" style="width: 100%; height: '
-            f'{HEIGHT}px; border: 1px solid #8884"></iframe></div>'
-        )
-    )
+    display.display(display.HTML(frame(page.read_text("utf-8"))))
     say(f"{page} opens in any browser, and needs nothing beside it")
+
+
+def frame(page: str) -> str:
+    """Returns HTML that shows a page in a frame.
+
+    There its styles do not affect the notebook. With srcdoc, it is saved in the
+    notebook.
+    """
+    # Or its links to its own parts would lead to the notebook's address.
+    page = page.replace("<head>", '<head><base href="about:srcdoc">', 1)
+    return (
+        f'<div><iframe srcdoc="{html.escape(page, quote=True)}" style="width: '
+        f'100%; height: {HEIGHT}px; border: 1px solid #8884"></iframe></div>'
+    )

@@ -52,7 +52,7 @@ def grid(
         )
     colors = THEMES[theme]
     font = _load_font()
-    pictures = [_fit(image, side, enlarge=True) for image in images]
+    pictures = [fit(image, side, enlarge=True) for image in images]
     texts = [_wrap(caption, font, side) for caption in captions]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -114,7 +114,7 @@ def data_uri(image: np.ndarray, size: int) -> str:
       image: uint8 (height, width, 3).
       size: pixels of the longer side, at most.
     """
-    return _smallest_uri(_fit(image, size, enlarge=False))
+    return _smallest_uri(fit(image, size, enlarge=False))
 
 
 def file_uri(content: bytes, width: int) -> str:
@@ -138,14 +138,34 @@ def file_uri(content: bytes, width: int) -> str:
     return _smallest_uri(picture)
 
 
+def jpeg(image: np.ndarray, size: int) -> bytes:
+    """Returns the bytes of a JPEG of an image.
+
+    Args:
+      image: uint8 (height, width, 3).
+      size: pixels of the longer side, at most.
+    """
+    return _encode(fit(image, size, enlarge=False), "jpeg", quality=85)
+
+
+def uri_of(content: bytes, kind: str) -> str:
+    """Returns a picture's bytes as the source of an `img`; kind: "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
 def _smallest_uri(picture: Image.Image) -> str:
-    kinds = {}
-    for kind, options in (("jpeg", {"quality": 85}), ("png", {})):
-        with io.BytesIO() as file:
-            picture.save(file, kind, optimize=True, **options)
-            kinds[kind] = file.getvalue()
+    kinds = {
+        "jpeg": _encode(picture, "jpeg", quality=85),
+        "png": _encode(picture, "png"),
+    }
     kind = min(kinds, key=lambda kind: len(kinds[kind]))
-    return f"data:image/{kind};base64,{base64.b64encode(kinds[kind]).decode()}"
+    return uri_of(kinds[kind], kind)
+
+
+def _encode(picture: Image.Image, kind: str, **options) -> bytes:
+    with io.BytesIO() as file:
+        picture.save(file, kind, optimize=True, **options)
+        return file.getvalue()
 
 
 @functools.cache
@@ -160,8 +180,11 @@ def _load_font():
     return ImageFont.truetype(str(path), FONT_SIZE - 2)  # as wide as Pillow's
 
 
-def _fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:
-    """Returns the image with a longer side of `size`; unchanged if smaller."""
+def fit(image: np.ndarray, size: int, enlarge: bool) -> Image.Image:
+    """Returns an image with a longer side of `size` pixels.
+
+    One that is smaller stays as it is, but for `enlarge`.
+    """
     picture = Image.fromarray(np.ascontiguousarray(image))
     scale = size / max(picture.size)
     if scale > 1 and not enlarge:

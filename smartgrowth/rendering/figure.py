@@ -15,20 +15,56 @@ WIDTH, HEIGHT = 5.0, 3.6  # inches: two abreast on a laptop, one on a phone
 
 
 @dataclasses.dataclass(frozen=True)
+class Box:
+    """A part of a picture, as shares of its width and height from top left."""
+
+    left: float = 0.0
+    top: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Area:
+    """A part of a picture that leads to another place on the page.
+
+    target: the id of that place. label: what is there.
+    """
+
+    target: str
+    label: str
+    box: Box
+
+
+@dataclasses.dataclass(frozen=True)
 class Plot:
-    """A figure in both themes as PNG, its title, its alt text and a note."""
+    """A figure in both themes as PNG, its title, its alt text and a note.
+
+    box: where its first axes lie in it.
+    """
 
     title: str
     light: bytes
     dark: bytes
     alt: str
     note: str = ""
+    box: Box = Box()
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure as PNG, its alt text, and where its first axes lie in it."""
+
+    png: bytes
+    alt: str
+    box: Box
 
 
 def make_plot(title: str, draw_into: Callable, note: str = "") -> Plot:
     """Returns what `draw_into` draws, as `render` takes it, in both themes."""
-    (light, alt), (dark, _) = (render(draw_into, theme) for theme in THEMES)
-    return Plot(title, light, dark, f"{title}: {alt}.", note)
+    light, dark = (_draw_themed(draw_into, theme) for theme in THEMES)
+    alt = f"{title}: {light.alt}."
+    return Plot(title, light.png, dark.png, alt, note, light.box)
 
 
 def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
@@ -42,6 +78,11 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
     Returns:
       The bytes of a PNG, and the alt text.
     """
+    drawing = _draw_themed(draw_into, theme)
+    return drawing.png, drawing.alt
+
+
+def _draw_themed(draw_into: Callable, theme: str) -> Drawing:
     import matplotlib
 
     colors = THEMES[theme]
@@ -65,16 +106,16 @@ def render(draw_into: Callable, theme: str) -> tuple[bytes, str]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
         matplotlib.rcParams.update(look)
-        png, alt, missing = _draw(draw_into)
+        drawing, missing = _draw(draw_into)
         fonts = _fonts_with(missing)
         if fonts:
             family = [*matplotlib.rcParams["font.family"], *fonts]
             with matplotlib.rc_context({"font.family": family}):
-                png, alt, _ = _draw(draw_into)
-        return png, alt
+                drawing, _ = _draw(draw_into)
+        return drawing
 
 
-def _draw(draw_into: Callable) -> tuple[bytes, str, frozenset[int]]:
+def _draw(draw_into: Callable) -> tuple[Drawing, frozenset[int]]:
     """Draws a figure; also returns the characters that its fonts lack.
 
     matplotlib draws a box for each, and warns.
@@ -86,7 +127,10 @@ def _draw(draw_into: Callable) -> tuple[bytes, str, frozenset[int]]:
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         alt = draw_into(figure)
         figure.savefig(file, dpi=180, metadata={"Software": None})
-        png = file.getvalue()
+        # Known only now: the layout is made as the figure is drawn.
+        left, bottom, width, height = figure.axes[0].get_position().bounds
+        box = Box(left, 1 - bottom - height, width, height)
+        drawing = Drawing(file.getvalue(), alt, box)
     missing = set()
     for each in caught:
         if found := re.match(r"Glyph (\d+) .* missing from", str(each.message)):
@@ -95,7 +139,7 @@ def _draw(draw_into: Callable) -> tuple[bytes, str, frozenset[int]]:
             warnings.warn_explicit(
                 each.message, each.category, each.filename, each.lineno
             )
-    return png, alt, frozenset(missing)
+    return drawing, frozenset(missing)
 
 
 @functools.cache

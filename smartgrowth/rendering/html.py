@@ -56,7 +56,8 @@ class Frame:
 class Gallery:
     """Frames in as many columns as the screen is wide, below a heading.
 
-    kind: a CSS class: "row" of small ones, "pairs" of two pictures each.
+    kind: a CSS class: "row" of small ones, "pairs" of two pictures each, "maps"
+    of two small ones each.
     """
 
     frames: Sequence[Frame]

@@ -44,6 +44,20 @@ class Outcome:
             self.labels, predicted, len(self.names)
         )
 
+    @property
+    def wrong(self) -> int:
+        """How many images were predicted as another class."""
+        return int(self.matrix.sum() - self.matrix.trace())
+
+    @functools.cached_property
+    def order(self):
+        """The classes in the order in which the matrix is drawn."""
+        import numpy as np
+
+        if len(self.names) <= CLUSTERED:
+            return np.arange(len(self.names))
+        return confusion.clustered_order(self.matrix)
+
     @functools.cached_property
     def by_class(self):
         return confusion.by_class(self.matrix)
@@ -75,9 +89,7 @@ def draw_confusion(figure, outcome: Outcome) -> str:
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     shares, count = confusion.row_shares(outcome.matrix), len(outcome.names)
-    order = np.arange(count)
-    if count > CLUSTERED:
-        order = confusion.clustered_order(outcome.matrix)
+    order = outcome.order
     shares = shares[np.ix_(order, order)]
     named = count <= NAMED
     side = 2.4 + 0.13 * count if is_wide(outcome) else 5.6

@@ -1,32 +1,19 @@
-"""The sections of a report besides its charts: records from a run's files."""
+"""The tables and tiles of a report: records from a run's files."""
 
-import dataclasses
 import math
-import pathlib
 
 from smartgrowth.growth import summarize
-from smartgrowth.metrics import confusion
 from smartgrowth.rendering import contact_sheet
-from smartgrowth.rendering.html import Frame, Gallery, Picture, Table, Tile
-from smartgrowth.rendering.text import name_of, shares, short_name, show
+from smartgrowth.rendering.html import Picture, Table, Tile
+from smartgrowth.rendering.text import name_of, shares, show
 from smartgrowth.report import data_report
 from smartgrowth.report.outcome import Outcome
 from smartgrowth.runs import files
-from smartgrowth.runs.parse import (
-    parsing,
-    read_arrays,
-    read_json,
-    read_records,
-    require,
-)
+from smartgrowth.runs.parse import parsing, read_json
 from smartgrowth.runs.reader import Run
 
-CONFUSIONS = 10
 BARS = 60  # most classes with a bar each; with more, the worst half as many
-PICTURES = 20  # hardest images that are visible; the rest is folded
-PICTURE = 128  # pixels per side, at most
 SHEET = 1400  # width of the augmentation sheet in pixels, at most
-HARD_COLUMNS = ("image", "class", "confidence")
 
 
 def growth(run: Run) -> str:
@@ -91,32 +78,6 @@ def final_figures(run: Run) -> Table | None:
     return Table(("Figure", "Value"), rows) if run.metrics else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Confusion:
-    """A class, a class it was predicted as, and how many images were."""
-
-    name: str
-    predicted: str
-    count: int
-    images: int
-
-
-def confusions(outcome: Outcome) -> list[Confusion]:
-    """Returns the most frequent confusions, in descending order."""
-    images = outcome.matrix.sum(axis=1)
-    return [
-        Confusion(
-            outcome.names[label],
-            outcome.names[predicted],
-            count,
-            int(images[label]),
-        )
-        for label, predicted, count in confusion.worst_pairs(
-            outcome.matrix, CONFUSIONS
-        )
-    ]
-
-
 def class_bars(outcome: Outcome) -> list[tuple[str, str]]:
     """Returns name and accuracy of all classes, or of the least accurate."""
     rows = outcome.by_class
@@ -138,85 +99,6 @@ def class_table(outcome: Outcome) -> Table:
         name, accuracy = outcome.names[row.label], f"{row.accuracy:.1%}"
         rows.append((name, f"{row.images:,}", accuracy, precision, rival))
     return Table(head, rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class HardImages:
-    """The errors in a split with the highest confidence.
-
-    Attributes:
-      split: its name.
-      wrong: how many errors there are, with a picture or without.
-      judged: says of how many images, if not of all.
-      gallery: the images that are visible at once.
-      more: the folded images.
-    """
-
-    split: str
-    wrong: int
-    judged: str
-    gallery: Gallery
-    more: Gallery
-
-
-def hard_images(run: Run) -> list[HardImages]:
-    """Returns the hardest images of each split with a list of them."""
-    parts = []
-    for split, (listed, sheet) in reversed(files.HARD.items()):
-        path = run.directory / listed
-        rows = read_records(path, HARD_COLUMNS)
-        if not path.is_file():
-            continue
-        with parsing(path):
-            captions = [_caption(row) for row in rows]
-        frames = _frames(run.directory / sheet, rows, captions)
-        parts.append(
-            HardImages(
-                "Training" if split == "train" else "Validation",
-                len(rows),
-                _judged(run) if split == "train" else "",
-                Gallery(frames[:PICTURES]),
-                Gallery(frames[PICTURES:]),
-            )
-        )
-    return parts
-
-
-def _judged(run: Run) -> str:
-    path = run.directory / files.TRAIN_PREDICTIONS
-    if not path.is_file():
-        return ""
-    arrays = read_arrays(path, {"ids": 1}, optional={"total": 0})
-    count = len(arrays["ids"])
-    total = int(arrays.get("total", count))
-    if count == total:
-        return ""
-    return f"of the {count:,} of {total:,} that were judged"
-
-
-def _caption(row: dict) -> str:
-    """Returns what is said of a wrong image."""
-    # Runs of earlier versions have "taken_for".
-    predicted = row.get("predicted", row.get("taken_for"))
-    require(predicted is not None, "it has no column predicted")
-    return (
-        f"{short_name(row['class'])}: predicted as {short_name(predicted)}, "
-        f"{float(row['confidence']):.0%}"
-    )
-
-
-def _frames(path: pathlib.Path, rows: list[dict], captions) -> list[Frame]:
-    """Returns the images of a contact sheet, with captions from its list."""
-    if not path.is_file():
-        return []
-    frames = []
-    with parsing(path):
-        images = contact_sheet.cut(path.read_bytes())
-        for image, row, caption in zip(images, rows, captions, strict=False):
-            uri = contact_sheet.data_uri(image, PICTURE)
-            picture = Picture(uri, f"{caption}. {row['image']}")
-            frames.append(Frame([picture], caption))
-    return frames
 
 
 def test_time(run: Run) -> Table | None:

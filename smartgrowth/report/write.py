@@ -4,6 +4,7 @@ It only reads files (no model, no TensorFlow), so it also serves a run in
 progress. comparison/ compares several runs.
 """
 
+import dataclasses
 import pathlib
 
 from markupsafe import Markup
@@ -12,7 +13,7 @@ from smartgrowth import UserError
 from smartgrowth.rendering import html, svg_chart
 from smartgrowth.rendering.figure import Plot, chart_png, make_plot, render
 from smartgrowth.rendering.text import stage_summary
-from smartgrowth.report import curves, sections
+from smartgrowth.report import curves, errors, sections
 from smartgrowth.report.decisions import decisions
 from smartgrowth.report.outcome import OUTCOMES, Outcome, is_wide, read_outcome
 from smartgrowth.runs import files
@@ -79,8 +80,8 @@ def _values(
         "summaries": [stage_summary(stage) for stage in run.stages],
         "stages": sections.stage_table(run),
         "decisions": decisions(run),
-        "outcome": outcome and _outcome_values(outcome, plots),
-        "hard_images": sections.hard_images(run),
+        "outcome": outcome and _outcome_values(run, outcome, plots),
+        "hard_images": errors.hard_images(run),
         "test_time": sections.test_time(run),
         "figures": sections.final_figures(run),
         "audit": sections.audit(run),
@@ -104,11 +105,20 @@ def _drawn(part: curves.Part) -> dict[str, list[tuple[str, Markup]]]:
     }
 
 
-def _outcome_values(outcome: Outcome, plots: dict[str, Plot]) -> dict:
+def _outcome_values(run: Run, outcome: Outcome, plots: dict[str, Plot]) -> dict:
+    confusions = errors.confusions(run, outcome)
+    matrix = plots["confusion"]
+    cells = errors.cell_areas(outcome, confusions, matrix.box)
+    if cells:
+        note = f"{matrix.note} Wrong cells lead to their images."
+        matrix = dataclasses.replace(matrix, note=note)
     return {
         "wide": is_wide(outcome),
-        "plots": plots,
-        "confusions": sections.confusions(outcome),
+        "plots": plots | {"confusion": matrix},
+        "cells": cells,
+        "confusions": confusions[: errors.CONFUSIONS],
+        "pictured": [each for each in confusions if each.gallery],
+        "wrong": outcome.wrong,
         "bars": sections.class_bars(outcome),
         "classes": sections.class_table(outcome),
     }

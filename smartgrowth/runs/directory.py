@@ -219,6 +219,7 @@ def _holds_run(directory: pathlib.Path) -> bool:
         files.ORDERS,
         *files.HARD["train"],
         *files.HARD["validation"],
+        files.CONFUSED,
     )
     return any((directory / name).exists() for name in names) or any(
         (directory / files.CHECKPOINTS).glob("step_*_????????.npz")
@@ -247,10 +248,12 @@ def _clear(directory: pathlib.Path) -> None:
         files.CLASSES,
         files.PREDICTIONS,
         files.LABELS,
+        files.PREDICTED,
     )
     hard = (
         *files.HARD["train"],
         *files.HARD["validation"],
+        files.CONFUSED,
         files.TRAIN_PREDICTIONS,
         files.ORDERS,
     )

@@ -18,14 +18,17 @@ SCHEDULE, METRICS = "schedule.csv", "metrics.json"
 CHECKPOINTS, MODEL = "checkpoints", "final.keras"
 MODEL_MANIFEST = "final.json"  # the network's hash
 CLASSES, PREDICTIONS = "classes.txt", "predictions.npz"
-# Images that a run got wrong, by split: as a table and as pictures.
+# Images that a run got wrong, by split: as a table, as pictures, and where in
+# these it saw what it predicted.
 HARD = {
-    "train": ("hard_train.csv", "hard_train.png"),
-    "validation": ("hard_validation.csv", "hard_validation.png"),
+    split: (f"hard_{split}.csv", f"hard_{split}.png", f"hard_{split}_maps.png")
+    for split in ("train", "validation")
 }
+CONFUSED = "confused_images.npz"  # the wrong validation images, small
 TRAIN_PREDICTIONS, ORDERS = "train_predictions.npz", "orders.npz"
 AUGMENTATION = "augmentation.png"
-DATA_REPORT, LABELS = "data_report.json", "labels.csv"
+DATA_REPORT = "data_report.json"
+LABELS, PREDICTED = "labels.csv", "predict.html"
 EVALUATION, AUDIT = "evaluation.json", "audit.json"
 EXPORT, EXPORT_SUMMARY = "export", "export.json"  # a folder, a file in it
 # Of the process that trains, while it does; the first stays.
