@@ -280,6 +280,16 @@ def test_frozen_layers_cost_no_backward_pass():
     assert user.training_flops(size) == 3 * user.flops_per_image(size)
 
 
+def test_the_example_of_the_readme_is_a_network(tmp_path):
+    text = (FILE.parents[1] / "README.md").read_text()
+    code = text.split("## Your own network")[1].split("```")[1]
+    path = tmp_path / "net.py"
+    path.write_text(f"import keras\n{code.removeprefix('python')}")
+    example = UserNetwork(f"{path}:mobilenet", CLASSES)
+    example.check_size(32)
+    assert example.fingerprint == network("application").fingerprint
+
+
 # What it is
 
 

@@ -39,11 +39,10 @@ def _conv(x, channels, kernel):
 
 
 def application(num_classes):
+    """The README's."""
     images = keras.Input((None, None, 3))
-    x = layers.Rescaling(1 / 127.5, -1)(images)
-    x = keras.applications.MobileNetV3Small(
-        include_top=False, weights=None, include_preprocessing=False
-    )(x)
+    make = keras.applications.MobileNetV3Small  # which scales the images
+    x = make(include_top=False, weights=None)(images)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(images, layers.Dense(num_classes)(x))
 
