@@ -310,6 +310,13 @@ def test_its_identity_is_its_layers_not_its_file(
     assert str(tmp_path) not in str(name_flags(changed))
 
 
+def test_names_that_count_on_through_a_process_count_for_nothing():
+    """An operation is called relu at first, as a function is always."""
+    keras.backend.clear_session()
+    first, second = (network("named").fingerprint for _ in range(2))
+    assert first == second
+
+
 def test_the_same_network_is_built_once_a_process(tiny_config):
     config = tiny_config(model=f"{FILE}:mobile")
     assert make_network(config, 4) is make_network(config, 4)

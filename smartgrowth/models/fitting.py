@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -16,6 +17,9 @@ IMAGES = (None, None, None, 3)
 PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
 # What they do is code or state that no .keras file holds.
 NOT_KEPT = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer")
+# Entries of a config: those with names of layers, and those that say nothing.
+REFERENCES = ("keras_history", "input_layers", "output_layers")
+OF_THE_PROCESS = ("name", "module", "registered_name", "shared_object_id")
 SIZE = 64  # of images in pixels, for what holds at any size
 
 
@@ -177,10 +181,12 @@ def fingerprint(model: keras.Model) -> str:
 
     Names count for nothing: Keras numbers layers through a whole process.
     """
-    names = {model.name: "model"}
-    for layer in sublayers(model):
-        names.setdefault(layer.name, f"layer{len(names)}")
-    config = _anonymous(keras.saving.serialize_keras_object(model), names)
+    config = keras.saving.serialize_keras_object(model)
+    names = {
+        name: f"name{place}"
+        for place, name in enumerate(dict.fromkeys(_names(config)))
+    }
+    config = _anonymous(config, names)
     shapes = [tuple(variable.shape) for variable in model.variables]
     text = json.dumps([config, shapes], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -201,18 +207,35 @@ def total_stride(model: keras.Model) -> int:
     return max(round(SIZE / min(sides)), 1) if sides else 1
 
 
-def _anonymous(value, names):
-    """Returns a config without names, modules and numbers of a process."""
+def _names(value) -> Iterator[str]:
+    """Yields the names of layers and operations in a config, in its order."""
     if isinstance(value, dict):
-        left_out = ("module", "registered_name", "shared_object_id", "name")
+        if isinstance(value.get("name"), str):
+            yield value["name"]
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _names(part)
+
+
+def _anonymous(value, names: dict[str, str], refers: bool = False):
+    """Returns a config without what depends on the process.
+
+    Args:
+      names: of layers -> what stands for them where others refer to them.
+      refers: whether strings in it are such names; "relu" may be another thing.
+    """
+    if isinstance(value, dict):
         return {
-            key: _anonymous(part, names)
+            key: _anonymous(part, names, refers or key in REFERENCES)
             for key, part in value.items()
-            if key not in left_out
+            if key not in OF_THE_PROCESS
         }
     if isinstance(value, list | tuple):
-        return [_anonymous(part, names) for part in value]
-    return names.get(value, value) if isinstance(value, str) else value
+        return [_anonymous(part, names, refers) for part in value]
+    return (
+        names.get(value, value) if refers and isinstance(value, str) else value
+    )
 
 
 def _activation(model: keras.Model) -> str | None:
