@@ -59,9 +59,9 @@ class UserNetwork(Network):
     @functools.cached_property
     def fingerprint(self) -> str:
         """A digest of the layers, but for how they are called."""
-        from smartgrowth.models import fitting
+        from smartgrowth.models.fingerprint import fingerprint
 
-        return fitting.fingerprint(self.model)
+        return fingerprint(self.model)
 
     @functools.cached_property
     def stride(self) -> int:
