@@ -1,6 +1,4 @@
-"""--mode=export: a finished run's network for other runtimes, and what it is
-worth there.
-"""
+"""--mode=export: a finished run's network for other runtimes, compared."""
 
 import contextlib
 import pathlib

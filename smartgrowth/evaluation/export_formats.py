@@ -1,6 +1,6 @@
 """The formats of an export: how each is written, and run by its own runtime.
 
-What the network is worth in one of them is found in export.py.
+export.py compares what they compute with final.keras.
 """
 
 import contextlib
