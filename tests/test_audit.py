@@ -691,7 +691,7 @@ def test_a_run_is_audited_from_its_config_and_data(monkeypatch, capsys):
         evals=1,
     )
     run = make_experiment(config, data)
-    monkeypatch.setattr(modes, "_open", lambda config: run)
+    monkeypatch.setattr(modes, "open_experiment", lambda config: run)
     modes.audit(config)
     printed = capsys.readouterr().out
     assert f"FAIL  {DENSE} " in printed

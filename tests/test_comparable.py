@@ -138,6 +138,16 @@ def test_averaged_weights_are_named(finished):
     assert not machines_differ([read_run(t.directory) for t in trials])
 
 
+def test_other_networks_are_named(finished):
+    trials = [finished("plain"), finished("mine")]
+    for trial, model in zip(trials, ("resnet", "net.py:mobile"), strict=True):
+        flags = f"--model={model}\n--width=8\n--depth=1\n"
+        (trial.directory / "flags.txt").write_text(flags)
+    (line,) = named(trials)
+    assert "same network (--model, --width, --depth): " in line
+    assert "net.py:mobile 8 1 in mine seed 0" in line
+
+
 def test_equal_runs_have_nothing_to_name(finished):
     trials = [finished("plain"), finished("grown"), finished("grown", 1)]
     check_same_conditions(trials)

@@ -105,6 +105,8 @@ def machine(source, tmp_path_factory):
                     "IPYTHONDIR": str(folder / "ipython"),
                     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                     "PYTHONPATH": "",
+                    # Which a kernel leaves as it finds it.
+                    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
                 },
             }
         )
