@@ -46,7 +46,8 @@ def train(spec: dict) -> None:
     from smartgrowth.experiment import make_experiment
     from smartgrowth.training import callbacks, learner, train
 
-    config = conftest.make_config(**spec["config"])
+    # Of this network the losses agree to 1e-4 however batches are shared.
+    config = conftest.make_config(**{"depth": 1} | spec["config"])
     beside = pathlib.Path(config.workdir).parent
     is_main = os.environ.get("KERAS_DISTRIBUTION_PROCESS_ID", "0") == "0"
     on_batch_end = callbacks.StepCallback.on_train_batch_end
