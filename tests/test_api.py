@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pandas
 import pytest
-import user_networks
 
 import smartgrowth
 from smartgrowth import UserError, api, modes
@@ -25,6 +24,14 @@ SETTINGS = {
     "precision": "float32",
     "evals": np.int64(2),
 }
+
+
+def network(num_classes, width, depth):
+    """As one that is defined in a notebook."""
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(width, 3, 2, padding="same")(images)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(images, keras.layers.Dense(num_classes)(x))
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ class StopAt(keras.callbacks.Callback):
 def test_a_run_is_trained_stopped_by_a_callback_and_finished(settings):
     listener = Listener()
     stopped = smartgrowth.train(
-        callbacks=[listener, StopAt(4)], model=user_networks.mobile, **settings
+        callbacks=[listener, StopAt(4)], model=network, **settings
     )
     assert listener.told == ["begin", ("from", 0), 0, 1, 2, 3, ("to", 4)]
     assert not stopped.finished and stopped.figures == {}
@@ -80,7 +87,7 @@ def test_a_run_is_trained_stopped_by_a_callback_and_finished(settings):
         _ = stopped.model
     listener = Listener()
     run = smartgrowth.train(
-        callbacks=[listener, StopAt(8)], model=user_networks.mobile, **settings
+        callbacks=[listener, StopAt(8)], model=network, **settings
     )
     batches = [each for each in listener.told if isinstance(each, int)]
     assert batches == [4, 5, 6, 7]
@@ -189,9 +196,7 @@ def test_arms_may_be_dictionaries(settings, monkeypatch):
 
 def test_a_function_is_no_network_of_other_processes(settings):
     with pytest.raises(UserError, match="model='FILE.py:FUNCTION'"):
-        smartgrowth.compare(
-            arms={"mine": {"model": user_networks.mobile}}, **settings
-        )
+        smartgrowth.compare(arms={"mine": {"model": network}}, **settings)
 
 
 def test_a_keras_that_is_set_up_otherwise_is_refused(monkeypatch):

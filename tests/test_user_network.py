@@ -185,23 +185,27 @@ def cost_by_xla(function, *arguments) -> float:
     """FLOPs of convolutions and matrix products, by XLA's cost analysis."""
     import jax
 
+    known = {}  # many are alike
+
+    def cost_of(equation):
+        def alone(*values):
+            return equation.primitive.bind(*values, **equation.params)
+
+        shapes = [
+            jax.ShapeDtypeStruct(each.aval.shape, each.aval.dtype)
+            for each in equation.invars
+        ]
+        key = f"{equation.primitive} {equation.params} {shapes}"
+        if key not in known:
+            lowered = jax.jit(alone).lower(*shapes)
+            known[key] = lowered.cost_analysis()["flops"]
+        return known[key]
+
     def add(jaxpr):
         total = 0.0
         for equation in jaxpr.eqns:
-            if equation.primitive.name in (
-                "conv_general_dilated",
-                "dot_general",
-            ):
-
-                def alone(*values, equation=equation):
-                    return equation.primitive.bind(*values, **equation.params)
-
-                shapes = [
-                    jax.ShapeDtypeStruct(each.aval.shape, each.aval.dtype)
-                    for each in equation.invars
-                ]
-                lowered = jax.jit(alone).lower(*shapes)
-                total += lowered.cost_analysis()["flops"]
+            if equation.primitive.name in COSTLY:
+                total += cost_of(equation)
             for value in equation.params.values():
                 if hasattr(value, "jaxpr"):
                     total += add(value.jaxpr)
