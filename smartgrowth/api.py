@@ -199,7 +199,8 @@ def compare(
 
     Args:
       arms: flagfiles or folders of finished runs; or, by the arms' names, a
-        dictionary of flags each. The first is the baseline.
+        dictionary of flags each, which may have a flagfile. The first is the
+        baseline.
       flagfile: of the flags that hold for every arm; a path, or several.
       **flags: those of `--mode=compare`, and those of every arm.
     """
@@ -245,8 +246,8 @@ def _settle() -> None:
 
 def _flagfile_lines(flagfile) -> list[str]:
     single = isinstance(flagfile, str | pathlib.Path)
-    paths = [flagfile] if single else flagfile
-    return [f"--flagfile={path}" for path in paths]
+    paths = map(pathlib.Path, [flagfile] if single else flagfile)
+    return [f"--flagfile={path.expanduser().absolute()}" for path in paths]
 
 
 def _lines(flags: Mapping[str, Any], kind: type = Config) -> list[str]:
@@ -269,16 +270,9 @@ def _lines(flags: Mapping[str, Any], kind: type = Config) -> list[str]:
                 f"put the function into a file, {name}='FILE.py:FUNCTION'"
             )
         if value is not None:
-            lines.append(f"--{name}={_text(value)}")
+            plain = value.tolist() if hasattr(value, "tolist") else value
+            lines.append(f"--{name}={flag_text(plain)}")
     return lines
-
-
-def _text(value) -> str:
-    return flag_text(list(value) if _is_array(value) else value)
-
-
-def _is_array(value) -> bool:
-    return hasattr(value, "tolist") and getattr(value, "ndim", 0) > 0
 
 
 def _write_arms(arms: Mapping[str, Mapping], folder: pathlib.Path) -> list[str]:
@@ -286,8 +280,9 @@ def _write_arms(arms: Mapping[str, Mapping], folder: pathlib.Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, flags in arms.items():
-        path = folder / f"{name}.flags"
-        files.write_text(path, "".join(f"{x}\n" for x in _lines(flags)))
+        flags, path = dict(flags), folder / f"{name}.flags"
+        lines = _flagfile_lines(flags.pop("flagfile", ())) + _lines(flags)
+        files.write_text(path, "".join(f"{line}\n" for line in lines))
         paths.append(str(path))
     return paths
 

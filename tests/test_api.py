@@ -150,7 +150,7 @@ def test_a_flagfile_comes_first(settings, tmp_path):
         ({"width": "wide"}, "--width=wide: invalid literal"),
         ({"grow_size": [20]}, "image size 20 does not suit --model=resnet"),
         ({"model": "resnet9"}, "--model=resnet9 is unknown"),
-        ({"flagfile": "none.flags"}, "--flagfile=none.flags cannot be read"),
+        ({"flagfile": "none.flags"}, "none.flags cannot be read"),
     ],
 )
 def test_mistakes_are_the_commands_messages(settings, keywords, part):
@@ -176,7 +176,12 @@ def test_arms_may_be_dictionaries(settings, monkeypatch):
         table.to_csv(settings["workdir"] / csv_tables.RUNS, index=False)
 
     monkeypatch.setattr(modes, "compare", compare)
-    arms = {"plain": {"grow_size": 16}, "grown": {"grow_size": [8, 16]}}
+    shared = settings["workdir"].parent / "shared.flags"
+    shared.write_text("--lr=0.1\n")
+    arms = {
+        "plain": {"grow_size": 16},
+        "grown": {"flagfile": shared, "grow_size": [8, 16]},
+    }
     del settings["grow_size"]
     compared = smartgrowth.compare(
         arms=arms, seeds=3, budgets=[0.5, 1], **settings
@@ -186,7 +191,7 @@ def test_arms_may_be_dictionaries(settings, monkeypatch):
     names = [pathlib.Path(path).name for path in comparison.arms]
     assert names == ["plain.flags", "grown.flags"]
     written = pathlib.Path(comparison.arms[1]).read_text()
-    assert written == "--grow_size=8,16\n"
+    assert written == f"--flagfile={shared}\n--grow_size=8,16\n"
     assert config.workdir == str(settings["workdir"])
     assert "--width=8" in lines
     assert compared.runs["arm"].tolist() == ["plain"]
