@@ -103,8 +103,9 @@ def test_a_file_that_does_not_run_is_named_with_its_line(tmp_path):
         user_network.find_function(f"{path}:make")
 
 
-def test_padding_of_zeros_may_be_left_out():
-    network("padded").check_size(32)
+@pytest.mark.parametrize("function", ["padded", "padded_by_an_operation"])
+def test_padding_of_zeros_may_be_left_out(function):
+    network(function).check_size(32)
 
 
 def test_flags_that_the_function_does_not_take_are_refused():

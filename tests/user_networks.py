@@ -116,6 +116,12 @@ def _patches_of_padded(images, classes):
     return layers.Dense(classes)(layers.GlobalAveragePooling2D()(x))
 
 
+def _patches_of_padded_by_an_operation(images, classes):
+    edge = ((0, 0), (3, 3), (3, 3), (0, 0))
+    x = layers.Conv2D(4, 7, 2)(keras.ops.pad(images, edge))
+    return layers.Dense(classes)(layers.GlobalAveragePooling2D()(x))
+
+
 softmax_layer = _ending(
     lambda x, n: layers.Softmax()(layers.Dense(n)(_features(x)))
 )
@@ -131,6 +137,7 @@ code = _ending(
 untrained = _ending(lambda x, n: layers.GlobalAveragePooling2D()(x))
 patches = _ending(_patches)
 padded = _ending(_patches_of_padded)
+padded_by_an_operation = _ending(_patches_of_padded_by_an_operation)
 
 
 def _relus(images, classes):

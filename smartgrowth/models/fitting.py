@@ -46,10 +46,9 @@ def make_functional(
         try:
             inputs, outputs = [image], keras.tree.flatten(model(image))
         except Exception as error:  # whatever its call raises
-            reason = " ".join(str(error).split())
             raise UserError(
                 f"--model={name}: its call takes no images of any size: "
-                f"{type(error).__name__}: {reason}"
+                f"{one_line(error)}"
             ) from error
     shapes = [tuple(each.shape) for each in (*inputs, *outputs)]
     if shapes != [IMAGES, (None, num_classes)]:
@@ -69,44 +68,32 @@ def check(name: str, model: keras.Model) -> None:
     Raises:
       UserError: it ends in probabilities, or a layer cannot be kept.
     """
-    layers = sublayers(model)
-    for layer in layers:
+    if not model.trainable_variables:
+        raise UserError(f"--model={name}: it has nothing to train")
+    if ending := _ending(model):
+        raise UserError(
+            f"--model={name}: it ends with {ending}; return logits, which the "
+            "loss makes probabilities of"
+        )
+    for layer in sublayers(model):
         if type(layer).__name__ in NOT_KEPT:
             raise UserError(
                 f"--model={name}: the layer {layer.name} is a "
                 f"{type(layer).__name__}, which no file keeps whole; write "
                 "what it does with layers or keras.ops"
             )
-    if not model.trainable_variables:
-        raise UserError(f"--model={name}: it has nothing to train")
-    ending = _activation(model)
-    images = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3))
-    try:
-        outputs = np.asarray(model(images.astype("float32"), training=False))
-    except Exception:  # at this size; `check_size` says why
-        outputs = np.zeros((2, 2))
-    sums = np.abs(outputs.sum(axis=1) - 1)
-    if ending is None and (outputs > 0).all() and sums.max() < 1e-3:
-        ending = "probabilities"
-    if ending:
-        raise UserError(
-            f"--model={name}: it ends with {ending}; return logits, which the "
-            "loss makes probabilities of"
-        )
     try:
         copy = keras.saving.deserialize_keras_object(
             keras.saving.serialize_keras_object(model)
         )
-        kept = [tuple(each.shape) for each in copy.variables]
     except Exception as error:  # of whatever layer
-        reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"--model={name}: a file of it could not be opened again; give "
             "layers of your own a get_config and "
             "@keras.saving.register_keras_serializable() "
-            f"({type(error).__name__}: {reason})"
+            f"({one_line(error)[:300]})"
         ) from error
-    if kept != [tuple(each.shape) for each in model.variables]:
+    if _shapes(copy) != _shapes(model):
         raise UserError(
             f"--model={name}: made again from its own get_config, it has other "
             "weights; see to it that get_config names all arguments"
@@ -172,10 +159,7 @@ def set_groups(model: keras.Model) -> None:
 
 def total_stride(model: keras.Model) -> int:
     """Returns how many pixels apart positions of a model's last map are."""
-    try:
-        calls = audit.trace(model, SIZE)
-    except Exception:  # at this size; `check_size` says why
-        return 1
+    calls, _ = _trace(model, SIZE)
     sides = [
         x.shape[1]
         for call in calls
@@ -185,45 +169,60 @@ def total_stride(model: keras.Model) -> int:
     return max(round(SIZE / min(sides)), 1) if sides else 1
 
 
-def _activation(model: keras.Model) -> str | None:
-    """Returns the function by which a network makes probabilities, if any."""
-    calls = audit.trace(model, SIZE) if _is_traceable(model) else []
+def one_line(error: Exception) -> str:
+    """Returns the kind and the text of an error of the user's code."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _trace(model: keras.Model, size: int) -> tuple[list[Call], str]:
+    """Returns what a network does to an image, or why it cannot."""
+    try:
+        return audit.trace(model, size), ""
+    except Exception as error:  # whatever a layer raises
+        return [], one_line(error)
+
+
+def _ending(model: keras.Model) -> str:
+    """Returns what a network makes probabilities with; "" if it makes none."""
+    calls, reason = _trace(model, SIZE)
     for call in reversed(calls):
-        operation = call.operation
-        kind = type(operation).__name__.lower()
-        function = getattr(operation, "activation", None)
+        kind = type(call.operation).__name__.lower()
+        function = getattr(call.operation, "activation", None)
         used = getattr(function, "__name__", kind)
         if used in PROBABILITIES:
             return used
         if kind != "activation" or used != "linear":
-            return None
-    return None
+            break
+    if reason:
+        return ""  # `check_size` says why
+    images = np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3))
+    outputs = model(images.astype("float32"), training=False)
+    outputs = keras.ops.convert_to_numpy(outputs)
+    summed = np.abs(outputs.sum(axis=1) - 1).max() < 1e-3
+    return "probabilities" if summed and (outputs > 0).all() else ""
 
 
-def _is_traceable(model: keras.Model) -> bool:
-    try:
-        return bool(audit.trace(model, SIZE))
-    except Exception:  # whatever a layer raises
-        return False
+def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in model.variables]
 
 
 def _refuses(model: keras.Model, size: int) -> str:
     """Returns why a network takes no images of a size; "" if it does."""
-    try:
-        calls = audit.trace(model, size)
-    except Exception as error:  # whatever a layer raises
-        return " ".join(str(error).split())
+    calls, reason = _trace(model, size)
     padding = {}  # of a tensor -> rows and columns of zeros at its end
     for call in calls:
-        layer = call.operation
-        if isinstance(layer, keras.layers.ZeroPadding2D):
-            ends = tuple(after for _, after in layer.padding)
-            padding[id(call.outputs[0])] = ends
+        layer, kind = call.operation, type(call.operation).__name__
+        if kind == "ZeroPadding2D":
+            padding[id(call.outputs[0])] = [end for _, end in layer.padding]
+        elif kind == "Pad" and len(layer.pad_width) == 4:  # keras.ops.pad
+            ends = [end for _, end in layer.pad_width]
+            padding[id(call.outputs[0])] = ends[1:3]
         for length, lost in _losses(call, padding):
             if lost > 0:
-                layer = call.operation.name
-                return f"its layer {layer} leaves out {lost} of {length} rows"
-    return ""
+                return (
+                    f"its layer {layer.name} leaves out {lost} of {length} rows"
+                )
+    return reason
 
 
 def _losses(call: Call, padding: dict):

@@ -238,8 +238,9 @@ def _look_in(folder: pathlib.Path) -> None:
 
 def _as_user_error(name: str, where: str, error: Exception) -> UserError:
     """Returns an error within the user's code as one line, with its place."""
+    from smartgrowth.models.fitting import one_line
+
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == where]
     place = f"line {lines[-1]}: " if lines else ""
-    reason = " ".join(str(error).split())
-    return UserError(f"--model={name}: {place}{type(error).__name__}: {reason}")
+    return UserError(f"--model={name}: {place}{one_line(error)}")
