@@ -62,23 +62,7 @@ def compare(
             f"--workdir={common.workdir} is a single run's; name another "
             "folder for the comparison, which will hold all its runs"
         )
-    compared = arms.read_arms(comparison.arms, given)
-    budgets.check_equality(compared, comparison.equal)
-    opened = arms.open_stores(compared)
-    speeds = {}
-    if comparison.equal == "seconds":
-        speeds = _measure(compared, opened, common, command)
-    trials = arms.plan_trials(
-        compared,
-        opened,
-        comparison,
-        common,
-        budgets.equal_budgets(
-            compared, opened, comparison, common.budget_gflops, speeds
-        ),
-    )
-    comparable.check_same_task(trials)
-    comparable.check_same_conditions(trials)
+    trials = _plan(common, comparison, given, command)
     own = trials
     if comparison.shard:
         own = shards.choose(trials, comparison.shard)
@@ -87,34 +71,70 @@ def compare(
             raise UserError(trial.refusal)
     _make(directory)
     chosen = looks.record(directory, trials)
-    for trial in own:
-        if trial.config and trial.config.restart:
-            # These metrics are another plan's. The run deletes the rest itself.
-            (trial.directory / files.METRICS).unlink(missing_ok=True)
-    finished = [trial for trial in own if trial.finished]
-    forecast = runner.Forecast(finished)
-    failed = []
-    if own:
-        with _make_pool(comparison, command, own, directory) as pool:
-            say(_announce(own, pool.capacity, forecast))
-            failed = runner.train_all(own, pool, forecast)
-    missing = []
-    if comparison.shard:
-        missing = [each for each in trials if not shards.has_arrived(each)]
+    failed = _train(own, comparison, command, directory)
+    missing = _find_missing(trials, comparison.shard)
     arrived = [trial for trial in trials if trial not in missing]
-    if missing:
-        lines = shards.name_missing(missing, trials, comparison.shard)
-        say(
-            f"{len(missing)} of {len(trials)} runs are not here yet:\n  "
-            + "\n  ".join(lines)
-        )
-    if missing and not any(each.arm == compared[0].name for each in arrived):
+    if missing and not any(each.arm == trials[0].arm for each in arrived):
         say("there is no page without a run of the baseline")
         _raise_failed(failed, own)
         return directory
     figures = summary.read_figures(
         arrived, comparison.target, comparison.jobs, comparison.equal, chosen
     )
+    page = _report(directory, figures, failed, missing)
+    _raise_failed(failed, own)
+    return page
+
+
+def _plan(common, comparison: Comparison, given, command) -> list[Trial]:
+    """Returns all trials, of arms that can be compared."""
+    compared = arms.read_arms(comparison.arms, given)
+    budgets.check_equality(compared, comparison.equal)
+    opened = arms.open_stores(compared)
+    speeds = {}
+    if comparison.equal == "seconds":
+        speeds = _measure(compared, opened, common, command)
+    gflops = budgets.equal_budgets(
+        compared, opened, comparison, common.budget_gflops, speeds
+    )
+    trials = arms.plan_trials(compared, opened, comparison, common, gflops)
+    comparable.check_same_task(trials)
+    comparable.check_same_conditions(trials)
+    return trials
+
+
+def _train(
+    trials: Sequence[Trial], comparison: Comparison, command, directory
+) -> list[Trial]:
+    """Trains what is not finished; returns what failed."""
+    for trial in trials:
+        if trial.config and trial.config.restart:
+            # These metrics are another plan's. The run deletes the rest itself.
+            (trial.directory / files.METRICS).unlink(missing_ok=True)
+    if not trials:
+        return []
+    forecast = runner.Forecast([trial for trial in trials if trial.finished])
+    with _make_pool(comparison, command, trials, directory) as pool:
+        say(_announce(trials, pool.capacity, forecast))
+        return runner.train_all(trials, pool, forecast)
+
+
+def _find_missing(trials: Sequence[Trial], shard: str | None) -> list[Trial]:
+    """Returns, and names, what other shards have not finished yet."""
+    if not shard:
+        return []
+    missing = [each for each in trials if not shards.has_arrived(each)]
+    if missing:
+        lines = shards.name_missing(missing, trials, shard)
+        say(
+            f"{len(missing)} of {len(trials)} runs are not here yet:\n  "
+            + "\n  ".join(lines)
+        )
+    return missing
+
+
+def _report(directory, figures, failed, missing) -> pathlib.Path:
+    """Writes the page; says what it shows."""
     equal, costs = compare_costs(figures)
     if not equal:
         say(f"warning: {costs}")
@@ -124,7 +144,6 @@ def compare(
     for verdict in figures.verdicts.values():
         say(verdict.sentence)
     say(f"comparison: {page}")
-    _raise_failed(failed, own)
     return page
 
 
