@@ -12,6 +12,7 @@ import smartgrowth
 from smartgrowth import UserError, api, modes
 from smartgrowth.comparison import csv_tables
 from smartgrowth.runtime import surroundings
+from smartgrowth.training.run_log import RunLog
 
 # As `tiny_config`, by keywords.
 SETTINGS = {
@@ -106,6 +107,21 @@ def test_a_run_is_trained_stopped_by_a_callback_and_finished(settings):
     assert logits.shape == (1, 4)
     again = smartgrowth.load_run(str(settings["workdir"]))
     assert again == run and "finished" in repr(again)
+
+
+def test_callbacks_are_begun_though_the_disk_refuses_the_log(tmp_path):
+    """Which is a warning, and comes with the next row."""
+    listener = Listener()
+    log = RunLog(tmp_path, tensorboard=False, steps=8, own=[listener])
+
+    def refuse(rows):
+        raise OSError("full")
+
+    log.csv.restore = refuse
+    model = network(4, 8, 1)
+    with pytest.raises(OSError, match="full"):
+        log.begin(model, [])
+    assert listener.told == ["begin"] and listener.model is model
 
 
 def test_keras_own_callbacks_work_unchanged(settings, tmp_path):

@@ -71,7 +71,6 @@ class Learner:
         distribution: Distribution = SINGLE_DEVICE,
     ):
         self.experiment, self.directory = experiment, directory
-        # `own_config` is of the folder that this process writes to.
         self.config = self.own_config = experiment.config
         if not distribution.is_main_process:
             self.own_config = dataclasses.replace(
@@ -282,7 +281,8 @@ class Learner:
         if best:
             progress.best_accuracy = row["val_accuracy"]
         over = progress.step == stage.last_step
-        stop = self.stop.is_set() or self.log.asks_to_stop(progress.step)
+        asked = self.model.stop_training and progress.step < self.plan.steps
+        stop = asked or self.stop.is_set()
         if best or over or stop or self.checkpoints.due():
             self.checkpoints.save(progress, best=best)
         if stop:

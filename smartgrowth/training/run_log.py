@@ -48,15 +48,14 @@ class RunLog:
 
     def begin(self, model: keras.Model, rows: Sequence[Mapping]) -> None:
         """Opens the log of a run that has these rows already."""
-        self.model = model
         model.stop_training = False
-        self.csv.restore(rows)
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(
                 {"epochs": self.steps, "steps": self.steps, "verbose": 0}
             )
             callback.on_train_begin()
+        self.csv.restore(rows)  # last: a disk may refuse it
 
     def begin_segment(self, step: int) -> list[keras.callbacks.Callback]:
         """Says from which step on training goes on; returns what sees batches.
@@ -76,10 +75,6 @@ class RunLog:
             )
         ]
         return [BatchCallback(looking, step)] if looking else []
-
-    def asks_to_stop(self, step: int) -> bool:
-        """Returns whether a callback has set `stop_training` before the end."""
-        return self.model.stop_training and step < self.steps
 
     def add(self, rows: Sequence[Mapping]) -> None:
         """Hands the last of a run's rows to all.
