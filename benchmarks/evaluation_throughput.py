@@ -20,7 +20,7 @@ from smartgrowth import command_line
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
 from smartgrowth.data.augment import policy
-from smartgrowth.data.store import VALIDATION
+from smartgrowth.data.source import VALIDATION
 from smartgrowth.evaluation import evaluate_run, saved_model, tta
 from smartgrowth.evaluation.evaluator import BATCH, Evaluator
 from smartgrowth.planning import make_network

@@ -18,6 +18,7 @@ import numpy as np
 
 from smartgrowth.data import build, pipeline, store
 from smartgrowth.data.augment import policy
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Source
 from smartgrowth.stages import Stage
 
 IMAGES, CLASSES, BATCH, STEPS, ROUNDS = 20_000, 100, 128, 400, 5
@@ -26,9 +27,9 @@ IMAGES, CLASSES, BATCH, STEPS, ROUNDS = 20_000, 100, 128, 400, 5
 def make_examples():
     generator = np.random.default_rng(0)
     for index in range(IMAGES):
-        split = store.VALIDATION if index % 100 == 0 else store.TRAIN
+        split = VALIDATION if index % 100 == 0 else TRAIN
         image = generator.integers(0, 256, (64, 64, 3), np.uint8)
-        yield store.Example(str(index), split, index // 7 % CLASSES, image)
+        yield Example(str(index), split, index // 7 % CLASSES, image)
 
 
 def measure(data: store.Data, size: int, preset: str) -> float:
@@ -57,7 +58,7 @@ def measure(data: store.Data, size: int, preset: str) -> float:
 
 
 def main() -> None:
-    source = store.Source(
+    source = Source(
         "noise",
         "noise",
         tuple(str(label) for label in range(CLASSES)),

@@ -39,6 +39,7 @@ import numpy as np
 from smartgrowth.config import Config
 from smartgrowth.curriculum import orders
 from smartgrowth.data import build, store
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Source
 from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
 from smartgrowth.models.network import Network
@@ -58,11 +59,11 @@ def make_examples(count: int):
     generator = np.random.default_rng(0)
     shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
     for split, images in (
-        (store.TRAIN, count),
-        (store.VALIDATION, count // 10),
+        (TRAIN, count),
+        (VALIDATION, count // 10),
     ):
         for index in range(images):
-            yield store.Example(
+            yield Example(
                 f"{split}/{index}.png",
                 split,
                 index % IMAGE_CLASSES,
@@ -112,7 +113,7 @@ def measure_images(rounds: int, folder: pathlib.Path) -> list[dict]:
         return seconds_of_a_batch
 
     for count in IMAGES:
-        source = store.Source(
+        source = Source(
             "made_up",
             f"made up {count}",
             names,

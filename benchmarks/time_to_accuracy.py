@@ -40,8 +40,8 @@ from smartgrowth import UserError, command_line
 from smartgrowth.comparison.cost_to_accuracy import cost_to_reach
 from smartgrowth.comparison.significance import bootstrap_band
 from smartgrowth.data.load import open_data
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources import tiny_imagenet_files
-from smartgrowth.data.store import TRAIN, VALIDATION
 from smartgrowth.experiment import make_experiment
 from smartgrowth.models import resnet
 from smartgrowth.rendering import figure as figures

@@ -19,14 +19,8 @@ import pytest
 
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store
+from smartgrowth.data.source import TRAIN, VALIDATION, Encoded, Example, Source
 from smartgrowth.data.sources.decode import decode_example
-from smartgrowth.data.store import (
-    TRAIN,
-    VALIDATION,
-    Encoded,
-    Example,
-    Source,
-)
 from smartgrowth.models.network import MODELS
 
 CLASSES = ("rook", "rock crystal", "sun", "moon")

@@ -43,6 +43,7 @@ EVERYTHING = Config(
     cache_dir="cache",
     max_bad_fraction=0.25,
     drop_leaks=True,
+    hold_out=0.2,
     classes=("n02123045", "wild, big cat", 'a "quoted" one'),
     grow_samples=(1, 10, None),
     grow_classes=(2, 5, None),
@@ -96,6 +97,7 @@ EVERYTHING = Config(
     deterministic=True,
     evals=7,
     checkpoint_minutes=0.1,
+    report=False,
     tensorboard=True,
     images="some where/x.png",
 )
@@ -340,7 +342,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
             *("balance", "replay_hard"),
         },
         Identity.IF_SET: {
-            *("ema", "stage_restart", "cycle_epochs", "drop_leaks"),
+            *("ema", "stage_restart", "cycle_epochs", "drop_leaks", "hold_out"),
             *("whiten", "init_from", "lr_groups", "schedule_clock", "grow_by"),
         },
         Identity.IF_RATE_IS_FOUND: {"lr_min", "lr_max"},
@@ -356,6 +358,7 @@ def test_every_flag_takes_part_in_the_identity_as_decided():
             *("mode", "measure", "images", "restart", "enforce_rules"),
             *("format", "quantize"),
             *("workdir", "take_over", "data_dir", "cache_dir", "tensorboard"),
+            "report",
             "max_bad_fraction",
             *("precision", "devices", "deterministic", "checkpoint_minutes"),
         },

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import AvifImagePlugin, EpsImagePlugin, Image, PngImagePlugin
 
+from smartgrowth.data.source import DIGEST, TRAIN, Encoded, Refusal
 from smartgrowth.data.sources import decode as module
 from smartgrowth.data.sources.decode import decode, decode_example
-from smartgrowth.data.store import DIGEST, TRAIN, Encoded, Refusal
 
 RED = (200, 30, 40)
 

@@ -16,7 +16,7 @@ from smartgrowth.curriculum import descriptors
 from smartgrowth.curriculum import learned as learned_module
 from smartgrowth.data import build, store
 from smartgrowth.data.resize import fit_squares
-from smartgrowth.data.store import Example, Source
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Source
 from smartgrowth.runtime.atomic import PREFIX
 from smartgrowth.runtime.reporter import Reporter
 
@@ -184,7 +184,7 @@ def make_data(folder, pictures) -> store.Data:
 
     def examples():
         for index, picture in enumerate(pictures):
-            for split in (store.TRAIN, store.VALIDATION):
+            for split in (TRAIN, VALIDATION):
                 id = f"{split}/{index}"
                 yield Example(id, split, index % 2, picture)
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.evaluation import evaluator as module
 from smartgrowth.metrics.scores import score, softmax
 from smartgrowth.models.network import Network

@@ -15,7 +15,13 @@ from PIL import Image, ImageEnhance
 from smartgrowth import UserError, modes
 from smartgrowth.curriculum import choose, descriptors, orders
 from smartgrowth.data import build, duplicates, store
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+from smartgrowth.data.source import (
+    TRAIN,
+    VALIDATION,
+    Example,
+    Refusal,
+    Source,
+)
 from smartgrowth.experiment import make_experiment
 from smartgrowth.explore import (
     classes,
@@ -163,7 +169,7 @@ def test_equal_counts_are_a_sentence(planted):
 
 def test_the_refused_and_repaired_are_counted_and_named(tmp_path):
     gray = Example("<gray>.png", TRAIN, 0, noise(0), "grayscale")
-    refused = store.Refusal("torn.png", "cut & short")
+    refused = Refusal("torn.png", "cut & short")
     others = [
         Example(f"{label}{split}", split, label, noise(10 + label), "")
         for label in (0, 1)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.data import build, store
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Refusal
 from smartgrowth.data.sources import folder
 from smartgrowth.data.sources.hold_out import hold_out
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
 
 def write(root, name: str, value: int = 100, size=(8, 6)) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources import glyphs
-from smartgrowth.data.store import TRAIN, VALIDATION
 
 NAMES = tuple(name for names in glyphs.SYMBOLS.values() for name in names)
 SAMPLE = [

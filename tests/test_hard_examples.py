@@ -12,7 +12,7 @@ from PIL import Image
 from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.curriculum import choose, earlier_run
-from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.evaluation import evaluate_run, hard_examples
 from smartgrowth.metrics.scores import softmax
 from smartgrowth.rendering import contact_sheet, heat_map
@@ -278,7 +278,7 @@ def test_a_finished_run_has_its_lists(tiny_run, tiny_data):
 def test_a_run_that_judged_a_part_is_refused_until_it_judged_all(
     evaluator, tiny_data, tmp_path
 ):
-    part = hard_examples.subset(tiny_data.train, np.arange(0, 46, 3))
+    part = tiny_data.train.subset(np.arange(0, 46, 3))
     judged = softmax(evaluator.logits(part, 24))
     hard_examples.write_hardest(tmp_path, tiny_data, part, judged, 24)
     assert {row["image"] for row in read(tmp_path / "hard_train.csv")} <= {

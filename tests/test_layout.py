@@ -3,9 +3,9 @@
 import pytest
 
 from smartgrowth import UserError
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources import layout
 from smartgrowth.data.sources.listing import Listing
-from smartgrowth.data.store import TRAIN, VALIDATION
 
 
 def find(*images: str, folders=()) -> layout.Layout:

@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from smartgrowth import UserError
 from smartgrowth.data import build, duplicates, leaks, load, store
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Source
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Source
 from smartgrowth.runs import identity
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from smartgrowth.data import pipeline, store
 from smartgrowth.data.augment import policy
 from smartgrowth.data.augment.policy import PRESETS, Augmentation
-from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.stages import Stage
 
 BATCH = 7  # divides none of the counts below

@@ -10,9 +10,9 @@ from PIL import Image
 
 from smartgrowth.data.census import examine
 from smartgrowth.data.resize import fit_squares, scaled_side
+from smartgrowth.data.source import TRAIN, Encoded, Refusal
 from smartgrowth.data.sources import glyphs
 from smartgrowth.data.sources.decode import decode
-from smartgrowth.data.store import TRAIN, Encoded, Refusal
 
 ORIENTATION = 0x0112
 

@@ -14,7 +14,14 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.data import build, integrity, store
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal, Source
+from smartgrowth.data.source import (
+    DIGEST,
+    TRAIN,
+    VALIDATION,
+    Example,
+    Refusal,
+    Source,
+)
 from smartgrowth.runtime.atomic import PREFIX
 from smartgrowth.runtime.reporter import Reporter
 
@@ -248,7 +255,7 @@ def test_a_damaged_file_is_made_again(tmp_path, name, damage):
         ("labels_train.npy", np.array([0, 1, 2, 9])),
         ("labels_train.npy", np.array([[0, 1, 2, 3]])),
         ("sizes_train.npy", np.zeros((4, 3), np.int32)),
-        ("digests_train.npy", np.zeros((4, store.DIGEST), np.uint8)),
+        ("digests_train.npy", np.zeros((4, DIGEST), np.uint8)),
     ],
 )
 def test_an_array_of_another_shape_or_content_is_made_again(
@@ -546,9 +553,9 @@ def test_a_digest_of_its_source_stands_for_an_image(tmp_path):
         source = make_source([first, *examples[1:]])
         return open_store(tmp_path / name, source).pixels
 
-    one = pixels("a", picture(90), b"a" * store.DIGEST)
-    assert pixels("b", picture(91), b"a" * store.DIGEST) == one
-    assert pixels("c", picture(90), b"b" * store.DIGEST) != one
+    one = pixels("a", picture(90), b"a" * DIGEST)
+    assert pixels("b", picture(91), b"a" * DIGEST) == one
+    assert pixels("c", picture(90), b"b" * DIGEST) != one
 
 
 def test_a_later_size_of_other_pixels_is_refused(tmp_path):

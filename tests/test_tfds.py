@@ -12,7 +12,7 @@ from PIL import Image
 
 from smartgrowth import UserError
 from smartgrowth.data import registry
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Refusal
 
 
 def pixels(seed: int, channels: int = 3) -> np.ndarray:

@@ -24,8 +24,8 @@ from tensorflow_datasets.core.download import checksums
 
 from smartgrowth import UserError
 from smartgrowth.data import registry
+from smartgrowth.data.source import TRAIN, VALIDATION, Example, Refusal
 from smartgrowth.data.sources import tiny_imagenet, tiny_imagenet_files
-from smartgrowth.data.store import TRAIN, VALIDATION, Example, Refusal
 
 # Not sorted: the order of wnids.txt is the order of the labels.
 WNIDS = ("n02123045", "n01443537", "n07753592")

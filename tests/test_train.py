@@ -28,6 +28,7 @@ from smartgrowth.data.augment import policy
 from smartgrowth.evaluation import evaluator, results
 from smartgrowth.experiment import make_experiment
 from smartgrowth.metrics import scores
+from smartgrowth.report.write import write_report
 from smartgrowth.runs import checkpoint, files
 from smartgrowth.runs.finished import load_config
 from smartgrowth.runs.reader import read_run
@@ -589,6 +590,24 @@ def test_a_finished_run_gets_its_report_if_it_lacks_one(finished, tiny_data):
     page.unlink()
     train.train(make_experiment(finished, tiny_data))
     assert page.exists()
+
+
+def test_without_a_report_nothing_else_is_missing(
+    finished, tiny_data, tmp_path, capsys
+):
+    quick = dataclasses.replace(
+        finished, workdir=str(tmp_path / "quick"), report=False
+    )
+    for _ in range(2):  # the second one finds it finished
+        train.train(make_experiment(quick, tiny_data))
+        assert "finished" in capsys.readouterr().out.splitlines()[-1]
+    whole = {path.name for path in pathlib.Path(finished.workdir).iterdir()}
+    found = {path.name for path in pathlib.Path(quick.workdir).iterdir()}
+    assert whole - found == {files.REPORT, *files.PLOTS} & whole
+    assert files.REPORT in whole
+    write_report(quick.workdir)
+    found = {path.name for path in pathlib.Path(quick.workdir).iterdir()}
+    assert found == whole
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(grown_config, tiny_data):

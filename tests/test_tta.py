@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from smartgrowth.data.store import VALIDATION
+from smartgrowth.data.source import VALIDATION
 from smartgrowth.evaluation import tta
 from smartgrowth.evaluation.tta import View
 from smartgrowth.metrics.scores import softmax

@@ -232,7 +232,8 @@ def _name(path: pathlib.Path) -> str:
 
 def _source(config: Config) -> tuple:
     images = config.dataset, config.data_dir, config.cache_dir, config.classes
-    return *images, config.taxonomy, config.drop_leaks, config.max_bad_fraction
+    taken = config.drop_leaks, config.hold_out, config.max_bad_fraction
+    return *images, config.taxonomy, *taken
 
 
 def _finished_runs(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:

@@ -19,8 +19,7 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data import integrity, store
 from smartgrowth.data.census import Census, examine
-from smartgrowth.data.sources.listing import name_some
-from smartgrowth.data.store import (
+from smartgrowth.data.source import (
     TRAIN,
     VALIDATION,
     Encoded,
@@ -28,6 +27,7 @@ from smartgrowth.data.store import (
     Refusal,
     Source,
 )
+from smartgrowth.data.sources.listing import name_some
 from smartgrowth.data.workers import map_in_order
 from smartgrowth.names import clean
 from smartgrowth.runs import files

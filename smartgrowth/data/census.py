@@ -10,8 +10,16 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data import store
 from smartgrowth.data.resize import central_square, fit_squares, scaled_side
+from smartgrowth.data.source import (
+    DIGEST,
+    TRAIN,
+    VALIDATION,
+    Encoded,
+    Example,
+    Refusal,
+    Source,
+)
 from smartgrowth.data.sources import decode
-from smartgrowth.data.store import TRAIN, VALIDATION, Source
 
 PART = 2**20  # bytes of images that are resized together
 ROWS = 256  # whose squared pixels float32 adds up exactly: 256^3 = 2^24
@@ -30,14 +38,14 @@ class _Members:
     def digests(self) -> np.ndarray:
         """uint8 (N, DIGEST)."""
         flat = np.frombuffer(self.digest_bytes, np.uint8)
-        return flat.reshape(-1, store.DIGEST)
+        return flat.reshape(-1, DIGEST)
 
 
 class Examined(NamedTuple):
     """What a store needs of an image.
 
     id, split, label, note, digest: as in `Example`. size: its height and
-    width. pixels: `store.DIGEST` bytes that stand for them. means: mean and
+    width. pixels: `DIGEST` bytes that stand for them. means: mean and
     mean square of each channel of the central square, float64 (2, 3). squares:
     image size -> uint8 (size, size, 3), as bytes.
     """
@@ -54,9 +62,9 @@ class Examined(NamedTuple):
 
 
 def examine(
-    examples: Sequence[store.Encoded | store.Example | store.Refusal],
+    examples: Sequence[Encoded | Example | Refusal],
     sizes: Sequence[int],
-) -> list[Examined | store.Refusal]:
+) -> list[Examined | Refusal]:
     """Returns what a store needs of each example; refusals as they are.
 
     A JPEG is decoded at a fraction if its sides are many times those that are
@@ -70,13 +78,13 @@ def examine(
     for given in examples:
         view = _decode(given, sizes)
         if views and (
-            isinstance(view, store.Refusal)
+            isinstance(view, Refusal)
             or view.shapes != views[0].shapes
             or len(views) * view.example.image.nbytes > PART
         ):
             found += _fit(views, sizes)
             views = []
-        if isinstance(view, store.Refusal):
+        if isinstance(view, Refusal):
             found.append(view)
         else:
             views.append(view)
@@ -86,7 +94,7 @@ def examine(
 class _View(NamedTuple):
     """An example, and its image as it is decoded for each `scaled_side`."""
 
-    example: store.Example
+    example: Example
     images: dict[int, np.ndarray]
 
     @property
@@ -95,19 +103,19 @@ class _View(NamedTuple):
         return self.example.size, self.example.image.shape, shapes
 
 
-def _decode(given, sizes: Sequence[int]) -> _View | store.Refusal:
+def _decode(given, sizes: Sequence[int]) -> _View | Refusal:
     small = scaled_side(1)
     example = given
-    if isinstance(given, store.Encoded):
+    if isinstance(given, Encoded):
         example = decode.decode_example(given, small)
-    if isinstance(example, store.Refusal):
+    if isinstance(example, Refusal):
         return example
     images = {}
     for side in sorted({scaled_side(size) for size in sizes}):
         larger = example
         if side > small and example.size not in (None, example.image.shape[:2]):
             larger = decode.decode_example(given, side)
-            if isinstance(larger, store.Refusal):
+            if isinstance(larger, Refusal):
                 return larger
         images[side] = larger.image
     return _View(example, images)
@@ -191,7 +199,7 @@ class Census:
             # Means: a photo counts no more than a thumbnail.
             self.channel_sums[examined.label] += (1, 1, 1), *examined.means
 
-    def refuse(self, refusal: store.Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         self.refused[refusal.id] = refusal.reason
         if refusal.split is not None:
             self.unreadable.append(dataclasses.astuple(refusal))
@@ -231,8 +239,8 @@ class Census:
 
 
 def _hash_pixels(image: np.ndarray) -> bytes:
-    """Returns `store.DIGEST` bytes that stand for shape and pixels."""
-    hashed = hashlib.blake2b(digest_size=store.DIGEST)
+    """Returns `DIGEST` bytes that stand for shape and pixels."""
+    hashed = hashlib.blake2b(digest_size=DIGEST)
     hashed.update(np.array(image.shape, "<i8"))
     hashed.update(np.ascontiguousarray(image))
     return hashed.digest()

@@ -10,7 +10,7 @@ import types
 import numpy as np
 
 from smartgrowth.data import store
-from smartgrowth.data.store import TRAIN, VALIDATION
+from smartgrowth.data.source import DIGEST, TRAIN, VALIDATION
 
 VERSION = 4  # of stores; since 4, photos are decoded at a fraction
 _NOTHING = {"sizes": []}
@@ -76,7 +76,7 @@ def _is_whole(facts: dict, splits: dict) -> bool:
             len(split.ids) == len(split.labels)
             and split.sizes.shape == (len(split.labels), 2)
             and split.sizes.dtype == np.int32
-            and split.digests.shape == (len(split.labels), store.DIGEST)
+            and split.digests.shape == (len(split.labels), DIGEST)
             and split.digests.dtype == np.uint8
             for split in splits.values()
         )

@@ -9,13 +9,7 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data import duplicates
 from smartgrowth.data.sources.listing import name_some
-from smartgrowth.data.store import (
-    TRAIN,
-    VALIDATION,
-    Data,
-    digest,
-    digest_pixels,
-)
+from smartgrowth.data.store import Data
 from smartgrowth.runtime.atomic import atomic_write
 from smartgrowth.runtime.reporter import REPORTER, Reporter
 
@@ -52,13 +46,7 @@ def drop_leaks(data: Data, size: int, reporter: Reporter = REPORTER) -> Data:
             "copies of validation images; add others, or leave the class out "
             "with --classes"
         )
-    train = dataclasses.replace(
-        data.train,
-        labels=data.train.labels[is_kept],
-        ids=tuple(np.array(data.train.ids, object)[is_kept]),
-        rows=data.train.rows[is_kept],
-        digests=data.train.digests[is_kept],
-    )
+    train = data.train.subset(is_kept)
     dropped = {
         data.train.ids[one]: f"copy of {data.validation.ids[other]}"
         for one, other in pairs.tolist()
@@ -69,14 +57,8 @@ def drop_leaks(data: Data, size: int, reporter: Reporter = REPORTER) -> Data:
         f"{len(dropped):,} of {count:,} training images are copies of "
         f"validation images and are left out{which}"
     )
-    splits = {TRAIN: train, VALIDATION: data.validation}
-    return dataclasses.replace(
-        data,
-        train=train,
-        content=digest(data.class_names, splits),
-        pixels=digest_pixels(splits),
-        dropped=dropped,
-    )
+    kept = data.with_splits(train, data.validation)
+    return dataclasses.replace(kept, dropped=dropped)
 
 
 def _find(data: Data, size: int, reporter: Reporter) -> np.ndarray:

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from smartgrowth import UserError, planning
 from smartgrowth.config import Config
 from smartgrowth.data import build, registry, store, taxonomy
+from smartgrowth.data.held_out import hold_out
 from smartgrowth.data.leaks import drop_leaks
+from smartgrowth.data.source import TRAIN
 from smartgrowth.data.sources.listing import name_some
 from smartgrowth.runtime.reporter import say
 
@@ -50,6 +52,8 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
     _check_readable(config, data)
     if config.drop_leaks:
         data = drop_leaks(data, data.stored_size(DESCRIPTOR_SIZE))
+    if config.hold_out:
+        data = hold_out(data, config.hold_out)
     # Not in the store, so that a new taxonomy does not need a new store.
     groups = taxonomy.find_groups(data.class_names, config.taxonomy)
     _say_unjudged(data)
@@ -66,7 +70,7 @@ def _check_readable(config: Config, data: store.Data) -> None:
         fraction = len(unreadable) / count
         if fraction > config.max_bad_fraction:
             named = [f"{id} ({why})" for id, why in unreadable.items()]
-            kind = "training" if split == store.TRAIN else split
+            kind = "training" if split == TRAIN else split
             allowing = math.ceil(100 * fraction) / 100
             raise UserError(
                 f"--dataset={config.dataset}: {len(unreadable):,} of "

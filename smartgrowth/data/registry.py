@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Callable
 
 from smartgrowth import UserError
+from smartgrowth.data.source import TRAIN, VALIDATION, Encoded, Source
 from smartgrowth.data.sources import folder, listing, tiny_imagenet_files
-from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Source
 
 CacheDir = str | pathlib.Path
 

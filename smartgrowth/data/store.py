@@ -1,108 +1,22 @@
 """Opens a store: a dataset decoded once into fixed-size uint8 arrays on disk.
 
-Every dataset, public or private, is a `Source`: a stream of labeled images,
-which `build` writes and `open_data` reads. Nothing here depends on where the
-images come from or what trains on them.
+`build` writes it. Nothing here depends on where the images come from or what
+trains on them.
 """
 
 import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from smartgrowth import UserError
 from smartgrowth.data.class_names import choose_classes
+from smartgrowth.data.source import TRAIN, VALIDATION
 
-TRAIN, VALIDATION = "train", "validation"
-DIGEST = 16  # bytes of an image's digest
 STORE_FILE, REPORT_FILE = "store.json", "data_report.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One labeled image on its way into the store.
-
-    Attributes:
-      id: identifies the image for users; its path if it has one.
-      split: `TRAIN` or `VALIDATION`.
-      label: index into the source's `class_names`.
-      image: uint8 (height, width, 3) RGB, any size.
-      note: what was repaired in decoding ("grayscale", ...), or "".
-      digest: `DIGEST` bytes that stand for the image wherever it is decoded;
-        b"" stands for that of its pixels.
-      size: height and width of the whole image, of which `image` may be a
-        smaller version; None if it is as large.
-    """
-
-    id: str
-    split: str
-    label: int
-    image: np.ndarray
-    note: str = ""
-    digest: bytes = b""
-    size: tuple[int, int] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """An `Example` that is not decoded yet.
-
-    Attributes:
-      id, split, label: as in `Example`.
-      content: an image file's, or its path; b"" if its archive could not be
-        read there; or a function that returns `Example.image`. All can be
-        pickled, for a worker to decode them.
-      expected: notes to leave out, as "grayscale" in a dataset that is
-        entirely grayscale.
-    """
-
-    id: str
-    split: str
-    label: int
-    content: bytes | pathlib.Path | Callable[[], np.ndarray]
-    expected: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Refusal:
-    """An image that cannot be used, and why; it is in the data report.
-
-    `split` and `label` as in `Example`, where it would have been one; None for
-    what was never an image of the dataset.
-    """
-
-    id: str
-    reason: str
-    split: str | None = None
-    label: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """How to get a dataset.
-
-    Attributes:
-      name: the value of `--dataset`.
-      fingerprint: changes if the images change; a store with another
-        fingerprint is not used.
-      class_names: in label order.
-      native_size: the side in pixels above which images would only be
-        enlarged; None if unknown.
-      examples: makes the stream of both splits, in a fixed order.
-      groups: the coarse group of each class (a taxonomy), or None.
-      notes: lines for a person who makes a store of it: what is not used.
-    """
-
-    name: str
-    fingerprint: str
-    class_names: tuple[str, ...]
-    native_size: int | None
-    examples: Callable[[], Iterator[Encoded | Example | Refusal]]
-    groups: Mapping[str, str] | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +29,8 @@ class Split:
       rows: of the stored arrays, int64 (N,).
       digests: of each image, as in `Example`, uint8 (N, DIGEST).
       directory: of the store.
-      name: `TRAIN` or `VALIDATION`.
+      name: `TRAIN` or `VALIDATION`: what the images are used for.
+      stored: `TRAIN` or `VALIDATION`: under which they are stored.
     """
 
     labels: np.ndarray
@@ -124,20 +39,37 @@ class Split:
     digests: np.ndarray
     directory: pathlib.Path
     name: str
+    stored: str
 
     def images(self, size: int) -> np.ndarray:
         """Returns a memory map of all stored images of a size.
 
         uint8 (M, size, size, 3); image i of the split is row `rows[i]`.
         """
-        path = images_path(self.directory, self.name, size)
+        path = images_path(self.directory, self.stored, size)
         # Copy-on-write, since TensorFlow makes no copy of writable memory.
         # Nothing writes to it.
         return np.load(path, mmap_mode="c")
 
     def original_sizes(self) -> np.ndarray:
         """Returns heights and widths before any cut or resize, int32 (N, 2)."""
-        return np.load(sizes_path(self.directory, self.name))[self.rows]
+        return np.load(sizes_path(self.directory, self.stored))[self.rows]
+
+    def subset(self, chosen: np.ndarray, name: str | None = None) -> "Split":
+        """Returns some of the images.
+
+        Args:
+          chosen: their indices, int (N,), or a mask.
+          name: what they are used for; as all of them unless given.
+        """
+        return dataclasses.replace(
+            self,
+            name=name or self.name,
+            labels=self.labels[chosen],
+            ids=tuple(np.array(self.ids, object)[chosen]),
+            rows=self.rows[chosen],
+            digests=self.digests[chosen],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +106,17 @@ class Data:
 
     def split(self, name: str) -> Split:
         return self.train if name == TRAIN else self.validation
+
+    def with_splits(self, train: Split, validation: Split) -> "Data":
+        """Returns the data of these images; `mean` and `variance` stay."""
+        splits = {TRAIN: train, VALIDATION: validation}
+        return dataclasses.replace(
+            self,
+            train=train,
+            validation=validation,
+            content=digest(self.class_names, splits),
+            pixels=digest_pixels(splits),
+        )
 
     def report(self) -> dict:
         """Returns the images that are refused, repaired or doubted, by path."""
@@ -218,6 +161,7 @@ def open_data(
             digests=np.load(digests_path(directory, name))[rows],
             directory=directory,
             name=name,
+            stored=name,
         )
     chosen_names = tuple(names[index] for index in chosen)
     if not len(splits[VALIDATION].rows):

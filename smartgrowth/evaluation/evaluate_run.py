@@ -11,7 +11,8 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data.augment import policy
 from smartgrowth.data.load import open_images
-from smartgrowth.data.store import VALIDATION, Data
+from smartgrowth.data.source import VALIDATION
+from smartgrowth.data.store import Data
 from smartgrowth.evaluation import hard_examples, results, saved_model, tta
 from smartgrowth.evaluation.evaluator import Evaluator
 from smartgrowth.metrics import calibration, confusion

@@ -9,7 +9,7 @@ import numpy as np
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data, Split
 from smartgrowth.evaluation.activation_maps import MappedModel, map_model
-from smartgrowth.evaluation.hard_examples import PICTURES, subset
+from smartgrowth.evaluation.hard_examples import PICTURES
 from smartgrowth.metrics.scores import Scores, score, softmax
 from smartgrowth.runtime.distribution import SINGLE_DEVICE, Distribution
 from smartgrowth.runtime.keras_internals import predict_function_of
@@ -111,7 +111,7 @@ class Evaluator:
           size: of the images, in pixels.
           active: labels of the classes that there are.
         """
-        part = subset(self.data.train, images)
+        part = self.data.train.subset(images)
         scores = score(softmax(self.logits(part, size)), part.labels, active)
         return scores.accuracy
 

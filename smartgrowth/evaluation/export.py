@@ -15,7 +15,6 @@ from smartgrowth.data.store import Data, Split
 from smartgrowth.evaluation import export_formats, saved_model
 from smartgrowth.evaluation.evaluate_run import open_run_data
 from smartgrowth.evaluation.export_formats import Format, Forward
-from smartgrowth.evaluation.hard_examples import subset
 from smartgrowth.metrics.scores import score, softmax
 from smartgrowth.runs import files
 from smartgrowth.runs.finished import load_config
@@ -131,7 +130,7 @@ def uncertain_images(directory: pathlib.Path, data: Data) -> Split:
         require(same, "its labels are not those of the validation images")
     best = np.sort(found[1], axis=1)[:, -2:]
     order = np.argsort(best[:, -1] - best[:, 0], kind="stable")
-    return subset(data.validation, order[:COMPARED])
+    return data.validation.subset(order[:COMPARED])
 
 
 def batches(data: Data, part: Split, size: int) -> Iterator[np.ndarray]:

@@ -3,13 +3,13 @@
 NumPy and files alone; no model.
 """
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
 
 import numpy as np
 
-from smartgrowth.data.store import TRAIN, VALIDATION, Data, Split
+from smartgrowth.data.source import TRAIN, VALIDATION
+from smartgrowth.data.store import Data, Split
 from smartgrowth.metrics.confusion import confusion_matrix, worst_pairs
 from smartgrowth.rendering import contact_sheet, heat_map
 from smartgrowth.runs import files
@@ -25,17 +25,6 @@ COLUMNS = (
 )
 # (some of a split, image size, class of each) -> maps; None without any
 ClassMaps = Callable[[Split, int, np.ndarray], np.ndarray | None]
-
-
-def subset(split: Split, chosen: np.ndarray) -> Split:
-    """Returns some images of a split, by their indices, int (N,)."""
-    return dataclasses.replace(
-        split,
-        labels=split.labels[chosen],
-        ids=tuple(split.ids[index] for index in chosen),
-        rows=split.rows[chosen],
-        digests=split.digests[chosen],
-    )
 
 
 def write_hardest(
@@ -107,7 +96,7 @@ def write_hardest(
     ]
     sheet = contact_sheet.grid(images, captions, ABREAST)
     files.write_bytes(directory / grid, sheet)
-    maps = class_maps(subset(split, pictured), size, predicted[pictured])
+    maps = class_maps(split.subset(pictured), size, predicted[pictured])
     if maps is not None:
         pairs = zip(images, maps, strict=True)
         blended = [heat_map.blend(image, each, MAP) for image, each in pairs]

@@ -10,13 +10,13 @@ from smartgrowth import UserError
 from smartgrowth.config import Config
 from smartgrowth.data import pipeline
 from smartgrowth.data.census import Examined, examine
+from smartgrowth.data.source import VALIDATION, Encoded, Refusal
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.listing import (
     Listing,
     describe_unread,
     list_folder,
 )
-from smartgrowth.data.store import VALIDATION, Encoded, Refusal
 from smartgrowth.evaluation import predict_page
 from smartgrowth.evaluation.activation_maps import map_model
 from smartgrowth.evaluation.predict_page import PICTURE, Labeled, UnsureImages

@@ -62,7 +62,7 @@ def write_results(
         both = (plain + softmax(other)) / 2
         figures["tta_accuracy"] = score(both, labels).accuracy
     chosen = judged_images(experiment)
-    judged = hard_examples.subset(data.train, chosen)
+    judged = data.train.subset(chosen)
     clean = softmax(evaluator.logits(judged, size))
     part = np.isin(chosen, clean_part(data))
     scores = score(clean[part], judged.labels[part])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from smartgrowth.data import duplicates
-from smartgrowth.data.store import TRAIN, VALIDATION, Data
+from smartgrowth.data.source import TRAIN, VALIDATION
+from smartgrowth.data.store import Data
 from smartgrowth.experiment import Experiment
 from smartgrowth.rendering.contact_sheet import data_uri
 from smartgrowth.rendering.html import Frame, Gallery, Picture

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from smartgrowth.flags.checks import SEED, SHARE, one_of
+from smartgrowth.flags.checks import SEED, SHARE, SHARE_BELOW_ONE, one_of
 from smartgrowth.flags.flag import Identity, flag
 from smartgrowth.names import printable
 
@@ -63,6 +63,14 @@ class Essentials:
         "Do not train on images that also stand in validation, exactly or "
         "nearly.",
         identity=Identity.IF_SET,
+    )
+    hold_out: float = flag(
+        0.0,
+        "Validate on this share of each class's training images instead, and "
+        "do not train on them: to choose settings by them, and judge the "
+        "choice by the validation images.",
+        identity=Identity.IF_SET,
+        check=SHARE_BELOW_ONE,
     )
     workdir: str = flag(
         "runs/default",

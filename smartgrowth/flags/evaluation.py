@@ -24,6 +24,12 @@ class Evaluation:
         identity=Identity.NEVER,
         check=ABOVE_ZERO,
     )
+    report: bool = flag(
+        True,
+        "End with report.html and its plots; --mode=report makes them at any "
+        "time.",
+        identity=Identity.NEVER,
+    )
     tensorboard: bool = flag(
         False,
         "Write the figures of log.csv for TensorBoard too, in --workdir.",

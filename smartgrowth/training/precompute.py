@@ -15,7 +15,6 @@ import numpy as np
 from smartgrowth import UserError
 from smartgrowth.data import pipeline
 from smartgrowth.data.store import Data
-from smartgrowth.evaluation.hard_examples import subset
 from smartgrowth.experiment import Experiment
 from smartgrowth.models import freezing
 from smartgrowth.models.groups import trained_groups
@@ -79,7 +78,7 @@ def _write(
     size: int,
 ) -> None:
     """Writes a row for each image, batch by batch."""
-    part = subset(data.train, images)
+    part = data.train.subset(images)
     batches = pipeline.make_validation(data, part, size, BATCH)
     count_down = REPORTER.countdown("precomputing: image", len(images))
     with atomic_path(path) as partial:

@@ -51,9 +51,10 @@ def train(
         description = experiment.description
         if damage.mend_finished(directory, config, description):
             page = directory / files.REPORT
-            if not page.exists():  # stopped before the last thing it does
-                write_report(directory)
-            say(f"{directory} is finished; its report: {page}")
+            if config.report and not page.exists():
+                write_report(directory)  # stopped before its last thing
+            made = f"; its report: {page}" if page.exists() else ""
+            say(f"{directory} is finished{made}")
             return directory
     say(overview(experiment))
     distribution = distributed.make_distribution(config.devices)
@@ -75,7 +76,10 @@ def train(
                         learner.evaluate(stage, learner.fit(stage, end))
             finishing.write_results(learner)
             learner.lease.check()
-            say(f"report: {write_report(learner.directory)}")
+            if config.report:
+                say(f"report: {write_report(learner.directory)}")
+            else:
+                say(f"finished: {learner.directory}")
     return directory
 
 

@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from smartgrowth.data.store import DIGEST, Encoded, Example, Refusal
+from smartgrowth.data.source import DIGEST, Encoded, Example, Refusal
 
 # Of images that Pillow reads only with a library or a plug-in.
 OPTIONAL = (".heic", ".heif", ".avif")

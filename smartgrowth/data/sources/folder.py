@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from smartgrowth import UserError, names
+from smartgrowth.data.source import TRAIN, VALIDATION, Encoded, Refusal, Source
 from smartgrowth.data.sources import decode
 from smartgrowth.data.sources.hold_out import hold_out
 from smartgrowth.data.sources.layout import LAYOUT, find_layout
@@ -19,7 +20,6 @@ from smartgrowth.data.sources.listing import (
     hash_entries,
     list_folder,
 )
-from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Refusal, Source
 
 # Images in formats that are not read. Each is named in the data report; other
 # files that are not read are only counted.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Source
+from smartgrowth.data.source import TRAIN, VALIDATION, Encoded, Source
 
 # Raise it when a change to the drawing code changes an image. Constants and
 # fonts are part of the fingerprint anyway.

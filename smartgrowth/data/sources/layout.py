@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 
 from smartgrowth import UserError, names
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources.decode import SUFFIXES
 from smartgrowth.data.sources.listing import Listing, name_some
-from smartgrowth.data.store import TRAIN, VALIDATION
 
 LAYOUT = (
     "expected CLASS/IMAGE, or train/CLASS/IMAGE and val/CLASS/IMAGE, with "

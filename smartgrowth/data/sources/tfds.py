@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from smartgrowth import UserError
+from smartgrowth.data.source import TRAIN, VALIDATION, Encoded, Refusal, Source
 from smartgrowth.data.sources.decode import one_line
-from smartgrowth.data.store import TRAIN, VALIDATION, Encoded, Refusal, Source
 from smartgrowth.names import clean
 
 # TFDS 4.9.10 uses this package without requiring it, and every download fails

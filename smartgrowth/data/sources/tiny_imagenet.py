@@ -11,6 +11,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources.tfds import download_and_prepare
 from smartgrowth.data.sources.tiny_imagenet_files import (
     SHA256,
@@ -19,7 +20,6 @@ from smartgrowth.data.sources.tiny_imagenet_files import (
     Files,
     open_files,
 )
-from smartgrowth.data.store import TRAIN, VALIDATION
 
 
 class TinyImagenet(tfds.core.GeneratorBasedBuilder):

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from smartgrowth import UserError
+from smartgrowth.data.source import TRAIN, VALIDATION
 from smartgrowth.data.sources import archive
 from smartgrowth.data.sources.decode import SUFFIXES, one_line
 from smartgrowth.data.sources.listing import (
@@ -21,7 +22,6 @@ from smartgrowth.data.sources.listing import (
     list_folder,
     name_some,
 )
-from smartgrowth.data.store import TRAIN, VALIDATION
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SIZE = 248_100_043  # bytes
