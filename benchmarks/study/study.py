@@ -1,0 +1,414 @@
+"""Runs the study of PROTOCOL.md: what is missing, and nothing twice.
+
+    python benchmarks/study/study.py tune --data_dir=ZIP [--jobs=2]
+    python benchmarks/study/study.py run --data_dir=ZIP [--jobs=2]
+
+From the root of the repository. `tune` chooses the recipes on images held out
+of training, and writes the flagfiles; `run` trains the arms. Both may be
+stopped at any time: the same command goes on. Finished runs are rows of
+tuning.csv, runs.csv and correct_images.csv, beside this file; what is in there
+is not trained again, on whatever machine. `report.py` makes STUDY.md of them.
+"""
+
+import argparse
+import base64
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import protocol
+from protocol import ARMS, BY_NAME, RECIPES, TRIALS, Arm, Dataset, Trial
+
+from smartgrowth import UserError
+from smartgrowth.command_line import from_flag_lines
+from smartgrowth.comparison import arms, runner
+from smartgrowth.comparison.correct_images import ARRAYS
+from smartgrowth.comparison.jobs import LocalPool
+from smartgrowth.runs import files
+from smartgrowth.runs.parse import read_arrays
+from smartgrowth.runs.reader import read_metrics
+from smartgrowth.runtime.reporter import say
+
+HERE = pathlib.Path(__file__).parent
+FLAGS = "benchmarks/study/flags"  # from the root of the repository
+KEY = ("dataset", "budget", "arm", "seed")
+RUN_FIGURES = {
+    "accuracy": "val_accuracy",
+    "loss": "val_loss",
+    "top5": "val_top5",
+    "mirrored_accuracy": "tta_accuracy",
+    "clean_train_accuracy": "clean_train_accuracy",
+    "gflops": "gflops",
+    "images_seen": "images_seen",
+}
+RUN_COLUMNS = (*KEY, *RUN_FIGURES, "plan", "precision", "processor", "versions")
+CORRECT_COLUMNS = (*KEY, "images", "correct")
+TRIAL_KEY = ("dataset", "budget", "recipe", "trial")
+TRIAL_COLUMNS = (
+    *TRIAL_KEY,
+    *(field.name for field in dataclasses.fields(Trial)),
+    "held_out_accuracy",
+    "gflops",
+)
+
+
+class Table:
+    """A CSV of finished runs, beside this file."""
+
+    def __init__(self, name: str, columns: Sequence[str], key: Sequence[str]):
+        self.path, self.columns, self.key = HERE / name, columns, key
+        self.rows = {}
+        if self.path.exists():
+            read = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+            for row in read.to_dict("records"):
+                self.rows[self._key(row)] = row
+
+    def _key(self, row: dict) -> tuple[str, ...]:
+        return tuple(str(row[name]) for name in self.key)
+
+    def __contains__(self, key: Sequence) -> bool:
+        return tuple(map(str, key)) in self.rows
+
+    def add(self, row: dict) -> None:
+        self.rows[self._key(row)] = row
+
+    def write(self) -> None:
+        """Writes all rows, in an order that does not change."""
+        order = {arm.name: place for place, arm in enumerate(ARMS)}
+
+        def place(key):
+            return [
+                (order.get(part, 0), int(part) if part.isdecimal() else 0, part)
+                for part in key
+            ]
+
+        rows = [self.rows[key] for key in sorted(self.rows, key=place)]
+        files.write_csv(self.path, self.columns, rows)
+
+
+def read_runs() -> tuple[Table, Table]:
+    """Returns the figures of all finished runs, and their correct images."""
+    return (
+        Table("runs.csv", RUN_COLUMNS, KEY),
+        Table("correct_images.csv", CORRECT_COLUMNS, KEY),
+    )
+
+
+def read_trials() -> Table:
+    """Returns all finished trials of the tuning."""
+    return Table("tuning.csv", TRIAL_COLUMNS, TRIAL_KEY)
+
+
+def best_trial(
+    table: Table, dataset: Dataset, budget: int, recipe: str
+) -> Trial | None:
+    """Returns the trial with the highest held-out accuracy; None before."""
+    accuracies = []
+    for number in range(len(TRIALS)):
+        row = table.rows.get((dataset.name, str(budget), recipe, str(number)))
+        if row is None:
+            return None
+        accuracies.append(float(row["held_out_accuracy"]))
+    return TRIALS[int(np.argmax(accuracies))]
+
+
+def make_flagfiles() -> dict[str, str]:
+    """Returns a flagfile for every arm whose recipe is known: path -> text.
+
+    And one for every comparison that has such arms. Paths are from the root of
+    the repository.
+    """
+    table, made = read_trials(), {}
+    for dataset, budget in protocol.comparisons():
+        base = best_trial(table, dataset, budget, "baseline")
+        own = {}
+        for arm in ARMS:
+            best = best_trial(table, dataset, budget, arm.recipe)
+            if arm.in_seconds and arm.name not in protocol.SHARES:
+                continue
+            if best and base:
+                about = [f"Against {arm.against}: {arm.asks}"] * bool(arm.asks)
+                lines = protocol.flag_lines(arm, dataset, budget, best, base)
+                path = flagfile(dataset, budget, arm)
+                own[path] = _flagfile(path, about, lines)
+        made |= own
+        if own:
+            path = f"{FLAGS}/{protocol.name_of(dataset, budget)}.flags"
+            lines = [
+                "--mode=compare",
+                f"--arms={','.join(own)}",
+                f"--seeds={protocol.SEEDS}",
+                f"--budget_gflops={budget}",
+                f"--workdir={protocol.folder(dataset, budget)}",
+            ]
+            made[path] = _flagfile(path, [], lines)
+    return made
+
+
+def _flagfile(path: str, about: Sequence[str], lines: Sequence[str]) -> str:
+    command = f"python -m smartgrowth.main --flagfile={path}"
+    comments = [f"# {line}" for line in (command, *about)]
+    return "\n".join([*comments, *lines, ""])
+
+
+def write_flagfiles() -> None:
+    """Writes what `make_flagfiles` returns."""
+    for path, text in make_flagfiles().items():
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path).write_text(text)
+
+
+def flagfile(dataset: Dataset, budget: int, arm: Arm) -> str:
+    """Returns the path of an arm's flagfile from the root."""
+    return f"{FLAGS}/{protocol.name_of(dataset, budget)}/{arm.name}.flags"
+
+
+class Runs:
+    """Trains configs, each in a process of its own, and collects their rows.
+
+    Args:
+      options: lines that hold for all runs here, such as --data_dir.
+      jobs: runs at once.
+    """
+
+    def __init__(self, options: Sequence[str], jobs: int):
+        self.options, self.jobs = list(options), jobs
+        self.opened = {}
+
+    def open(self, lines: Sequence[str]) -> None:
+        """Opens what these flags name at all sizes that any arm uses."""
+        wide = arms.Arm("all", self.config([*lines, "--grow_size=16,24,32"]))
+        self.opened = arms.open_stores([wide])["all"]
+
+    def config(self, lines: Sequence[str]):
+        return from_flag_lines([*lines, *self.options])
+
+    def train(
+        self, wanted: Sequence[tuple[str, Sequence[str]]]
+    ) -> Iterator[arms.Trial]:
+        """Trains what is not finished; yields each that is.
+
+        wanted: names, and the flags of each.
+
+        Raises:
+          UserError: a run failed, after the others have been yielded.
+        """
+        trials = []
+        for name, lines in wanted:
+            config = self.config(lines)
+            arm = arms.Arm(name, config)
+            trials.append(
+                arms.make_trial(arm, config, 1.0, self.opened, restart=False)
+            )
+        for trial in trials:
+            if trial.refusal:
+                raise UserError(trial.refusal)
+        finished = [trial for trial in trials if trial.finished]
+        failed = runner.train_all(
+            trials, LocalPool(self.jobs), runner.Forecast(finished)
+        )
+        for trial in trials:
+            if trial not in failed:
+                yield trial
+        if failed:
+            raise UserError(
+                f"{', '.join(trial.name for trial in failed)} failed; see above"
+            )
+
+
+def tune(runs: Runs, chosen: Callable[[Dataset, int, str], bool]) -> None:
+    """Trains every trial of every recipe, on images held out of training."""
+    table = read_trials()
+    for dataset, budget in protocol.comparisons():
+        name = protocol.name_of(dataset, budget)
+        held_out = (
+            f"--hold_out={protocol.HELD_OUT}",
+            f"--seed={protocol.TUNING_SEED}",
+        )
+        wanted = {
+            f"{recipe}_{number}": (recipe, number)
+            for recipe in RECIPES
+            for number in range(len(TRIALS))
+            if (dataset.name, budget, recipe, number) not in table
+            and chosen(dataset, budget, recipe)
+        }
+        if not wanted:
+            continue
+        say(f"tuning on {name}: {len(wanted)} trials")
+        runs.open([*dataset.flags, *held_out])
+        lines = [
+            (
+                key,
+                [
+                    *protocol.flag_lines(
+                        BY_NAME[recipe],
+                        dataset,
+                        budget,
+                        TRIALS[number],
+                        TRIALS[number],
+                    ),
+                    *held_out,
+                    f"--workdir=runs/study/tuning/{name}/{key}",
+                ],
+            )
+            for key, (recipe, number) in wanted.items()
+        ]
+        for trial in runs.train(lines):
+            recipe, number = wanted[trial.arm]
+            metrics = read_metrics(trial.directory)
+            table.add(
+                {
+                    "dataset": dataset.name,
+                    "budget": budget,
+                    "recipe": recipe,
+                    "trial": number,
+                    **{
+                        key: f"{value:g}"
+                        for key, value in dataclasses.asdict(
+                            TRIALS[number]
+                        ).items()
+                    },
+                    "held_out_accuracy": metrics["val_accuracy"],
+                    "gflops": metrics["gflops"],
+                }
+            )
+            table.write()
+        write_flagfiles()
+
+
+def run(runs: Runs, chosen: Callable[[Dataset, int, str], bool]) -> None:
+    """Trains every run of the protocol that has no row yet."""
+    write_flagfiles()
+    figures, correct = read_runs()
+    for dataset, budget in protocol.comparisons():
+        own = [
+            arm
+            for arm in ARMS
+            if chosen(dataset, budget, arm.name)
+            and pathlib.Path(flagfile(dataset, budget, arm)).exists()
+        ]
+        opened = False
+        for seed in (protocol.OUTSIDE_SEED, *range(protocol.PRIMARY_SEEDS)):
+            wanted = [
+                arm
+                for arm in own
+                if (dataset.name, budget, arm.name, seed) not in figures
+                and _is_due(arm, seed, own)
+            ]
+            if not wanted:
+                continue
+            if not opened:
+                runs.open(dataset.flags)
+                opened = True
+            name = protocol.name_of(dataset, budget)
+            say(f"{name}, seed {seed}: {len(wanted)} runs")
+            lines = {
+                arm.name: [
+                    f"--flagfile={flagfile(dataset, budget, arm)}",
+                    f"--seed={seed}",
+                    "--workdir="
+                    f"{protocol.folder(dataset, budget)}/{arm.name}/seed{seed}",
+                ]
+                for arm in wanted
+            }
+            for trial in runs.train(list(lines.items())):
+                key = dict(
+                    zip(
+                        KEY,
+                        (dataset.name, budget, trial.arm, seed),
+                        strict=True,
+                    )
+                )
+                figures.add(key | read_figures(trial.directory))
+                correct.add(key | read_correct(trial.directory))
+                figures.write()
+                correct.write()
+
+
+def _is_due(arm: Arm, seed: int, own: Sequence[Arm]) -> bool:
+    """Returns whether the protocol has that run, or one that repeats it."""
+    if seed != protocol.OUTSIDE_SEED:
+        return seed in protocol.seeds(arm)
+    yoked = {each.name.replace("_yoked", "_auto") for each in own}
+    return arm.name.endswith("_auto") and arm.name in yoked
+
+
+def read_figures(directory: pathlib.Path) -> dict:
+    """Returns what runs.csv has of a finished run."""
+    metrics = read_metrics(directory)
+    row = {name: metrics.get(key, "") for name, key in RUN_FIGURES.items()}
+    plan = json.loads((directory / files.PLAN).read_text())
+    return row | {
+        "plan": plan["hash"][:12],
+        "precision": metrics["numerics"]["policy"],
+        "processor": "{cores} cores of {cpu}".format_map(metrics["numerics"]),
+        "versions": " ".join(
+            f"{name} {version}" for name, version in metrics["versions"].items()
+        ),
+    }
+
+
+def read_correct(directory: pathlib.Path) -> dict:
+    """Returns which validation images a finished run got right.
+
+    images: a digest of their names and classes; correct: a bit for each, in
+    their order, in base64.
+    """
+    arrays = read_arrays(directory / files.PREDICTIONS, ARRAYS)
+    right = arrays["probabilities"].argmax(axis=1) == arrays["labels"]
+    names = "\n".join(map(str, arrays["ids"])).encode()
+    digest = hashlib.sha256(names + arrays["labels"].tobytes()).hexdigest()
+    return {
+        "images": f"{len(right)} {digest[:12]}",
+        "correct": base64.b64encode(np.packbits(right).tobytes()).decode(),
+    }
+
+
+def unpack_correct(row: dict) -> np.ndarray:
+    """Returns what `read_correct` packed, bool (images,)."""
+    count = int(row["images"].split()[0])
+    packed = np.frombuffer(base64.b64decode(row["correct"]), np.uint8)
+    return np.unpackbits(packed, count=count).astype(bool)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("tune", "run"))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once")
+    parser.add_argument("--data_dir", help="Tiny-ImageNet's zip or folder")
+    parser.add_argument("--cache_dir", help="where stores are kept")
+    parser.add_argument("--only", help="comparisons, such as tiny20_1200")
+    parser.add_argument("--arms", help="arms, or recipes to tune")
+    given = parser.parse_args()
+    options = [
+        f"--{name}={value}"
+        for name in ("data_dir", "cache_dir")
+        if (value := getattr(given, name))
+    ]
+
+    def chosen(dataset: Dataset, budget: int, name: str) -> bool:
+        comparison = protocol.name_of(dataset, budget)
+        return (not given.only or comparison in given.only.split(",")) and (
+            not given.arms or name in given.arms.split(",")
+        )
+
+    try:
+        {"tune": tune, "run": run}[given.what](
+            Runs(options, given.jobs), chosen
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
