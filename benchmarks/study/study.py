@@ -365,12 +365,17 @@ def read_correct(directory: pathlib.Path) -> dict:
     digest = hashlib.sha256(names + arrays["labels"].tobytes()).hexdigest()
     return {
         "images": f"{len(right)} {digest[:12]}",
-        "correct": base64.b64encode(np.packbits(right).tobytes()).decode(),
+        "correct": pack_correct(right),
     }
 
 
+def pack_correct(right: np.ndarray) -> str:
+    """Returns a bit for each of bool (images,), in base64."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
 def unpack_correct(row: dict) -> np.ndarray:
-    """Returns what `read_correct` packed, bool (images,)."""
+    """Returns which images a row of correct_images.csv has, bool (images,)."""
     count = int(row["images"].split()[0])
     packed = np.frombuffer(base64.b64decode(row["correct"]), np.uint8)
     return np.unpackbits(packed, count=count).astype(bool)

@@ -1,0 +1,457 @@
+"""Makes STUDY.md and its pictures from the CSVs beside it, and nothing else.
+
+    python benchmarks/study/report.py
+
+Needs no data, no accelerator and no run directory.
+"""
+
+import dataclasses
+import hashlib
+import io
+import math
+import pathlib
+import string
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import protocol
+from PIL import Image, PngImagePlugin
+from study import Table, best_trial, read_runs, read_trials, unpack_correct
+
+from smartgrowth.comparison import cost_to_accuracy, image_sampling
+from smartgrowth.comparison.significance import (
+    LEVEL,
+    Paired,
+    compare_pairs,
+    detectable,
+    holm,
+)
+from smartgrowth.comparison.verdicts import (
+    HELPS,
+    HURTS,
+    UNSEEN,
+    interval,
+    p_value,
+    points,
+)
+from smartgrowth.rendering.figure import render
+
+HERE = pathlib.Path(__file__).parent
+PAGE, TEXT = HERE / "STUDY.md", HERE / "study_template.md"
+UNFINISHED = "not finished"
+# Name of a picture -> heading, and the arms whose differences it shows.
+PICTURES = {
+    "h1": ("H1: few images per class first", "h1"),
+    "h2": ("H2: few, different classes first", "h2"),
+    "h3": ("H3: small images first", "h3"),
+    "others": ("All together, and controls", ""),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """One test of the protocol.
+
+    Attributes:
+      seeds: that both arms have, of those that the protocol asks for.
+      wanted: how many it asks for.
+      paired: their differences; None before all seeds are there.
+      ends: 95% interval over seeds and images.
+      p: corrected for all tests of the study.
+      verdict: a word.
+    """
+
+    dataset: str
+    budget: int
+    arm: str
+    against: str
+    seeds: int
+    wanted: int
+    paired: Paired | None
+    ends: tuple[float, float]
+    p: float
+    verdict: str
+
+    @property
+    def comparison(self) -> str:
+        return f"{self.dataset}, {self.budget:,} GFLOPs"
+
+    @property
+    def visible(self) -> float:
+        """The difference that 4 of 5 such tests would have found."""
+        count = len(planned())
+        return detectable(self.paired.deviation, self.paired.count, count)
+
+    def sentence(self) -> str:
+        """Returns the verdict with its figures."""
+        if self.paired is None:
+            return f"{UNFINISHED}: {self.seeds} of {self.wanted} seeds"
+        figures = (
+            f"{points(self.paired.mean)} points "
+            f"({interval(*self.ends)}), p {p_value(self.p)}"
+        )
+        if self.verdict == UNSEEN and self.visible < 1:
+            figures += f"; {100 * self.visible:.1f} would have been seen"
+        return f"{self.verdict}, {figures}"
+
+
+def planned() -> list[tuple[str, int, str, str]]:
+    """Returns every test of the study: dataset, budget, arm, against."""
+    return [
+        (dataset.name, budget, *pair)
+        for dataset, budget in protocol.comparisons()
+        for pair in protocol.tests()
+    ]
+
+
+def read_frame(table: Table) -> pd.DataFrame:
+    """Returns the runs of the protocol, with numbers as numbers."""
+    frame = pd.DataFrame(list(table.rows.values()), columns=table.columns)
+    for name in ("budget", "seed", "accuracy", "gflops", "images_seen"):
+        frame[name] = pd.to_numeric(frame[name])
+    wanted = {arm.name: set(protocol.seeds(arm)) for arm in protocol.ARMS}
+    is_wanted = [
+        seed in wanted[arm]
+        for arm, seed in zip(frame["arm"], frame["seed"], strict=True)
+    ]
+    return frame[np.array(is_wanted, bool)]
+
+
+def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
+    """Returns every test of the study, finished or not."""
+    by_arm = {
+        key: part.set_index("seed")["accuracy"].sort_index()
+        for key, part in frame.groupby(["dataset", "budget", "arm"])
+    }
+    none = pd.Series(dtype=float)
+    found = {}
+    for key in planned():
+        dataset, budget, arm, against = key
+        one = by_arm.get((dataset, budget, arm), none)
+        other = by_arm.get((dataset, budget, against), none)
+        seeds = one.index.intersection(other.index)
+        wanted = min(
+            len(protocol.seeds(protocol.BY_NAME[name]))
+            for name in (arm, against)
+        )
+        seeds = [seed for seed in seeds if seed < wanted]
+        pair, ends = None, (math.nan, math.nan)
+        if len(seeds) == wanted:  # no look before all are there
+            pair = compare_pairs(one[seeds], other[seeds])
+            ends = _interval(correct, key, seeds, pair)
+        found[key] = len(seeds), wanted, pair, ends
+    corrected = holm(
+        [math.nan if each[2] is None else each[2].p for each in found.values()]
+    )
+    return [
+        Test(*key, *each, float(p), _verdict(each[2], p))
+        for (key, each), p in zip(found.items(), corrected, strict=True)
+    ]
+
+
+def _interval(correct: Table, key, seeds: Sequence[int], pair: Paired):
+    """Returns the interval over seeds and images; NaN if there is none."""
+    dataset, budget, arm, against = key
+    differences = []
+    for seed in seeds:
+        rows = [
+            correct.rows[dataset, str(budget), name, str(seed)]
+            for name in (arm, against)
+        ]
+        if rows[0]["images"] != rows[1]["images"]:
+            raise ValueError(f"{key}, seed {seed}: other validation images")
+        one, other = (unpack_correct(row).astype(np.int8) for row in rows)
+        differences.append(one - other)
+    found = image_sampling.intervals({arm: pair}, {arm: differences})
+    return found.get(arm, (math.nan, math.nan))
+
+
+def _verdict(pair: Paired | None, p: float) -> str:
+    if pair is None:
+        return UNFINISHED
+    if not p < LEVEL:
+        return UNSEEN
+    return HELPS if pair.mean > 0 else HURTS
+
+
+def make_page() -> tuple[str, dict[str, bytes]]:
+    """Returns STUDY.md, and its pictures as PNG by file name."""
+    runs, correct = read_runs()
+    frame = read_frame(runs)
+    tests = judge(frame, correct)
+    pictures, values = {}, {}
+    for name, (title, _) in PICTURES.items():
+        shown = [
+            test
+            for test in tests
+            if test.paired is not None and _picture_of(test.arm) == name
+        ]
+        values[f"picture_{name}"] = "Nothing is finished yet."
+        if shown:
+            drawn, alt = render(
+                lambda figure, shown=shown: draw_differences(figure, shown),
+                "light",
+            )
+            pictures[f"{name}.png"] = _sign(drawn, _digest(shown))
+            values[f"picture_{name}"] = f"![{title}. {alt}]({name}.png)"
+    text = string.Template(TEXT.read_text("utf-8")).substitute(
+        values,
+        answers=_answers(tests),
+        tables=_tables(frame, tests),
+        savings=_savings(frame),
+        recipes=_recipes(),
+        conditions=_conditions(runs),
+        best=_best(frame, tests),
+        progress=_progress(tests),
+    )
+    return text, pictures
+
+
+def _picture_of(arm: str) -> str:
+    kind = arm.partition("_")[0]
+    kind = {"efficient": "h3", "small": "h3"}.get(kind, kind)
+    return kind if kind in PICTURES else "others"
+
+
+def draw_differences(figure, tests: Sequence[Test]) -> str:
+    """Draws each test's difference, its interval and its verdict's mark."""
+    figure.set_size_inches(7.2, 0.9 + 0.26 * len(tests))
+    axis, alt = figure.subplots(), []
+    axis.axvline(0, color="black", linewidth=1)
+    groups = list(dict.fromkeys(test.comparison for test in tests))
+    ordered = sorted(tests, key=lambda test: (test.arm, test.against))
+    for row, test in enumerate(ordered):
+        color = f"C{groups.index(test.comparison)}"
+        ends = [100 * end for end in test.ends]
+        axis.plot(ends, [row, row], color=color, linewidth=2, alpha=0.6)
+        filled = color if test.verdict in (HELPS, HURTS) else "white"
+        axis.plot(
+            100 * test.paired.mean,
+            row,
+            "D",
+            color=color,
+            markerfacecolor=filled,
+            markersize=6,
+        )
+        alt.append(
+            f"{test.arm} against {test.against}, {test.comparison}: "
+            f"{points(test.paired.mean)}"
+        )
+    names = [f"{test.arm} − {test.against}" for test in ordered]
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlabel(
+        "points of accuracy, 95% interval over seeds and images; filled: "
+        "confirmed"
+    )
+    for place, name in enumerate(groups):
+        axis.plot([], [], "D", color=f"C{place}", label=name)
+    figure.legend(loc="outside upper left", ncols=2)
+    return "; ".join(alt)
+
+
+def _digest(tests: Sequence[Test]) -> str:
+    text = "\n".join(f"{test.arm} {test.sentence()}" for test in tests)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sign(png: bytes, digest: str) -> bytes:
+    """Returns a picture that carries the digest of what it shows."""
+    information = PngImagePlugin.PngInfo()
+    information.add_text("shows", digest)
+    written = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("P", palette=Image.Palette.ADAPTIVE, colors=64).save(
+            written, "PNG", pnginfo=information, optimize=True
+        )
+    return written.getvalue()
+
+
+def _answers(tests: Sequence[Test]) -> str:
+    """Returns a line for each hypothesis, of its primary tests."""
+    lines = []
+    for arm in protocol.ARMS:
+        if not arm.primary or arm.name == "baseline":
+            continue
+        own = [
+            f"{test.comparison}: {test.sentence()}"
+            for test in tests
+            if test.arm == arm.name and test.seeds
+        ]
+        asks = arm.asks[0].upper() + arm.asks[1:]
+        lines.append(f"- **{asks}** {'. '.join(own) or 'Not begun'}.")
+    return "\n".join(lines)
+
+
+def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
+    parts = []
+    for dataset, budget in protocol.comparisons():
+        own = frame[
+            (frame["dataset"] == dataset.name) & (frame["budget"] == budget)
+        ]
+        if own.empty:
+            continue
+        parts.append(f"### {dataset.name}, {budget:,} GFLOPs\n")
+        parts.append("| arm | seeds | validation | difference | verdict |")
+        parts.append("|---|---|---|---|---|")
+        for arm in protocol.ARMS:
+            part = own[own["arm"] == arm.name]
+            if part.empty:
+                continue
+            first = f"| {arm.name} | {len(part)} | {spread(part['accuracy'])}"
+            found = [
+                test
+                for test in tests
+                if (test.dataset, test.budget, test.arm)
+                == (dataset.name, budget, arm.name)
+            ]
+            if not found:
+                parts.append(f"{first} | | |")
+            for place, test in enumerate(found):
+                head = first if place == 0 else "| | | "
+                parts.append(f"{head} | {_difference(test)} | {_word(test)} |")
+        parts.append("")
+    return "\n".join(parts).rstrip() or "No run is finished yet."
+
+
+def _difference(test: Test) -> str:
+    if test.paired is None:
+        return f"{test.seeds} of {test.wanted} pairs with {test.against}"
+    return (
+        f"{points(test.paired.mean)} ({interval(*test.ends)}) against "
+        f"{test.against}"
+    )
+
+
+def _word(test: Test) -> str:
+    if test.paired is None:
+        return test.verdict
+    text = f"{test.verdict}, p {p_value(test.p)}"
+    if test.verdict == UNSEEN and test.visible < 1:
+        text += f" ({100 * test.visible:.1f} points would have been seen)"
+    return text
+
+
+def spread(accuracies: Sequence[float]) -> str:
+    """Returns mean and standard deviation, in percent."""
+    mean = f"{100 * np.mean(accuracies):.1f}"
+    if len(accuracies) < 2:
+        return f"{mean}%"
+    return f"{mean} ± {100 * np.std(accuracies, ddof=1):.1f}%"
+
+
+def _savings(frame: pd.DataFrame) -> str:
+    """Returns how much less each primary arm costs, between budgets."""
+    lines = []
+    means = frame.groupby(["dataset", "arm", "budget"])["accuracy"].mean()
+    for dataset in protocol.DATASETS:
+        for arm in protocol.ARMS[1:]:
+            if not arm.primary:
+                continue
+            try:
+                own = means[dataset.name, arm.name]
+                baseline = means[dataset.name, "baseline"]
+            except KeyError:
+                continue
+            most = max(set(own.index) & set(baseline.index), default=0)
+            own = own[own.index <= most]
+            if len(own) < 2:
+                continue
+            ratio, how = cost_to_accuracy.times_less(
+                most, baseline[most], list(own.index), list(own)
+            )
+            text = "" if how == "=" else f"{how} "
+            lines.append(
+                f"- {arm.name} on {dataset.name}: the baseline's "
+                f"{100 * baseline[most]:.1f}% at {most:,} GFLOPs for {text}"
+                f"{ratio:.1f} times less."
+            )
+    return "\n".join(lines) or "Not yet: it takes two budgets."
+
+
+def _recipes() -> str:
+    table, lines = read_trials(), []
+    for dataset, budget in protocol.comparisons():
+        for recipe in protocol.RECIPES:
+            best = best_trial(table, dataset, budget, recipe)
+            if best is None:
+                continue
+            accuracies = [
+                100
+                * float(
+                    table.rows[dataset.name, str(budget), recipe, str(number)][
+                        "held_out_accuracy"
+                    ]
+                )
+                for number in range(len(protocol.TRIALS))
+            ]
+            lines.append(
+                f"| {dataset.name}, {budget:,} | {recipe} | "
+                f"{best.rate * protocol.LEARNING_RATE:g} | "
+                f"{best.decay * protocol.WEIGHT_DECAY:g} | {best.early:.2g} | "
+                f"{', '.join(f'{each:.1f}' for each in accuracies)} |"
+            )
+    head = [
+        "| comparison | recipe | rate | decay | early stages | held-out "
+        "accuracies of the five trials, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *lines]) if lines else "No trial is finished yet."
+
+
+def _conditions(runs: Table) -> str:
+    rows = pd.DataFrame(list(runs.rows.values()), columns=runs.columns)
+    if rows.empty:
+        return "No run is finished yet."
+    lines = []
+    for name in ("processor", "precision", "versions"):
+        counts = rows[name].value_counts()
+        each = [f"{value} ({count:,})" for value, count in counts.items()]
+        lines.append(f"- {name}, with the number of runs: {'; '.join(each)}")
+    return "\n".join(lines)
+
+
+def _best(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
+    """Returns which arm had the highest mean of each comparison."""
+    lines = []
+    for dataset, budget in protocol.comparisons():
+        own = frame[
+            (frame["dataset"] == dataset.name) & (frame["budget"] == budget)
+        ]
+        if own.empty or "baseline" not in set(own["arm"]):
+            continue
+        means = own.groupby("arm")["accuracy"].mean()
+        best = means.idxmax()
+        found = [
+            test.sentence()
+            for test in tests
+            if (test.dataset, test.budget, test.arm, test.against)
+            == (dataset.name, budget, best, "baseline")
+        ]
+        against = f"; against the baseline: {found[0]}" if found else ""
+        lines.append(
+            f"- {dataset.name}, {budget:,} GFLOPs: {best}, "
+            f"{100 * means[best]:.1f}%; baseline: "
+            f"{100 * means['baseline']:.1f}%{against}."
+        )
+    return "\n".join(lines) or "No run is finished yet."
+
+
+def _progress(tests: Sequence[Test]) -> str:
+    done = sum(test.paired is not None for test in tests)
+    return f"{done} of {len(tests)} tests are finished."
+
+
+def main() -> None:
+    text, pictures = make_page()
+    for name in PICTURES:
+        (HERE / f"{name}.png").unlink(missing_ok=True)
+    for name, content in pictures.items():
+        (HERE / name).write_bytes(content)
+    PAGE.write_text(text, "utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The study: what its protocol makes, and that its page follows its CSVs."""
+
+import io
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smartgrowth.command_line import from_flag_lines
+from smartgrowth.comparison.settings import Comparison
+from smartgrowth.comparison.verdicts import HELPS, UNSEEN
+
+ROOT = pathlib.Path(__file__).parents[1]
+STUDY = ROOT / "benchmarks" / "study"
+sys.path.insert(0, str(STUDY))
+
+import protocol  # noqa: E402
+import report  # noqa: E402
+import study  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """The tables of a study that has not begun."""
+    monkeypatch.setattr(study, "HERE", tmp_path)
+    return tmp_path
+
+
+def all_flags(trial=protocol.TRIALS[1]):
+    for dataset, budget in protocol.comparisons():
+        for arm in protocol.ARMS:
+            lines = protocol.flag_lines(arm, dataset, budget, trial, trial)
+            yield arm, from_flag_lines(lines)
+
+
+def test_every_arm_is_a_run_of_its_budget_and_differs_from_its_counterpart():
+    seen = {}
+    for arm, config in all_flags():
+        assert config.budget_gflops in protocol.BUDGETS
+        assert not config.report
+        key = config.dataset, config.budget_gflops
+        seen[*key, arm.name] = config
+        if arm.against and arm.name not in ("h3_seconds", "h123_seconds"):
+            assert config != seen[*key, arm.against]
+
+
+def test_a_recipe_changes_the_rate_the_decay_and_the_early_stages():
+    [dataset], arm = protocol.DATASETS[:1], protocol.BY_NAME["h3"]
+    trial = protocol.Trial(rate=2, decay=4, early=1.5)
+    config = from_flag_lines(
+        protocol.flag_lines(arm, dataset, 1200, trial, trial)
+    )
+    assert config.lr == 0.016
+    assert config.weight_decay == 0.2
+    assert config.stage_steps == (968, 968, 550)
+    large = protocol.BY_NAME["h2_large_rate"]
+    lines = protocol.flag_lines(
+        large, dataset, 1200, trial, protocol.Trial(0.5, 1, 1)
+    )
+    assert from_flag_lines(lines).lr == 0.012  # of the baseline's recipe
+
+
+def test_the_trials_are_balanced():
+    """So that no recipe has more or other chances than another."""
+    corners = np.log([[t.rate, t.decay, t.early] for t in protocol.TRIALS])
+    np.testing.assert_allclose(corners[0], 0)
+    np.testing.assert_allclose(corners[1:].sum(axis=0), 0, atol=1e-12)
+    signs = np.sign(corners[1:])
+    np.testing.assert_array_equal(signs.T @ signs, 4 * np.eye(3))
+
+
+def test_the_protocol_names_every_arm_and_number():
+    text = (STUDY / "PROTOCOL.md").read_text("utf-8")
+    rows = [
+        [cell.strip(" *") for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ") and line[2:5] != "arm"
+    ]
+    expected = [
+        [
+            arm.name,
+            arm.against or "–",
+            (arm.asks or "the plain baseline").capitalize()[:1],
+            str(len(protocol.seeds(arm))),
+        ]
+        for arm in protocol.ARMS
+    ]
+    found = [[name, other, ask[:1], seeds] for name, other, ask, seeds in rows]
+    assert found == expected
+    assert f"({len(protocol.tests())} × 6 tests)" in text
+    for budget in protocol.BUDGETS:
+        assert f"{budget:,}" in text
+
+
+def test_the_flagfiles_are_those_of_the_chosen_recipes():
+    made = study.make_flagfiles()
+    found = {
+        path.relative_to(ROOT).as_posix(): path.read_text()
+        for path in (STUDY / "flags").rglob("*.flags")
+    }
+    assert found == made
+    for path in found:
+        if path.count("/") == 3:  # of a comparison
+            lines = [
+                line
+                for line in found[path].splitlines()
+                if line.startswith(("--arms", "--seeds"))
+            ]
+            assert all(
+                arm in found for arm in from_flag_lines(lines, Comparison).arms
+            )
+        else:
+            assert from_flag_lines([f"--flagfile={path}"])
+
+
+def test_the_page_is_what_the_tables_say():
+    """Run benchmarks/study/report.py after new rows."""
+    text, pictures = report.make_page()
+    assert (STUDY / "STUDY.md").read_text("utf-8") == text
+    assert {path.name for path in STUDY.glob("*.png")} == set(pictures)
+    for name, content in pictures.items():
+        with (
+            Image.open(STUDY / name) as kept,
+            Image.open(io.BytesIO(content)) as made,
+        ):
+            assert kept.text["shows"] == made.text["shows"]
+
+
+def add_runs(figures, correct, arm, accuracy, seeds, seed=0):
+    """Adds runs that get that share of 400 images right."""
+    for number in seeds:
+        random = np.random.default_rng((seed, number))
+        right = random.random(400) < accuracy
+        key = {
+            "dataset": "tiny20",
+            "budget": 1200,
+            "arm": arm,
+            "seed": number,
+        }
+        row = dict.fromkeys(study.RUN_COLUMNS, "") | key
+        figures.add(row | {"accuracy": right.mean(), "gflops": 1200})
+        packed = study.pack_correct(right)
+        correct.add(key | {"images": "400 abc", "correct": packed})
+
+
+def test_a_planted_difference_is_confirmed_and_none_is_not(elsewhere):
+    figures, correct = study.read_runs()
+    add_runs(figures, correct, "baseline", 0.5, range(10), seed=1)
+    add_runs(figures, correct, "h3", 0.8, range(10), seed=2)
+    add_runs(figures, correct, "h1", 0.5, range(10), seed=3)
+    figures.write()
+    correct.write()
+    again, right = study.read_runs()
+    assert again.rows.keys() == figures.rows.keys()
+    tests = {
+        (t.arm, t.against): t
+        for t in report.judge(report.read_frame(again), right)
+        if (t.dataset, t.budget) == ("tiny20", 1200)
+    }
+    helped, unseen = tests["h3", "baseline"], tests["h1", "baseline"]
+    assert helped.verdict == HELPS
+    assert helped.paired.mean == pytest.approx(0.3, abs=0.03)
+    assert helped.ends[0] <= helped.paired.low < helped.paired.high
+    # Every test of the protocol counts, those of other comparisons too.
+    assert helped.p == pytest.approx(len(report.planned()) * helped.paired.p)
+    assert unseen.verdict == UNSEEN
+    assert tests["h2", "baseline"].paired is None
+
+
+def test_nothing_is_tested_before_all_seeds_are_there(elsewhere):
+    figures, correct = study.read_runs()
+    add_runs(figures, correct, "baseline", 0.5, range(10))
+    add_runs(figures, correct, "h3", 0.9, range(9))
+    # One beyond what the protocol asks for, and an outside run.
+    add_runs(figures, correct, "h3_auto", 0.9, (*range(5), 7, 100))
+    frame = report.read_frame(figures)
+    assert len(frame[frame["arm"] == "h3_auto"]) == 5
+    tests = {
+        (t.arm, t.against): t
+        for t in report.judge(frame, correct)
+        if (t.dataset, t.budget) == ("tiny20", 1200)
+    }
+    short = tests["h3", "baseline"]
+    assert (short.verdict, short.seeds) == (report.UNFINISHED, 9)
+    assert short.sentence() == "not finished: 9 of 10 seeds"
+    assert tests["h3_auto", "baseline"].paired.count == 5
+    assert tests["h3_auto", "h3"].paired.count == 5
+
+
+def test_runs_on_other_images_are_no_pairs(elsewhere):
+    figures, correct = study.read_runs()
+    add_runs(figures, correct, "baseline", 0.5, range(10))
+    add_runs(figures, correct, "h3", 0.5, range(10))
+    for row in correct.rows.values():
+        if row["arm"] == "h3":
+            row["images"] = "400 other"
+    with pytest.raises(ValueError, match="other validation images"):
+        report.judge(report.read_frame(figures), correct)
+
+
+def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
+    table, [dataset] = study.read_trials(), protocol.DATASETS[:1]
+    for number, accuracy in enumerate((0.3, 0.5, 0.4, 0.5, 0.1)):
+        assert study.best_trial(table, dataset, 1200, "h1") is None
+        row = dict.fromkeys(study.TRIAL_COLUMNS, "") | {
+            "dataset": dataset.name,
+            "budget": 1200,
+            "recipe": "h1",
+            "trial": number,
+            "held_out_accuracy": accuracy,
+        }
+        table.add(row)
+    best = study.best_trial(table, dataset, 1200, "h1")
+    assert best == protocol.TRIALS[1]  # the first of equals
+
+
+def test_correct_images_survive_the_table():
+    right = np.random.default_rng(0).random(1001) < 0.3
+    row = {"images": "1001 abc", "correct": study.pack_correct(right)}
+    np.testing.assert_array_equal(study.unpack_correct(row), right)
