@@ -78,7 +78,9 @@ def test_every_class_has_both(tmp_path):
 
 
 def test_a_class_of_one_image_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"--hold_out: b has a single .*classe"):
+    with pytest.raises(
+        UserError, match=r"--hold_out: b has a single .*--classes"
+    ):
         held_out.hold_out(opened(tmp_path, (5, 1)), 0.2)
 
 
