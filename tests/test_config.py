@@ -67,7 +67,7 @@ EVERYTHING = Config(
     budget_gflops=12.5,
     test_size=64,
     model="cnn",
-    width=16,
+    width=(16, 32, 32, 64),
     depth=(0, 1, 2, 3),
     init_from="runs/an earlier run",
     grow_trainable=("head", "last", "all"),
@@ -149,6 +149,13 @@ def test_later_flags_win(tmp_path):
     path.write_text("# a comment\n--lr=0.5\n--depth=4\n")
     config = parse(f"--flagfile={path}", "--lr=0.25")
     assert (config.lr, config.depth) == (0.25, 4)
+
+
+def test_width_is_one_number_or_one_for_each_stage():
+    assert from_flag_lines(["--width=8,8,16,16"]).width == (8, 8, 16, 16)
+    for refused in ("0", "8,0,8,8", "wide"):
+        with pytest.raises(UserError, match=f"--width={refused}: must be a"):
+            from_flag_lines([f"--width={refused}"])
 
 
 def test_depth_is_one_number_or_one_for_each_stage():

@@ -1,6 +1,7 @@
 """Every network takes images of many sizes and costs what the counter says."""
 
 import functools
+import math
 import subprocess
 import sys
 
@@ -103,6 +104,29 @@ def test_a_list_of_depths_has_one_for_every_stage():
     message = r"--depth=1,1,1,1: --model=mlp takes one number$"
     with pytest.raises(UserError, match=message):
         Network("mlp", CLASSES, depth=(1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["resnet", "resnet_dense", "cnn"])
+def test_every_stage_may_have_a_width_of_its_own(name):
+    network = Network(name, CLASSES, width=(4, 4, 12, 20), depth=1)
+    model = network.build(MEAN, VARIANCE)
+    assert model.count_params() > network.count_parameters() > 0
+    trainable = sum(math.prod(v.shape) for v in model.trainable_variables)
+    assert network.count_parameters() == trainable
+    assert model(np.zeros((1, 16, 16, 3))).shape == (1, CLASSES)
+    doubled = Network(name, CLASSES, width=(4, 8, 16, 32), depth=1)
+    same = Network(name, CLASSES, width=4, depth=1)
+    assert doubled.flops_per_image(16) == same.flops_per_image(16)
+    assert doubled.count_parameters() == same.count_parameters()
+
+
+def test_widths_are_refused_that_no_network_can_have():
+    with pytest.raises(UserError, match=r"--width=8,16: --model=resnet takes"):
+        Network("resnet", CLASSES, width=(8, 16))
+    narrower = Network("resnet", CLASSES, width=(8, 8, 4, 8))
+    with pytest.raises(UserError, match=r"--width=8,8,4,8: .* cannot have few"):
+        narrower.flops_per_image(16)
+    assert Network("cnn", CLASSES, width=(8, 8, 4, 8)).flops_per_image(16)
 
 
 @pytest.mark.parametrize("name", ["resnet", "resnet_dense", "cnn", "mlp"])

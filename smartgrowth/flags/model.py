@@ -3,21 +3,30 @@
 import dataclasses
 import pathlib
 
-from smartgrowth.flags.checks import ABOVE_ZERO, SHARE_BELOW_ONE, Check
+from smartgrowth.flags.checks import SHARE_BELOW_ONE, Check
 from smartgrowth.flags.flag import Identity, flag
 
+WIDTH = "a whole number above 0, or a comma list of such numbers"
 DEPTH = (
     "a whole number above 0, or a comma list of such numbers and zeros, with "
     "at least one above 0"
 )
 
 
-def _parse_depth(text: str | int) -> int | tuple[int, ...]:
-    try:
-        numbers = tuple(int(part) for part in str(text).split(","))
-    except ValueError:
-        raise ValueError(f"must be {DEPTH}") from None
-    return numbers if len(numbers) > 1 else numbers[0]
+def _parse_by_stage(words: str):
+    """Returns a function: text -> a number, or a tuple of several.
+
+    words: what a value must be.
+    """
+
+    def parse(text: str | int) -> int | tuple[int, ...]:
+        try:
+            numbers = tuple(int(part) for part in str(text).split(","))
+        except ValueError:
+            raise ValueError(f"must be {words}") from None
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    return parse
 
 
 def _parse_model(text: str) -> str:
@@ -31,6 +40,10 @@ def _parse_model(text: str) -> str:
 def is_users(model: str) -> bool:
     """Returns whether a value of `--model` names a function of the user's."""
     return ":" in model
+
+
+def _is_width(value: int | tuple[int, ...]) -> bool:
+    return (value if isinstance(value, int) else min(value)) > 0
 
 
 def _is_depth(value: int | tuple[int, ...]) -> bool:
@@ -50,18 +63,20 @@ class Model:
         identity=Identity.ALWAYS,
         parse=_parse_model,
     )
-    width: int = flag(
+    width: int | tuple[int, ...] = flag(
         32,
-        "Channels of the network's first stage.",
+        "Channels of the network's first stage, which each further stage "
+        "doubles; or a comma list with those of each, such as 32,64,128,128.",
         identity=Identity.ALWAYS,
-        check=ABOVE_ZERO,
+        parse=_parse_by_stage(WIDTH),
+        check=Check(_is_width, WIDTH),
     )
     depth: int | tuple[int, ...] = flag(
         2,
         "Blocks in each of the network's stages: one number for all, or a "
         "comma list with one for each, such as 0,2,2,2.",
         identity=Identity.ALWAYS,
-        parse=_parse_depth,
+        parse=_parse_by_stage(DEPTH),
         check=Check(_is_depth, DEPTH),
     )
     init_from: str | None = flag(

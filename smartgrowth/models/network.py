@@ -20,7 +20,7 @@ class Architecture:
     """A network function, its total stride, and its stages.
 
     Image sizes must be multiples of `stride`, or border pixels would be lost.
-    A network of several `stages` takes a depth for each of them.
+    A network of several `stages` takes a depth and a width for each of them.
     """
 
     network: Callable
@@ -51,8 +51,8 @@ class Network:
     Attributes:
       name: a key of `MODELS`.
       num_classes: logits of the head.
-      width: channels of the first stage; an eighth of a hidden layer's units
-        for `mlp`.
+      width: channels of the first stage, or a tuple with those of each; an
+        eighth of a hidden layer's units for `mlp`.
       depth: blocks per stage, or a tuple with the blocks of each; hidden
         layers for `mlp`.
       dropout: rate before the head, and after each hidden layer of `mlp`; 0
@@ -61,7 +61,7 @@ class Network:
 
     name: str
     num_classes: int
-    width: int = 32
+    width: int | tuple[int, ...] = 32
     depth: int | tuple[int, ...] = 2
     dropout: float = 0.0
 
@@ -71,11 +71,16 @@ class Network:
                 f"--model={self.name} is unknown; known: {', '.join(MODELS)}, "
                 "or a function of yours, PATH.py:FUNCTION"
             )
+        for flag in ("width", "depth"):
+            self._check_list(flag, getattr(self, flag))
+
+    def _check_list(self, flag: str, value: int | tuple[int, ...]) -> None:
+        """Raises `UserError` if a list is not one for each stage."""
         stages = MODELS[self.name].stages
-        if isinstance(self.depth, tuple) and len(self.depth) != stages:
+        if isinstance(value, tuple) and len(value) != stages:
             several = f", or {stages}, one for each of its stages"
             raise UserError(
-                f"--depth={','.join(map(str, self.depth))}: --model="
+                f"--{flag}={','.join(map(str, value))}: --model="
                 f"{self.name} takes one number{several if stages > 1 else ''}"
             )
 
