@@ -19,6 +19,7 @@ sys.path.insert(0, str(STUDY))
 import protocol  # noqa: E402
 import report  # noqa: E402
 import study  # noqa: E402
+from arms import GROWTH, NETWORKS  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -34,36 +35,33 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def all_flags(trial=protocol.TRIALS[1]):
-    for dataset, budget in protocol.comparisons():
-        for arm in protocol.ARMS:
-            lines = protocol.flag_lines(arm, dataset, budget, trial, trial)
-            yield arm, from_flag_lines(lines)
+    for comparison in protocol.COMPARISONS:
+        for arm in comparison.arms:
+            lines = comparison.flag_lines(arm, trial, trial)
+            yield comparison, arm, from_flag_lines(lines)
 
 
 def test_every_arm_is_a_run_of_its_budget_and_differs_from_its_counterpart():
     seen = {}
-    for arm, config in all_flags():
-        assert config.budget_gflops in protocol.BUDGETS
+    for comparison, arm, config in all_flags():
+        assert config.budget_gflops == comparison.budget
         assert not config.report
-        key = config.dataset, config.budget_gflops
-        seen[*key, arm.name] = config
-        if arm.against and arm.name not in ("h3_seconds", "h123_seconds"):
-            assert config != seen[*key, arm.against]
+        seen[comparison, arm.name] = config
+        if arm.against:
+            assert config != seen[comparison, arm.against]
 
 
 def test_a_recipe_changes_the_rate_the_decay_and_the_early_stages():
-    [dataset], arm = protocol.DATASETS[:1], protocol.BY_NAME["h3"]
+    first = protocol.COMPARISONS[0]
     trial = protocol.Trial(rate=2, decay=4, early=1.5)
     config = from_flag_lines(
-        protocol.flag_lines(arm, dataset, 1200, trial, trial)
+        first.flag_lines(first.by_name["h3"], trial, trial)
     )
     assert config.lr == 0.016
     assert config.weight_decay == 0.2
     assert config.stage_steps == (968, 968, 550)
-    large = protocol.BY_NAME["h2_large_rate"]
-    lines = protocol.flag_lines(
-        large, dataset, 1200, trial, protocol.Trial(0.5, 1, 1)
-    )
+    large = first.by_name["h2_large_rate"]
+    lines = first.flag_lines(large, trial, protocol.Trial(0.5, 1, 1))
     assert from_flag_lines(lines).lr == 0.012  # of the baseline's recipe
 
 
@@ -90,12 +88,14 @@ def test_the_protocol_names_every_arm_and_number():
             (arm.asks or "the plain baseline").capitalize()[:1],
             str(len(protocol.seeds(arm))),
         ]
-        for arm in protocol.ARMS
+        for arm in (*GROWTH, *NETWORKS)
     ]
     found = [[name, other, ask[:1], seeds] for name, other, ask, seeds in rows]
     assert found == expected
-    assert f"({len(protocol.tests())} × 6 tests)" in text
-    for budget in protocol.BUDGETS:
+    assert f"({len(protocol.COMPARISONS[0].tests)} × 6 tests)" in text
+    assert len(report.planned("networks")) == 15
+    assert "15 tests" in text
+    for budget in (*protocol.BUDGETS, *protocol.NETWORK_BUDGETS):
         assert f"{budget:,}" in text
 
 
@@ -162,14 +162,16 @@ def test_a_planted_difference_is_confirmed_and_none_is_not(elsewhere):
     tests = {
         (t.arm, t.against): t
         for t in report.judge(report.read_frame(again), right)
-        if (t.dataset, t.budget) == ("tiny20", 1200)
+        if t.comparison == protocol.COMPARISONS[0]
     }
     helped, unseen = tests["h3", "baseline"], tests["h1", "baseline"]
     assert helped.verdict == HELPS
     assert helped.paired.mean == pytest.approx(0.3, abs=0.03)
     assert helped.ends[0] <= helped.paired.low < helped.paired.high
     # Every test of the protocol counts, those of other comparisons too.
-    assert helped.p == pytest.approx(len(report.planned()) * helped.paired.p)
+    assert helped.p == pytest.approx(
+        len(report.planned("growth")) * helped.paired.p
+    )
     assert unseen.verdict == UNSEEN
     assert tests["h2", "baseline"].paired is None
 
@@ -185,7 +187,7 @@ def test_nothing_is_tested_before_all_seeds_are_there(elsewhere):
     tests = {
         (t.arm, t.against): t
         for t in report.judge(frame, correct)
-        if (t.dataset, t.budget) == ("tiny20", 1200)
+        if t.comparison == protocol.COMPARISONS[0]
     }
     short = tests["h3", "baseline"]
     assert (short.verdict, short.seeds) == (report.UNFINISHED, 9)
@@ -206,18 +208,18 @@ def test_runs_on_other_images_are_no_pairs(elsewhere):
 
 
 def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
-    table, [dataset] = study.read_trials(), protocol.DATASETS[:1]
+    table, first = study.read_trials(), protocol.COMPARISONS[0]
     for number, accuracy in enumerate((0.3, 0.5, 0.4, 0.5, 0.1)):
-        assert study.best_trial(table, dataset, 1200, "h1") is None
+        assert study.best_trial(table, first, "h1") is None
         row = dict.fromkeys(study.TRIAL_COLUMNS, "") | {
-            "dataset": dataset.name,
+            "dataset": "tiny20",
             "budget": 1200,
             "recipe": "h1",
             "trial": number,
             "held_out_accuracy": accuracy,
         }
         table.add(row)
-    best = study.best_trial(table, dataset, 1200, "h1")
+    best = study.best_trial(table, first, "h1")
     assert best == protocol.TRIALS[1]  # the first of equals
 
 

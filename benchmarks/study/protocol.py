@@ -1,62 +1,32 @@
-"""What the study compares. PROTOCOL.md says why, and what counts as an answer.
+"""How the arms of the study are compared. PROTOCOL.md says why.
 
 Fixed before the first run. The flagfiles under `flags/` are made of it.
 """
 
 import dataclasses
+import functools
 
-BUDGETS = (1200, 4000, 12000)  # GFLOPs: about 1, 3 and 10 passes at full size
+from arms import (
+    COMMON,
+    GROWTH,
+    GROWTH_DATASETS,
+    NETWORK_DATASETS,
+    NETWORKS,
+    Arm,
+    Dataset,
+)
+
 SEEDS, PRIMARY_SEEDS = 5, 10
 OUTSIDE_SEED = 100  # of the runs whose boundaries the yoked arms repeat
 TUNING_SEED = 1000
 HELD_OUT = 0.2  # of the training images, while recipes are tuned
 LEARNING_RATE, WEIGHT_DECAY = 0.008, 0.05  # where the tuning begins
 LARGE_RATE = 3  # times the tuned one
+# About 1, 3 and 10 passes at full size, and 2 of the three numbers of classes.
+BUDGETS, NETWORK_BUDGETS = (1200, 4000, 12000), (1000, 5600, 12300)
 # The share of the baseline's GFLOPs that takes its seconds, by arm; to be
 # measured where nothing runs beside. Arms without one wait for it.
 SHARES: dict[str, float] = {}
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Images that are trained on.
-
-    Attributes:
-      flags: which they are, and how they are augmented.
-      classes: active in the three stages of an arm that grows them.
-    """
-
-    name: str
-    flags: tuple[str, ...]
-    classes: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One way to train.
-
-    Attributes:
-      flags: its flagfile's lines. {classes} are those of the dataset, {steps}
-        the lengths of its stages, {rate} the large learning rate, {decided}
-        the run whose boundaries it repeats.
-      against: the arm that differs from it in what is asked.
-      asks: what the difference between the two tells.
-      recipe: the arm whose tuned rate, decay and lengths it has.
-      steps: of its stages; scaled to the budget.
-      primary: whether it answers a hypothesis, with `PRIMARY_SEEDS`.
-      of_baseline: whether it is also tested against the baseline.
-      in_seconds: whether it takes the baseline's seconds, not its GFLOPs.
-    """
-
-    name: str
-    flags: tuple[str, ...]
-    against: str
-    asks: str
-    recipe: str
-    steps: tuple[int, ...] = ()
-    primary: bool = False
-    of_baseline: bool = False
-    in_seconds: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,324 +53,91 @@ TRIALS = (
     Trial(2, 4, 1.5),
 )
 
-DATASETS = (
-    Dataset(
-        "tiny20",
-        ("--dataset=tiny_imagenet", "--classes=20", "--augment=basic"),
-        "4,10,all",
-    ),
-    Dataset("glyphs", ("--dataset=glyphs", "--augment=shift"), "8,24,all"),
-)
 
-H1 = ("--grow_samples=1,10,100,all", "--grow_size=32", "--stage_steps={steps}")
-H1_STEPS = (55, 110, 215, 695)
-H2 = ("--grow_classes={classes}", "--grow_size=32", "--stage_steps={steps}")
-H2_STEPS = (108, 215, 752)
-H3 = ("--grow_size=16,24,32", "--stage_steps={steps}")
-H3_STEPS = (645, 645, 550)
-BASELINE = ("--grow_size=32", "--stage_steps={steps}")
-AUTO = ("--grow_when=auto", "--evals=20")
-TAXONOMY = "--class_order=taxonomy"
-DROPOUT = ("--grow_samples=all,100,50,25,all", "--grow_size=32")
-GROWN = ("--grow_augment=0.3,0.6,1",)
-EFFICIENT = (
-    "--grow_size=16,16,16,24,24,24,32,32,32,32",
-    "--grow_augment=0,0.11,0.22,0.33,0.44,0.56,0.67,0.78,0.89,1",
-    "--stage_shares={steps}",
-)
-ALL = (
-    "--grow_samples=10,100,all",
-    "--grow_classes={classes}",
-    TAXONOMY,
-    "--grow_size=16,24,32",
-    "--stage_steps={steps}",
-)
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Arms that are trained on a dataset at one budget.
 
-ARMS = (
-    Arm(
-        "baseline",
-        BASELINE,
-        "",
-        "",
-        "baseline",
-        (1075,),
-        primary=True,
+    Attributes:
+      family: of the tests that are corrected together.
+      budget: in GFLOPs.
+    """
+
+    family: str
+    dataset: Dataset
+    budget: int
+    arms: tuple[Arm, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.name}_{self.budget}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset.name}, {self.budget:,} GFLOPs"
+
+    @property
+    def folder(self) -> str:
+        """The folder of its runs."""
+        return f"runs/study/{self.name}"
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Arm]:
+        return {arm.name: arm for arm in self.arms}
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(arm.recipe for arm in self.arms))
+
+    @property
+    def tests(self) -> list[tuple[str, str]]:
+        """The arms that are tested against each other."""
+        pairs = []
+        for arm in self.arms[1:]:
+            pairs.append((arm.name, arm.against))
+            if arm.of_baseline and arm.against != "baseline":
+                pairs.append((arm.name, "baseline"))
+        return pairs
+
+    def flag_lines(self, arm: Arm, trial: Trial, base: Trial) -> list[str]:
+        """Returns the flags of an arm.
+
+        Args:
+          arm: what is trained.
+          trial: of its recipe.
+          base: of the baseline's recipe, for the large rate.
+        """
+        source = arm.name.replace("_yoked", "_auto")
+        values = {
+            "classes": self.dataset.classes,
+            "steps": lengths(arm, trial.early),
+            "rate": f"{LARGE_RATE * base.rate * LEARNING_RATE:g}",
+            "decided": f"file:{self.folder}/{source}/seed{OUTSIDE_SEED}",
+        }
+        return [
+            *self.dataset.flags,
+            *COMMON,
+            f"--lr={trial.rate * LEARNING_RATE:g}",
+            f"--weight_decay={trial.decay * WEIGHT_DECAY:g}",
+            *(line.format_map(values) for line in arm.flags),
+            f"--budget_gflops={SHARES.get(arm.name, 1) * self.budget:g}",
+            f"--workdir={self.folder}/{arm.name}",
+        ]
+
+
+COMPARISONS = (
+    *(
+        Comparison("growth", dataset, budget, GROWTH)
+        for budget in BUDGETS
+        for dataset in GROWTH_DATASETS
     ),
-    Arm(
-        "h1",
-        H1,
-        "baseline",
-        "H1: do stages of 1, 10, 100 and all images per class help?",
-        "h1",
-        H1_STEPS,
-        primary=True,
-    ),
-    Arm(
-        "h2",
-        (*H2, TAXONOMY),
-        "baseline",
-        "H2: do few, very different classes first help?",
-        "h2",
-        H2_STEPS,
-        primary=True,
-    ),
-    Arm(
-        "h3",
-        H3,
-        "baseline",
-        "H3: do small images first help?",
-        "h3",
-        H3_STEPS,
-        primary=True,
-    ),
-    Arm(
-        "h123",
-        ALL,
-        "baseline",
-        "do all three together help?",
-        "h123",
-        (161, 322, 853),
-        primary=True,
-    ),
-    Arm(
-        "h3_seconds",
-        H3,
-        "baseline",
-        "H3 at equal seconds: do small images first help?",
-        "h3",
-        H3_STEPS,
-        primary=True,
-        in_seconds=True,
-    ),
-    Arm(
-        "h123_seconds",
-        ALL,
-        "baseline",
-        "do all three together help at equal seconds?",
-        "h123",
-        (161, 322, 853),
-        primary=True,
-        in_seconds=True,
-    ),
-    Arm(
-        "h3_by_steps",
-        (*H3, "--schedule_clock=steps"),
-        "h3",
-        "is a learning rate that follows the steps as good as one that "
-        "follows the cost?",
-        "h3",
-        H3_STEPS,
-        of_baseline=True,
-    ),
-    Arm(
-        "h3_auto",
-        (*H3, *AUTO),
-        "h3",
-        "are boundaries that are decided while training better?",
-        "h3",
-        H3_STEPS,
-        of_baseline=True,
-    ),
-    Arm(
-        "h3_yoked",
-        ("--grow_size=16,24,32", "--grow_schedule={decided}"),
-        "h3_auto",
-        "does deciding help beyond the boundaries that come of it?",
-        "h3",
-        of_baseline=True,
-    ),
-    Arm(
-        "h3_crop",
-        (*H3, "--grow_by=crop"),
-        "h3",
-        "are crops of the images as good as smaller images?",
-        "h3",
-        H3_STEPS,
-        of_baseline=True,
-    ),
-    Arm(
-        "efficient",
-        EFFICIENT,
-        "h3",
-        "do ten parts of growing size and augmentation beat three sizes?",
-        "efficient",
-        (1000,) * 10,
-        of_baseline=True,
-    ),
-    Arm(
-        "h1_auto",
-        (*H1, *AUTO),
-        "h1",
-        "are boundaries that are decided while training better?",
-        "h1",
-        H1_STEPS,
-        of_baseline=True,
-    ),
-    Arm(
-        "h1_yoked",
-        (*H1[:2], "--grow_schedule={decided}"),
-        "h1_auto",
-        "does deciding help beyond the boundaries that come of it?",
-        "h1",
-        of_baseline=True,
-    ),
-    Arm(
-        "data_dropout",
-        (*DROPOUT, "--stage_steps={steps}"),
-        "baseline",
-        "do fewer and fewer images, then all again, help?",
-        "data_dropout",
-        (215,) * 5,
-    ),
-    Arm(
-        "small_size",
-        ("--grow_size=16", "--test_size=32", "--stage_steps={steps}"),
-        "h3",
-        "do the cheap steps pay, or the growth?",
-        "baseline",
-        (4300,),
-    ),
-    Arm(
-        "small_batch",
-        (*BASELINE, "--batch_size=37"),
-        "h3",
-        "do the additional updates pay, or the growth?",
-        "small_batch",
-        (1859,),
-        of_baseline=True,
-    ),
-    Arm(
-        "restarts",
-        (
-            "--grow_size=32,32,32",
-            "--schedule_scope=stage",
-            "--stage_steps={steps}",
-        ),
-        "baseline",
-        "do restarts of the learning rate alone help?",
-        "baseline",
-        (359, 358, 358),
-    ),
-    Arm(
-        "h3_grown_augmentation",
-        (*H3, *GROWN),
-        "h3",
-        "does augmentation that grows with the size help?",
-        "h3",
-        H3_STEPS,
-        of_baseline=True,
-    ),
-    Arm(
-        "h1_iconic",
-        (*H1, "--sample_order=iconic"),
-        "h1",
-        "does an iconic first image help?",
-        "h1",
-        H1_STEPS,
-    ),
-    Arm(
-        "h1_medoids",
-        (*H1, "--sample_order=medoids"),
-        "h1",
-        "do images that represent their class well help?",
-        "h1",
-        H1_STEPS,
-    ),
-    Arm(
-        "h1_reversed",
-        (
-            "--grow_samples=all,100,10,1",
-            "--grow_size=32",
-            "--stage_steps={steps}",
-        ),
-        "h1",
-        "is it the order that counts?",
-        "h1",
-        H1_STEPS[::-1],
-    ),
-    Arm(
-        "h1_shrink",
-        (*H1, "--stage_restart=shrink_perturb"),
-        "h1",
-        "do weights that are shrunk and perturbed at every boundary help?",
-        "h1",
-        H1_STEPS,
-    ),
-    Arm(
-        "h2_far_first",
-        (*H2, "--class_order=far_first"),
-        "h2",
-        "does similarity of the images do as well as a taxonomy?",
-        "h2",
-        H2_STEPS,
-    ),
-    Arm(
-        "h2_near_first",
-        (*H2, "--class_order=near_first"),
-        "h2_far_first",
-        "does it matter that different classes come first?",
-        "h2",
-        H2_STEPS,
-    ),
-    Arm(
-        "h2_siblings_first",
-        (*H2, "--class_order=siblings_first"),
-        "h2",
-        "does it matter that classes of one family come last?",
-        "h2",
-        H2_STEPS,
-    ),
-    Arm(
-        "h2_random",
-        (*H2, "--class_order=random"),
-        "h2",
-        "does any order of the classes matter?",
-        "h2",
-        H2_STEPS,
-    ),
-    Arm(
-        "baseline_large_rate",
-        (*BASELINE, "--lr={rate}"),
-        "baseline",
-        "does a three times larger rate hurt without growth?",
-        "baseline",
-        (1075,),
-    ),
-    Arm(
-        "h2_large_rate",
-        (*H2, TAXONOMY, "--lr={rate}"),
-        "baseline_large_rate",
-        "H2 at a large rate: do few classes first help then?",
-        "h2",
-        H2_STEPS,
+    *(
+        Comparison("networks", dataset, budget, NETWORKS)
+        for dataset, budget in zip(
+            NETWORK_DATASETS, NETWORK_BUDGETS, strict=True
+        )
     ),
 )
-BY_NAME = {arm.name: arm for arm in ARMS}
-RECIPES = tuple(dict.fromkeys(arm.recipe for arm in ARMS))
-# Of every arm, unless its own flags say otherwise.
-COMMON = (
-    "--batch_size=64",
-    "--depth=1",
-    "--whiten=true",
-    "--label_smoothing=0.1",
-    "--schedule_clock=cost",
-    "--report=false",
-)
-
-
-def comparisons() -> list[tuple[Dataset, int]]:
-    """Returns every dataset with every budget, the cheap ones first."""
-    return [(data, budget) for budget in BUDGETS for data in DATASETS]
-
-
-def tests() -> list[tuple[str, str]]:
-    """Returns the arms that are tested against each other in a comparison."""
-    pairs = []
-    for arm in ARMS[1:]:
-        pairs.append((arm.name, arm.against))
-        if arm.of_baseline and arm.against != "baseline":
-            pairs.append((arm.name, "baseline"))
-    return pairs
 
 
 def seeds(arm: Arm) -> range:
@@ -412,43 +149,3 @@ def lengths(arm: Arm, early: float) -> str:
     """Returns the lengths of an arm's stages, relative to each other."""
     scaled = [round(early * steps) for steps in arm.steps[:-1]]
     return ",".join(map(str, (*scaled, *arm.steps[-1:])))
-
-
-def flag_lines(
-    arm: Arm, dataset: Dataset, budget: int, trial: Trial, base: Trial
-) -> list[str]:
-    """Returns the flags of an arm.
-
-    Args:
-      arm: what is trained.
-      dataset: what it is trained on.
-      budget: in GFLOPs.
-      trial: of its recipe.
-      base: of the baseline's recipe, for the large rate.
-    """
-    source = arm.name.replace("_yoked", "_auto")
-    values = {
-        "classes": dataset.classes,
-        "steps": lengths(arm, trial.early),
-        "rate": f"{LARGE_RATE * base.rate * LEARNING_RATE:g}",
-        "decided": f"file:{folder(dataset, budget)}/{source}/"
-        f"seed{OUTSIDE_SEED}",
-    }
-    return [
-        *dataset.flags,
-        *COMMON,
-        f"--lr={trial.rate * LEARNING_RATE:g}",
-        f"--weight_decay={trial.decay * WEIGHT_DECAY:g}",
-        *(line.format_map(values) for line in arm.flags),
-        f"--budget_gflops={SHARES.get(arm.name, 1) * budget:g}",
-        f"--workdir={folder(dataset, budget)}/{arm.name}",
-    ]
-
-
-def folder(dataset: Dataset, budget: int) -> str:
-    """Returns the folder of a comparison's runs."""
-    return f"runs/study/{name_of(dataset, budget)}"
-
-
-def name_of(dataset: Dataset, budget: int) -> str:
-    return f"{dataset.name}_{budget}"

@@ -16,8 +16,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import protocol
+from arms import GROWTH, GROWTH_DATASETS
 from PIL import Image, PngImagePlugin
-from study import Table, best_trial, read_runs, read_trials, unpack_correct
+from study import (
+    KEY,
+    Table,
+    best_trial,
+    key_of,
+    read_runs,
+    read_trials,
+    unpack_correct,
+)
 
 from smartgrowth.comparison import cost_to_accuracy, image_sampling
 from smartgrowth.comparison.significance import (
@@ -40,12 +49,12 @@ from smartgrowth.rendering.figure import render
 HERE = pathlib.Path(__file__).parent
 PAGE, TEXT = HERE / "STUDY.md", HERE / "study_template.md"
 UNFINISHED = "not finished"
-# Name of a picture -> heading, and the arms whose differences it shows.
-PICTURES = {
-    "h1": ("H1: few images per class first", "h1"),
-    "h2": ("H2: few, different classes first", "h2"),
-    "h3": ("H3: small images first", "h3"),
-    "others": ("All together, and controls", ""),
+PICTURES = {  # name -> title
+    "h1": "H1: few images per class first",
+    "h2": "H2: few, different classes first",
+    "h3": "H3: small images first",
+    "others": "All together, and controls",
+    "networks": "Networks",
 }
 
 
@@ -62,8 +71,7 @@ class Test:
       verdict: a word.
     """
 
-    dataset: str
-    budget: int
+    comparison: protocol.Comparison
     arm: str
     against: str
     seeds: int
@@ -74,13 +82,9 @@ class Test:
     verdict: str
 
     @property
-    def comparison(self) -> str:
-        return f"{self.dataset}, {self.budget:,} GFLOPs"
-
-    @property
     def visible(self) -> float:
         """The difference that 4 of 5 such tests would have found."""
-        count = len(planned())
+        count = len(planned(self.comparison.family))
         return detectable(self.paired.deviation, self.paired.count, count)
 
     def sentence(self) -> str:
@@ -96,12 +100,13 @@ class Test:
         return f"{self.verdict}, {figures}"
 
 
-def planned() -> list[tuple[str, int, str, str]]:
-    """Returns every test of the study: dataset, budget, arm, against."""
+def planned(family: str) -> list[tuple[protocol.Comparison, str, str]]:
+    """Returns the tests of a family: comparison, arm, against."""
     return [
-        (dataset.name, budget, *pair)
-        for dataset, budget in protocol.comparisons()
-        for pair in protocol.tests()
+        (comparison, *pair)
+        for comparison in protocol.COMPARISONS
+        if comparison.family == family
+        for pair in comparison.tests
     ]
 
 
@@ -110,12 +115,14 @@ def read_frame(table: Table) -> pd.DataFrame:
     frame = pd.DataFrame(list(table.rows.values()), columns=table.columns)
     for name in ("budget", "seed", "accuracy", "gflops", "images_seen"):
         frame[name] = pd.to_numeric(frame[name])
-    wanted = {arm.name: set(protocol.seeds(arm)) for arm in protocol.ARMS}
-    is_wanted = [
-        seed in wanted[arm]
-        for arm, seed in zip(frame["arm"], frame["seed"], strict=True)
-    ]
-    return frame[np.array(is_wanted, bool)]
+    wanted = {
+        (comparison.dataset.name, comparison.budget, arm.name, seed)
+        for comparison in protocol.COMPARISONS
+        for arm in comparison.arms
+        for seed in protocol.seeds(arm)
+    }
+    keys = zip(*(frame[name] for name in KEY), strict=True)
+    return frame[np.array([key in wanted for key in keys], bool)]
 
 
 def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
@@ -124,47 +131,55 @@ def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
         key: part.set_index("seed")["accuracy"].sort_index()
         for key, part in frame.groupby(["dataset", "budget", "arm"])
     }
-    none = pd.Series(dtype=float)
-    found = {}
-    for key in planned():
-        dataset, budget, arm, against = key
-        one = by_arm.get((dataset, budget, arm), none)
-        other = by_arm.get((dataset, budget, against), none)
-        seeds = one.index.intersection(other.index)
-        wanted = min(
-            len(protocol.seeds(protocol.BY_NAME[name]))
-            for name in (arm, against)
+    tests = []
+    for family in dict.fromkeys(c.family for c in protocol.COMPARISONS):
+        made = [_compare(by_arm, correct, *each) for each in planned(family)]
+        corrected = holm(
+            [test.paired.p if test.paired else math.nan for test in made]
         )
-        seeds = [seed for seed in seeds if seed < wanted]
-        pair, ends = None, (math.nan, math.nan)
-        if len(seeds) == wanted:  # no look before all are there
-            pair = compare_pairs(one[seeds], other[seeds])
-            ends = _interval(correct, key, seeds, pair)
-        found[key] = len(seeds), wanted, pair, ends
-    corrected = holm(
-        [math.nan if each[2] is None else each[2].p for each in found.values()]
+        tests += [
+            dataclasses.replace(
+                test, p=float(p), verdict=_verdict(test.paired, p)
+            )
+            for test, p in zip(made, corrected, strict=True)
+        ]
+    return tests
+
+
+def _compare(by_arm, correct: Table, comparison, arm, against) -> Test:
+    """Returns a test, not yet corrected for the others of its family."""
+    none = pd.Series(dtype=float)
+    where = comparison.dataset.name, comparison.budget
+    one, other = (by_arm.get((*where, name), none) for name in (arm, against))
+    wanted = min(
+        len(protocol.seeds(comparison.by_name[name])) for name in (arm, against)
     )
-    return [
-        Test(*key, *each, float(p), _verdict(each[2], p))
-        for (key, each), p in zip(found.items(), corrected, strict=True)
+    seeds = [
+        seed for seed in one.index.intersection(other.index) if seed < wanted
     ]
+    pair, ends = None, (math.nan, math.nan)
+    if len(seeds) == wanted:  # no look before all are there
+        pair = compare_pairs(one[seeds], other[seeds])
+        ends = _interval(correct, where, (arm, against), seeds, pair)
+    given = comparison, arm, against, len(seeds), wanted
+    return Test(*given, pair, ends, math.nan, UNFINISHED)
 
 
-def _interval(correct: Table, key, seeds: Sequence[int], pair: Paired):
+def _interval(correct: Table, where, names, seeds: Sequence[int], pair: Paired):
     """Returns the interval over seeds and images; NaN if there is none."""
-    dataset, budget, arm, against = key
     differences = []
     for seed in seeds:
         rows = [
-            correct.rows[dataset, str(budget), name, str(seed)]
-            for name in (arm, against)
+            correct.rows[(*map(str, where), name, str(seed))] for name in names
         ]
         if rows[0]["images"] != rows[1]["images"]:
-            raise ValueError(f"{key}, seed {seed}: other validation images")
+            raise ValueError(
+                f"{where}, {names}, seed {seed}: other validation images"
+            )
         one, other = (unpack_correct(row).astype(np.int8) for row in rows)
         differences.append(one - other)
-    found = image_sampling.intervals({arm: pair}, {arm: differences})
-    return found.get(arm, (math.nan, math.nan))
+    found = image_sampling.intervals({names[0]: pair}, {names[0]: differences})
+    return found.get(names[0], (math.nan, math.nan))
 
 
 def _verdict(pair: Paired | None, p: float) -> str:
@@ -181,11 +196,11 @@ def make_page() -> tuple[str, dict[str, bytes]]:
     frame = read_frame(runs)
     tests = judge(frame, correct)
     pictures, values = {}, {}
-    for name, (title, _) in PICTURES.items():
+    for name, title in PICTURES.items():
         shown = [
             test
             for test in tests
-            if test.paired is not None and _picture_of(test.arm) == name
+            if test.paired is not None and _picture_of(test) == name
         ]
         values[f"picture_{name}"] = "Nothing is finished yet."
         if shown:
@@ -208,8 +223,10 @@ def make_page() -> tuple[str, dict[str, bytes]]:
     return text, pictures
 
 
-def _picture_of(arm: str) -> str:
-    kind = arm.partition("_")[0]
+def _picture_of(test: Test) -> str:
+    if test.comparison.family == "networks":
+        return "networks"
+    kind = test.arm.partition("_")[0]
     kind = {"efficient": "h3", "small": "h3"}.get(kind, kind)
     return kind if kind in PICTURES else "others"
 
@@ -219,10 +236,10 @@ def draw_differences(figure, tests: Sequence[Test]) -> str:
     figure.set_size_inches(7.2, 0.9 + 0.26 * len(tests))
     axis, alt = figure.subplots(), []
     axis.axvline(0, color="black", linewidth=1)
-    groups = list(dict.fromkeys(test.comparison for test in tests))
+    groups = list(dict.fromkeys(test.comparison.title for test in tests))
     ordered = sorted(tests, key=lambda test: (test.arm, test.against))
     for row, test in enumerate(ordered):
-        color = f"C{groups.index(test.comparison)}"
+        color = f"C{groups.index(test.comparison.title)}"
         ends = [100 * end for end in test.ends]
         axis.plot(ends, [row, row], color=color, linewidth=2, alpha=0.6)
         filled = color if test.verdict in (HELPS, HURTS) else "white"
@@ -235,7 +252,7 @@ def draw_differences(figure, tests: Sequence[Test]) -> str:
             markersize=6,
         )
         alt.append(
-            f"{test.arm} against {test.against}, {test.comparison}: "
+            f"{test.arm} against {test.against}, {test.comparison.title}: "
             f"{points(test.paired.mean)}"
         )
     names = [f"{test.arm} − {test.against}" for test in ordered]
@@ -271,11 +288,11 @@ def _sign(png: bytes, digest: str) -> bytes:
 def _answers(tests: Sequence[Test]) -> str:
     """Returns a line for each hypothesis, of its primary tests."""
     lines = []
-    for arm in protocol.ARMS:
+    for arm in GROWTH:
         if not arm.primary or arm.name == "baseline":
             continue
         own = [
-            f"{test.comparison}: {test.sentence()}"
+            f"{test.comparison.title}: {test.sentence()}"
             for test in tests
             if test.arm == arm.name and test.seeds
         ]
@@ -286,16 +303,14 @@ def _answers(tests: Sequence[Test]) -> str:
 
 def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
     parts = []
-    for dataset, budget in protocol.comparisons():
-        own = frame[
-            (frame["dataset"] == dataset.name) & (frame["budget"] == budget)
-        ]
+    for comparison in protocol.COMPARISONS:
+        own = _runs_of(frame, comparison)
         if own.empty:
             continue
-        parts.append(f"### {dataset.name}, {budget:,} GFLOPs\n")
+        parts.append(f"### {comparison.title}\n")
         parts.append("| arm | seeds | validation | difference | verdict |")
         parts.append("|---|---|---|---|---|")
-        for arm in protocol.ARMS:
+        for arm in comparison.arms:
             part = own[own["arm"] == arm.name]
             if part.empty:
                 continue
@@ -303,8 +318,7 @@ def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
             found = [
                 test
                 for test in tests
-                if (test.dataset, test.budget, test.arm)
-                == (dataset.name, budget, arm.name)
+                if test.comparison == comparison and test.arm == arm.name
             ]
             if not found:
                 parts.append(f"{first} | | |")
@@ -313,6 +327,11 @@ def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
                 parts.append(f"{head} | {_difference(test)} | {_word(test)} |")
         parts.append("")
     return "\n".join(parts).rstrip() or "No run is finished yet."
+
+
+def _runs_of(frame: pd.DataFrame, comparison) -> pd.DataFrame:
+    is_of = frame["dataset"] == comparison.dataset.name
+    return frame[is_of & (frame["budget"] == comparison.budget)]
 
 
 def _difference(test: Test) -> str:
@@ -345,8 +364,8 @@ def _savings(frame: pd.DataFrame) -> str:
     """Returns how much less each primary arm costs, between budgets."""
     lines = []
     means = frame.groupby(["dataset", "arm", "budget"])["accuracy"].mean()
-    for dataset in protocol.DATASETS:
-        for arm in protocol.ARMS[1:]:
+    for dataset in GROWTH_DATASETS:
+        for arm in GROWTH[1:]:
             if not arm.primary:
                 continue
             try:
@@ -372,22 +391,20 @@ def _savings(frame: pd.DataFrame) -> str:
 
 def _recipes() -> str:
     table, lines = read_trials(), []
-    for dataset, budget in protocol.comparisons():
-        for recipe in protocol.RECIPES:
-            best = best_trial(table, dataset, budget, recipe)
+    for comparison in protocol.COMPARISONS:
+        for recipe in comparison.recipes:
+            best = best_trial(table, comparison, recipe)
             if best is None:
                 continue
             accuracies = [
-                100
-                * float(
-                    table.rows[dataset.name, str(budget), recipe, str(number)][
-                        "held_out_accuracy"
-                    ]
-                )
+                100 * float(row["held_out_accuracy"])
                 for number in range(len(protocol.TRIALS))
+                for row in [
+                    table.rows[(*key_of(comparison), recipe, str(number))]
+                ]
             ]
             lines.append(
-                f"| {dataset.name}, {budget:,} | {recipe} | "
+                f"| {comparison.title} | {recipe} | "
                 f"{best.rate * protocol.LEARNING_RATE:g} | "
                 f"{best.decay * protocol.WEIGHT_DECAY:g} | {best.early:.2g} | "
                 f"{', '.join(f'{each:.1f}' for each in accuracies)} |"
@@ -415,25 +432,20 @@ def _conditions(runs: Table) -> str:
 def _best(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
     """Returns which arm had the highest mean of each comparison."""
     lines = []
-    for dataset, budget in protocol.comparisons():
-        own = frame[
-            (frame["dataset"] == dataset.name) & (frame["budget"] == budget)
-        ]
-        if own.empty or "baseline" not in set(own["arm"]):
+    for comparison in protocol.COMPARISONS:
+        means = _runs_of(frame, comparison).groupby("arm")["accuracy"].mean()
+        if "baseline" not in means:
             continue
-        means = own.groupby("arm")["accuracy"].mean()
         best = means.idxmax()
         found = [
-            test.sentence()
+            f"; against the baseline: {test.sentence()}"
             for test in tests
-            if (test.dataset, test.budget, test.arm, test.against)
-            == (dataset.name, budget, best, "baseline")
+            if (test.comparison, test.arm, test.against)
+            == (comparison, best, "baseline")
         ]
-        against = f"; against the baseline: {found[0]}" if found else ""
         lines.append(
-            f"- {dataset.name}, {budget:,} GFLOPs: {best}, "
-            f"{100 * means[best]:.1f}%; baseline: "
-            f"{100 * means['baseline']:.1f}%{against}."
+            f"- {comparison.title}: {best}, {100 * means[best]:.1f}%; "
+            f"baseline: {100 * means['baseline']:.1f}%{''.join(found)}."
         )
     return "\n".join(lines) or "No run is finished yet."
 

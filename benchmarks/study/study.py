@@ -17,16 +17,18 @@ import hashlib
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import protocol
-from protocol import ARMS, BY_NAME, RECIPES, TRIALS, Arm, Dataset, Trial
+from arms import Arm
+from protocol import COMPARISONS, TRIALS, Comparison, Trial
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.comparison import arms, runner
+from smartgrowth.comparison import arms as trials
+from smartgrowth.comparison import runner
 from smartgrowth.comparison.correct_images import ARRAYS
 from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.runs import files
@@ -79,7 +81,11 @@ class Table:
 
     def write(self) -> None:
         """Writes all rows, in an order that does not change."""
-        order = {arm.name: place for place, arm in enumerate(ARMS)}
+        order = {
+            arm.name: place
+            for each in COMPARISONS
+            for place, arm in enumerate(each.arms)
+        }
 
         def place(key):
             return [
@@ -105,16 +111,21 @@ def read_trials() -> Table:
 
 
 def best_trial(
-    table: Table, dataset: Dataset, budget: int, recipe: str
+    table: Table, comparison: Comparison, recipe: str
 ) -> Trial | None:
     """Returns the trial with the highest held-out accuracy; None before."""
     accuracies = []
     for number in range(len(TRIALS)):
-        row = table.rows.get((dataset.name, str(budget), recipe, str(number)))
+        row = table.rows.get((*key_of(comparison), recipe, str(number)))
         if row is None:
             return None
         accuracies.append(float(row["held_out_accuracy"]))
     return TRIALS[int(np.argmax(accuracies))]
+
+
+def key_of(comparison: Comparison) -> tuple[str, str]:
+    """Returns dataset and budget, as the tables have them."""
+    return comparison.dataset.name, str(comparison.budget)
 
 
 def make_flagfiles() -> dict[str, str]:
@@ -124,27 +135,27 @@ def make_flagfiles() -> dict[str, str]:
     the repository.
     """
     table, made = read_trials(), {}
-    for dataset, budget in protocol.comparisons():
-        base = best_trial(table, dataset, budget, "baseline")
+    for comparison in COMPARISONS:
+        base = best_trial(table, comparison, "baseline")
         own = {}
-        for arm in ARMS:
-            best = best_trial(table, dataset, budget, arm.recipe)
+        for arm in comparison.arms:
+            best = best_trial(table, comparison, arm.recipe)
             if arm.in_seconds and arm.name not in protocol.SHARES:
                 continue
             if best and base:
                 about = [f"Against {arm.against}: {arm.asks}"] * bool(arm.asks)
-                lines = protocol.flag_lines(arm, dataset, budget, best, base)
-                path = flagfile(dataset, budget, arm)
+                path = flagfile(comparison, arm)
+                lines = comparison.flag_lines(arm, best, base)
                 own[path] = _flagfile(path, about, lines)
         made |= own
         if own:
-            path = f"{FLAGS}/{protocol.name_of(dataset, budget)}.flags"
+            path = f"{FLAGS}/{comparison.name}.flags"
             lines = [
                 "--mode=compare",
                 f"--arms={','.join(own)}",
                 f"--seeds={protocol.SEEDS}",
-                f"--budget_gflops={budget}",
-                f"--workdir={protocol.folder(dataset, budget)}",
+                f"--budget_gflops={comparison.budget}",
+                f"--workdir={comparison.folder}",
             ]
             made[path] = _flagfile(path, [], lines)
     return made
@@ -163,9 +174,9 @@ def write_flagfiles() -> None:
         pathlib.Path(path).write_text(text)
 
 
-def flagfile(dataset: Dataset, budget: int, arm: Arm) -> str:
+def flagfile(comparison: Comparison, arm: Arm) -> str:
     """Returns the path of an arm's flagfile from the root."""
-    return f"{FLAGS}/{protocol.name_of(dataset, budget)}/{arm.name}.flags"
+    return f"{FLAGS}/{comparison.name}/{arm.name}.flags"
 
 
 class Runs:
@@ -178,41 +189,41 @@ class Runs:
 
     def __init__(self, options: Sequence[str], jobs: int):
         self.options, self.jobs = list(options), jobs
-        self.opened = {}
+        self.opened = None
 
     def open(self, lines: Sequence[str]) -> None:
         """Opens what these flags name at all sizes that any arm uses."""
-        wide = arms.Arm("all", self.config([*lines, "--grow_size=16,24,32"]))
-        self.opened = arms.open_stores([wide])["all"]
+        wide = trials.Arm("all", self.config([*lines, "--grow_size=16,24,32"]))
+        self.opened = trials.open_stores([wide])["all"]
 
     def config(self, lines: Sequence[str]):
         return from_flag_lines([*lines, *self.options])
 
     def train(
-        self, wanted: Sequence[tuple[str, Sequence[str]]]
-    ) -> Iterator[arms.Trial]:
+        self, wanted: Mapping[str, Sequence[str]]
+    ) -> Iterator[trials.Trial]:
         """Trains what is not finished; yields each that is.
 
-        wanted: names, and the flags of each.
+        wanted: name -> flags.
 
         Raises:
           UserError: a run failed, after the others have been yielded.
         """
-        trials = []
-        for name, lines in wanted:
+        made = []
+        for name, lines in wanted.items():
             config = self.config(lines)
-            arm = arms.Arm(name, config)
-            trials.append(
-                arms.make_trial(arm, config, 1.0, self.opened, restart=False)
+            arm = trials.Arm(name, config)
+            made.append(
+                trials.make_trial(arm, config, 1.0, self.opened, restart=False)
             )
-        for trial in trials:
+        for trial in made:
             if trial.refusal:
                 raise UserError(trial.refusal)
-        finished = [trial for trial in trials if trial.finished]
+        finished = [trial for trial in made if trial.finished]
         failed = runner.train_all(
-            trials, LocalPool(self.jobs), runner.Forecast(finished)
+            made, LocalPool(self.jobs), runner.Forecast(finished)
         )
-        for trial in trials:
+        for trial in made:
             if trial not in failed:
                 yield trial
         if failed:
@@ -221,58 +232,44 @@ class Runs:
             )
 
 
-def tune(runs: Runs, chosen: Callable[[Dataset, int, str], bool]) -> None:
+def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
     """Trains every trial of every recipe, on images held out of training."""
     table = read_trials()
-    for dataset, budget in protocol.comparisons():
-        name = protocol.name_of(dataset, budget)
-        held_out = (
-            f"--hold_out={protocol.HELD_OUT}",
-            f"--seed={protocol.TUNING_SEED}",
-        )
+    held_out = (
+        f"--hold_out={protocol.HELD_OUT}",
+        f"--seed={protocol.TUNING_SEED}",
+    )
+    for comparison in COMPARISONS:
         wanted = {
             f"{recipe}_{number}": (recipe, number)
-            for recipe in RECIPES
+            for recipe in comparison.recipes
             for number in range(len(TRIALS))
-            if (dataset.name, budget, recipe, number) not in table
-            and chosen(dataset, budget, recipe)
+            if (*key_of(comparison), recipe, number) not in table
+            and chosen(comparison, recipe)
         }
         if not wanted:
             continue
-        say(f"tuning on {name}: {len(wanted)} trials")
-        runs.open([*dataset.flags, *held_out])
-        lines = [
-            (
-                key,
-                [
-                    *protocol.flag_lines(
-                        BY_NAME[recipe],
-                        dataset,
-                        budget,
-                        TRIALS[number],
-                        TRIALS[number],
-                    ),
-                    *held_out,
-                    f"--workdir=runs/study/tuning/{name}/{key}",
-                ],
-            )
-            for key, (recipe, number) in wanted.items()
-        ]
-        for trial in runs.train(lines):
-            recipe, number = wanted[trial.arm]
-            metrics = read_metrics(trial.directory)
+        say(f"tuning on {comparison.name}: {len(wanted)} trials")
+        runs.open([*comparison.dataset.flags, *held_out])
+        lines = {}
+        for name, (recipe, number) in wanted.items():
+            arm, trial = comparison.by_name[recipe], TRIALS[number]
+            lines[name] = [
+                *comparison.flag_lines(arm, trial, trial),
+                *held_out,
+                f"--workdir=runs/study/tuning/{comparison.name}/{name}",
+            ]
+        for trained in runs.train(lines):
+            recipe, number = wanted[trained.arm]
+            metrics = read_metrics(trained.directory)
+            values = dataclasses.asdict(TRIALS[number])
             table.add(
                 {
-                    "dataset": dataset.name,
-                    "budget": budget,
+                    "dataset": comparison.dataset.name,
+                    "budget": comparison.budget,
                     "recipe": recipe,
                     "trial": number,
-                    **{
-                        key: f"{value:g}"
-                        for key, value in dataclasses.asdict(
-                            TRIALS[number]
-                        ).items()
-                    },
+                    **{key: f"{value:g}" for key, value in values.items()},
                     "held_out_accuracy": metrics["val_accuracy"],
                     "gflops": metrics["gflops"],
                 }
@@ -281,51 +278,47 @@ def tune(runs: Runs, chosen: Callable[[Dataset, int, str], bool]) -> None:
         write_flagfiles()
 
 
-def run(runs: Runs, chosen: Callable[[Dataset, int, str], bool]) -> None:
+def run(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
     """Trains every run of the protocol that has no row yet."""
     write_flagfiles()
     figures, correct = read_runs()
-    for dataset, budget in protocol.comparisons():
+    for comparison in COMPARISONS:
         own = [
             arm
-            for arm in ARMS
-            if chosen(dataset, budget, arm.name)
-            and pathlib.Path(flagfile(dataset, budget, arm)).exists()
+            for arm in comparison.arms
+            if chosen(comparison, arm.name)
+            and pathlib.Path(flagfile(comparison, arm)).exists()
         ]
-        opened = False
+        runs.opened = None
         for seed in (protocol.OUTSIDE_SEED, *range(protocol.PRIMARY_SEEDS)):
             wanted = [
                 arm
                 for arm in own
-                if (dataset.name, budget, arm.name, seed) not in figures
+                if (*key_of(comparison), arm.name, seed) not in figures
                 and _is_due(arm, seed, own)
             ]
             if not wanted:
                 continue
-            if not opened:
-                runs.open(dataset.flags)
-                opened = True
-            name = protocol.name_of(dataset, budget)
-            say(f"{name}, seed {seed}: {len(wanted)} runs")
+            if not runs.opened:
+                runs.open(comparison.dataset.flags)
+            say(f"{comparison.name}, seed {seed}: {len(wanted)} runs")
             lines = {
                 arm.name: [
-                    f"--flagfile={flagfile(dataset, budget, arm)}",
+                    f"--flagfile={flagfile(comparison, arm)}",
                     f"--seed={seed}",
-                    "--workdir="
-                    f"{protocol.folder(dataset, budget)}/{arm.name}/seed{seed}",
+                    f"--workdir={comparison.folder}/{arm.name}/seed{seed}",
                 ]
                 for arm in wanted
             }
-            for trial in runs.train(list(lines.items())):
-                key = dict(
-                    zip(
-                        KEY,
-                        (dataset.name, budget, trial.arm, seed),
-                        strict=True,
-                    )
-                )
-                figures.add(key | read_figures(trial.directory))
-                correct.add(key | read_correct(trial.directory))
+            for trained in runs.train(lines):
+                key = {
+                    "dataset": comparison.dataset.name,
+                    "budget": comparison.budget,
+                    "arm": trained.arm,
+                    "seed": seed,
+                }
+                figures.add(key | read_figures(trained.directory))
+                correct.add(key | read_correct(trained.directory))
                 figures.write()
                 correct.write()
 
@@ -396,10 +389,10 @@ def main() -> int:
         if (value := getattr(given, name))
     ]
 
-    def chosen(dataset: Dataset, budget: int, name: str) -> bool:
-        comparison = protocol.name_of(dataset, budget)
-        return (not given.only or comparison in given.only.split(",")) and (
-            not given.arms or name in given.arms.split(",")
+    def chosen(comparison: Comparison, name: str) -> bool:
+        only, arms = given.only, given.arms
+        return (not only or comparison.name in only.split(",")) and (
+            not arms or name in arms.split(",")
         )
 
     try:

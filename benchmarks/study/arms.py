@@ -1,0 +1,403 @@
+"""What the study trains: its datasets, and every arm with its flags.
+
+Fixed before the first run of each; protocol.py says how they are compared.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images that are trained on.
+
+    Attributes:
+      flags: which they are, and how they are augmented.
+      classes: active in the three stages of an arm that grows them.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    classes: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way to train.
+
+    Attributes:
+      flags: its flagfile's lines. {classes} are those of the dataset, {steps}
+        the lengths of its stages, {rate} the large learning rate, {decided}
+        the run whose boundaries it repeats.
+      against: the arm that differs from it in what is asked.
+      asks: what the difference between the two tells.
+      recipe: the arm whose tuned rate, decay and lengths it has.
+      steps: of its stages; scaled to the budget.
+      primary: whether it answers a hypothesis, with `PRIMARY_SEEDS`.
+      of_baseline: whether it is also tested against the baseline.
+      in_seconds: whether it takes the baseline's seconds, not its GFLOPs.
+    """
+
+    name: str
+    flags: tuple[str, ...]
+    against: str
+    asks: str
+    recipe: str
+    steps: tuple[int, ...] = ()
+    primary: bool = False
+    of_baseline: bool = False
+    in_seconds: bool = False
+
+
+# Of every arm, unless its own flags say otherwise.
+COMMON = (
+    "--batch_size=64",
+    "--depth=1",
+    "--whiten=true",
+    "--label_smoothing=0.1",
+    "--schedule_clock=cost",
+    "--report=false",
+)
+
+
+GROWTH_DATASETS = (
+    Dataset(
+        "tiny20",
+        ("--dataset=tiny_imagenet", "--classes=20", "--augment=basic"),
+        "4,10,all",
+    ),
+    Dataset("glyphs", ("--dataset=glyphs", "--augment=shift"), "8,24,all"),
+)
+
+H1 = ("--grow_samples=1,10,100,all", "--grow_size=32", "--stage_steps={steps}")
+H1_STEPS = (55, 110, 215, 695)
+H2 = ("--grow_classes={classes}", "--grow_size=32", "--stage_steps={steps}")
+H2_STEPS = (108, 215, 752)
+H3 = ("--grow_size=16,24,32", "--stage_steps={steps}")
+H3_STEPS = (645, 645, 550)
+BASELINE = ("--grow_size=32", "--stage_steps={steps}")
+AUTO = ("--grow_when=auto", "--evals=20")
+TAXONOMY = "--class_order=taxonomy"
+DROPOUT = ("--grow_samples=all,100,50,25,all", "--grow_size=32")
+GROWN = ("--grow_augment=0.3,0.6,1",)
+EFFICIENT = (
+    "--grow_size=16,16,16,24,24,24,32,32,32,32",
+    "--grow_augment=0,0.11,0.22,0.33,0.44,0.56,0.67,0.78,0.89,1",
+    "--stage_shares={steps}",
+)
+ALL = (
+    "--grow_samples=10,100,all",
+    "--grow_classes={classes}",
+    TAXONOMY,
+    "--grow_size=16,24,32",
+    "--stage_steps={steps}",
+)
+
+GROWTH = (
+    Arm(
+        "baseline",
+        BASELINE,
+        "",
+        "",
+        "baseline",
+        (1075,),
+        primary=True,
+    ),
+    Arm(
+        "h1",
+        H1,
+        "baseline",
+        "H1: do stages of 1, 10, 100 and all images per class help?",
+        "h1",
+        H1_STEPS,
+        primary=True,
+    ),
+    Arm(
+        "h2",
+        (*H2, TAXONOMY),
+        "baseline",
+        "H2: do few, very different classes first help?",
+        "h2",
+        H2_STEPS,
+        primary=True,
+    ),
+    Arm(
+        "h3",
+        H3,
+        "baseline",
+        "H3: do small images first help?",
+        "h3",
+        H3_STEPS,
+        primary=True,
+    ),
+    Arm(
+        "h123",
+        ALL,
+        "baseline",
+        "do all three together help?",
+        "h123",
+        (161, 322, 853),
+        primary=True,
+    ),
+    Arm(
+        "h3_seconds",
+        H3,
+        "baseline",
+        "H3 at equal seconds: do small images first help?",
+        "h3",
+        H3_STEPS,
+        primary=True,
+        in_seconds=True,
+    ),
+    Arm(
+        "h123_seconds",
+        ALL,
+        "baseline",
+        "do all three together help at equal seconds?",
+        "h123",
+        (161, 322, 853),
+        primary=True,
+        in_seconds=True,
+    ),
+    Arm(
+        "h3_by_steps",
+        (*H3, "--schedule_clock=steps"),
+        "h3",
+        "is a learning rate that follows the steps as good as one that "
+        "follows the cost?",
+        "h3",
+        H3_STEPS,
+        of_baseline=True,
+    ),
+    Arm(
+        "h3_auto",
+        (*H3, *AUTO),
+        "h3",
+        "are boundaries that are decided while training better?",
+        "h3",
+        H3_STEPS,
+        of_baseline=True,
+    ),
+    Arm(
+        "h3_yoked",
+        ("--grow_size=16,24,32", "--grow_schedule={decided}"),
+        "h3_auto",
+        "does deciding help beyond the boundaries that come of it?",
+        "h3",
+        of_baseline=True,
+    ),
+    Arm(
+        "h3_crop",
+        (*H3, "--grow_by=crop"),
+        "h3",
+        "are crops of the images as good as smaller images?",
+        "h3",
+        H3_STEPS,
+        of_baseline=True,
+    ),
+    Arm(
+        "efficient",
+        EFFICIENT,
+        "h3",
+        "do ten parts of growing size and augmentation beat three sizes?",
+        "efficient",
+        (1000,) * 10,
+        of_baseline=True,
+    ),
+    Arm(
+        "h1_auto",
+        (*H1, *AUTO),
+        "h1",
+        "are boundaries that are decided while training better?",
+        "h1",
+        H1_STEPS,
+        of_baseline=True,
+    ),
+    Arm(
+        "h1_yoked",
+        (*H1[:2], "--grow_schedule={decided}"),
+        "h1_auto",
+        "does deciding help beyond the boundaries that come of it?",
+        "h1",
+        of_baseline=True,
+    ),
+    Arm(
+        "data_dropout",
+        (*DROPOUT, "--stage_steps={steps}"),
+        "baseline",
+        "do fewer and fewer images, then all again, help?",
+        "data_dropout",
+        (215,) * 5,
+    ),
+    Arm(
+        "small_size",
+        ("--grow_size=16", "--test_size=32", "--stage_steps={steps}"),
+        "h3",
+        "do the cheap steps pay, or the growth?",
+        "baseline",
+        (4300,),
+    ),
+    Arm(
+        "small_batch",
+        (*BASELINE, "--batch_size=37"),
+        "h3",
+        "do the additional updates pay, or the growth?",
+        "small_batch",
+        (1859,),
+        of_baseline=True,
+    ),
+    Arm(
+        "restarts",
+        (
+            "--grow_size=32,32,32",
+            "--schedule_scope=stage",
+            "--stage_steps={steps}",
+        ),
+        "baseline",
+        "do restarts of the learning rate alone help?",
+        "baseline",
+        (359, 358, 358),
+    ),
+    Arm(
+        "h3_grown_augmentation",
+        (*H3, *GROWN),
+        "h3",
+        "does augmentation that grows with the size help?",
+        "h3",
+        H3_STEPS,
+        of_baseline=True,
+    ),
+    Arm(
+        "h1_iconic",
+        (*H1, "--sample_order=iconic"),
+        "h1",
+        "does an iconic first image help?",
+        "h1",
+        H1_STEPS,
+    ),
+    Arm(
+        "h1_medoids",
+        (*H1, "--sample_order=medoids"),
+        "h1",
+        "do images that represent their class well help?",
+        "h1",
+        H1_STEPS,
+    ),
+    Arm(
+        "h1_reversed",
+        (
+            "--grow_samples=all,100,10,1",
+            "--grow_size=32",
+            "--stage_steps={steps}",
+        ),
+        "h1",
+        "is it the order that counts?",
+        "h1",
+        H1_STEPS[::-1],
+    ),
+    Arm(
+        "h1_shrink",
+        (*H1, "--stage_restart=shrink_perturb"),
+        "h1",
+        "do weights that are shrunk and perturbed at every boundary help?",
+        "h1",
+        H1_STEPS,
+    ),
+    Arm(
+        "h2_far_first",
+        (*H2, "--class_order=far_first"),
+        "h2",
+        "does similarity of the images do as well as a taxonomy?",
+        "h2",
+        H2_STEPS,
+    ),
+    Arm(
+        "h2_near_first",
+        (*H2, "--class_order=near_first"),
+        "h2_far_first",
+        "does it matter that different classes come first?",
+        "h2",
+        H2_STEPS,
+    ),
+    Arm(
+        "h2_siblings_first",
+        (*H2, "--class_order=siblings_first"),
+        "h2",
+        "does it matter that classes of one family come last?",
+        "h2",
+        H2_STEPS,
+    ),
+    Arm(
+        "h2_random",
+        (*H2, "--class_order=random"),
+        "h2",
+        "does any order of the classes matter?",
+        "h2",
+        H2_STEPS,
+    ),
+    Arm(
+        "baseline_large_rate",
+        (*BASELINE, "--lr={rate}"),
+        "baseline",
+        "does a three times larger rate hurt without growth?",
+        "baseline",
+        (1075,),
+    ),
+    Arm(
+        "h2_large_rate",
+        (*H2, TAXONOMY, "--lr={rate}"),
+        "baseline_large_rate",
+        "H2 at a large rate: do few classes first help then?",
+        "h2",
+        H2_STEPS,
+    ),
+)
+
+# Networks as large, or as long, as each other; trained like the baseline.
+NETWORK_DATASETS = tuple(
+    Dataset(
+        f"tiny{count}",
+        (
+            "--dataset=tiny_imagenet",
+            f"--classes={count}",
+            "--augment=basic",
+        ),
+        "",
+    )
+    for count in (10, 50, 100)
+)
+NETWORKS = (
+    Arm("baseline", BASELINE, "", "", "baseline", (1075,)),
+    Arm(
+        "narrow_end",
+        (*BASELINE, "--width=32,64,128,128"),
+        "baseline",
+        "do half as many kernels at the end do as well?",
+        "narrow_end",
+        (1075,),
+    ),
+    Arm(
+        "wide_end",
+        (*BASELINE, "--width=32,64,128,512"),
+        "baseline",
+        "do many classes want twice as many kernels at the end?",
+        "wide_end",
+        (1075,),
+    ),
+    Arm(
+        "wider",
+        (*BASELINE, "--width=40", "--depth=0,0,1,1"),
+        "baseline",
+        "is a wider network with fewer blocks better?",
+        "wider",
+        (1075,),
+    ),
+    Arm(
+        "longer",
+        (*BASELINE, "--width=24", "--depth=2"),
+        "wider",
+        "is a longer network better than a wider one?",
+        "longer",
+        (1075,),
+        of_baseline=True,
+    ),
+)
