@@ -16,9 +16,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 STUDY = ROOT / "benchmarks" / "study"
 sys.path.insert(0, str(STUDY))
 
+import analysis  # noqa: E402
 import protocol  # noqa: E402
 import report  # noqa: E402
 import study  # noqa: E402
+import tables  # noqa: E402
 from arms import GROWTH, NETWORKS  # noqa: E402
 
 
@@ -30,7 +32,7 @@ def _at_the_root(monkeypatch):
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
     """The tables of a study that has not begun."""
-    monkeypatch.setattr(study, "HERE", tmp_path)
+    monkeypatch.setattr(tables, "HERE", tmp_path)
     return tmp_path
 
 
@@ -93,7 +95,7 @@ def test_the_protocol_names_every_arm_and_number():
     found = [[name, other, ask[:1], seeds] for name, other, ask, seeds in rows]
     assert found == expected
     assert f"({len(protocol.COMPARISONS[0].tests)} × 6 tests)" in text
-    assert len(report.planned("networks")) == 15
+    assert len(analysis.planned("networks")) == 15
     assert "15 tests" in text
     for budget in (*protocol.BUDGETS, *protocol.NETWORK_BUDGETS):
         assert f"{budget:,}" in text
@@ -144,24 +146,24 @@ def add_runs(figures, correct, arm, accuracy, seeds, seed=0):
             "arm": arm,
             "seed": number,
         }
-        row = dict.fromkeys(study.RUN_COLUMNS, "") | key
+        row = dict.fromkeys(tables.RUN_COLUMNS, "") | key
         figures.add(row | {"accuracy": right.mean(), "gflops": 1200})
-        packed = study.pack_correct(right)
+        packed = tables.pack_correct(right)
         correct.add(key | {"images": "400 abc", "correct": packed})
 
 
 def test_a_planted_difference_is_confirmed_and_none_is_not(elsewhere):
-    figures, correct = study.read_runs()
+    figures, correct = tables.read_runs()
     add_runs(figures, correct, "baseline", 0.5, range(10), seed=1)
     add_runs(figures, correct, "h3", 0.8, range(10), seed=2)
     add_runs(figures, correct, "h1", 0.5, range(10), seed=3)
     figures.write()
     correct.write()
-    again, right = study.read_runs()
+    again, right = tables.read_runs()
     assert again.rows.keys() == figures.rows.keys()
     tests = {
         (t.arm, t.against): t
-        for t in report.judge(report.read_frame(again), right)
+        for t in analysis.judge(analysis.read_frame(again), right)
         if t.comparison == protocol.COMPARISONS[0]
     }
     helped, unseen = tests["h3", "baseline"], tests["h1", "baseline"]
@@ -170,48 +172,48 @@ def test_a_planted_difference_is_confirmed_and_none_is_not(elsewhere):
     assert helped.ends[0] <= helped.paired.low < helped.paired.high
     # Every test of the protocol counts, those of other comparisons too.
     assert helped.p == pytest.approx(
-        len(report.planned("growth")) * helped.paired.p
+        len(analysis.planned("growth")) * helped.paired.p
     )
     assert unseen.verdict == UNSEEN
     assert tests["h2", "baseline"].paired is None
 
 
 def test_nothing_is_tested_before_all_seeds_are_there(elsewhere):
-    figures, correct = study.read_runs()
+    figures, correct = tables.read_runs()
     add_runs(figures, correct, "baseline", 0.5, range(10))
     add_runs(figures, correct, "h3", 0.9, range(9))
     # One beyond what the protocol asks for, and an outside run.
     add_runs(figures, correct, "h3_auto", 0.9, (*range(5), 7, 100))
-    frame = report.read_frame(figures)
+    frame = analysis.read_frame(figures)
     assert len(frame[frame["arm"] == "h3_auto"]) == 5
     tests = {
         (t.arm, t.against): t
-        for t in report.judge(frame, correct)
+        for t in analysis.judge(frame, correct)
         if t.comparison == protocol.COMPARISONS[0]
     }
     short = tests["h3", "baseline"]
-    assert (short.verdict, short.seeds) == (report.UNFINISHED, 9)
+    assert (short.verdict, short.seeds) == (analysis.UNFINISHED, 9)
     assert short.sentence() == "not finished: 9 of 10 seeds"
     assert tests["h3_auto", "baseline"].paired.count == 5
     assert tests["h3_auto", "h3"].paired.count == 5
 
 
 def test_runs_on_other_images_are_no_pairs(elsewhere):
-    figures, correct = study.read_runs()
+    figures, correct = tables.read_runs()
     add_runs(figures, correct, "baseline", 0.5, range(10))
     add_runs(figures, correct, "h3", 0.5, range(10))
     for row in correct.rows.values():
         if row["arm"] == "h3":
             row["images"] = "400 other"
     with pytest.raises(ValueError, match="other validation images"):
-        report.judge(report.read_frame(figures), correct)
+        analysis.judge(analysis.read_frame(figures), correct)
 
 
 def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
-    table, first = study.read_trials(), protocol.COMPARISONS[0]
+    table, first = tables.read_trials(), protocol.COMPARISONS[0]
     for number, accuracy in enumerate((0.3, 0.5, 0.4, 0.5, 0.1)):
-        assert study.best_trial(table, first, "h1") is None
-        row = dict.fromkeys(study.TRIAL_COLUMNS, "") | {
+        assert tables.best_trial(table, first, "h1") is None
+        row = dict.fromkeys(tables.TRIAL_COLUMNS, "") | {
             "dataset": "tiny20",
             "budget": 1200,
             "recipe": "h1",
@@ -219,11 +221,11 @@ def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
             "held_out_accuracy": accuracy,
         }
         table.add(row)
-    best = study.best_trial(table, first, "h1")
+    best = tables.best_trial(table, first, "h1")
     assert best == protocol.TRIALS[1]  # the first of equals
 
 
 def test_correct_images_survive_the_table():
     right = np.random.default_rng(0).random(1001) < 0.3
-    row = {"images": "1001 abc", "correct": study.pack_correct(right)}
-    np.testing.assert_array_equal(study.unpack_correct(row), right)
+    row = {"images": "1001 abc", "correct": tables.pack_correct(right)}
+    np.testing.assert_array_equal(tables.unpack_correct(row), right)

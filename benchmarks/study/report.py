@@ -5,10 +5,8 @@
 Needs no data, no accelerator and no run directory.
 """
 
-import dataclasses
 import hashlib
 import io
-import math
 import pathlib
 import string
 from collections.abc import Sequence
@@ -16,26 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import protocol
+from analysis import Test, judge, read_frame
 from arms import GROWTH, GROWTH_DATASETS
 from PIL import Image, PngImagePlugin
-from study import (
-    KEY,
-    Table,
-    best_trial,
-    key_of,
-    read_runs,
-    read_trials,
-    unpack_correct,
-)
+from tables import Table, best_trial, key_of, read_runs, read_trials
 
-from smartgrowth.comparison import cost_to_accuracy, image_sampling
-from smartgrowth.comparison.significance import (
-    LEVEL,
-    Paired,
-    compare_pairs,
-    detectable,
-    holm,
-)
+from smartgrowth.comparison import cost_to_accuracy
 from smartgrowth.comparison.verdicts import (
     HELPS,
     HURTS,
@@ -48,7 +32,6 @@ from smartgrowth.rendering.figure import render
 
 HERE = pathlib.Path(__file__).parent
 PAGE, TEXT = HERE / "STUDY.md", HERE / "study_template.md"
-UNFINISHED = "not finished"
 PICTURES = {  # name -> title
     "h1": "H1: few images per class first",
     "h2": "H2: few, different classes first",
@@ -56,138 +39,6 @@ PICTURES = {  # name -> title
     "others": "All together, and controls",
     "networks": "Networks",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Test:
-    """One test of the protocol.
-
-    Attributes:
-      seeds: that both arms have, of those that the protocol asks for.
-      wanted: how many it asks for.
-      paired: their differences; None before all seeds are there.
-      ends: 95% interval over seeds and images.
-      p: corrected for all tests of the study.
-      verdict: a word.
-    """
-
-    comparison: protocol.Comparison
-    arm: str
-    against: str
-    seeds: int
-    wanted: int
-    paired: Paired | None
-    ends: tuple[float, float]
-    p: float
-    verdict: str
-
-    @property
-    def visible(self) -> float:
-        """The difference that 4 of 5 such tests would have found."""
-        count = len(planned(self.comparison.family))
-        return detectable(self.paired.deviation, self.paired.count, count)
-
-    def sentence(self) -> str:
-        """Returns the verdict with its figures."""
-        if self.paired is None:
-            return f"{UNFINISHED}: {self.seeds} of {self.wanted} seeds"
-        figures = (
-            f"{points(self.paired.mean)} points "
-            f"({interval(*self.ends)}), p {p_value(self.p)}"
-        )
-        if self.verdict == UNSEEN and self.visible < 1:
-            figures += f"; {100 * self.visible:.1f} would have been seen"
-        return f"{self.verdict}, {figures}"
-
-
-def planned(family: str) -> list[tuple[protocol.Comparison, str, str]]:
-    """Returns the tests of a family: comparison, arm, against."""
-    return [
-        (comparison, *pair)
-        for comparison in protocol.COMPARISONS
-        if comparison.family == family
-        for pair in comparison.tests
-    ]
-
-
-def read_frame(table: Table) -> pd.DataFrame:
-    """Returns the runs of the protocol, with numbers as numbers."""
-    frame = pd.DataFrame(list(table.rows.values()), columns=table.columns)
-    for name in ("budget", "seed", "accuracy", "gflops", "images_seen"):
-        frame[name] = pd.to_numeric(frame[name])
-    wanted = {
-        (comparison.dataset.name, comparison.budget, arm.name, seed)
-        for comparison in protocol.COMPARISONS
-        for arm in comparison.arms
-        for seed in protocol.seeds(arm)
-    }
-    keys = zip(*(frame[name] for name in KEY), strict=True)
-    return frame[np.array([key in wanted for key in keys], bool)]
-
-
-def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
-    """Returns every test of the study, finished or not."""
-    by_arm = {
-        key: part.set_index("seed")["accuracy"].sort_index()
-        for key, part in frame.groupby(["dataset", "budget", "arm"])
-    }
-    tests = []
-    for family in dict.fromkeys(c.family for c in protocol.COMPARISONS):
-        made = [_compare(by_arm, correct, *each) for each in planned(family)]
-        corrected = holm(
-            [test.paired.p if test.paired else math.nan for test in made]
-        )
-        tests += [
-            dataclasses.replace(
-                test, p=float(p), verdict=_verdict(test.paired, p)
-            )
-            for test, p in zip(made, corrected, strict=True)
-        ]
-    return tests
-
-
-def _compare(by_arm, correct: Table, comparison, arm, against) -> Test:
-    """Returns a test, not yet corrected for the others of its family."""
-    none = pd.Series(dtype=float)
-    where = comparison.dataset.name, comparison.budget
-    one, other = (by_arm.get((*where, name), none) for name in (arm, against))
-    wanted = min(
-        len(protocol.seeds(comparison.by_name[name])) for name in (arm, against)
-    )
-    seeds = [
-        seed for seed in one.index.intersection(other.index) if seed < wanted
-    ]
-    pair, ends = None, (math.nan, math.nan)
-    if len(seeds) == wanted:  # no look before all are there
-        pair = compare_pairs(one[seeds], other[seeds])
-        ends = _interval(correct, where, (arm, against), seeds, pair)
-    given = comparison, arm, against, len(seeds), wanted
-    return Test(*given, pair, ends, math.nan, UNFINISHED)
-
-
-def _interval(correct: Table, where, names, seeds: Sequence[int], pair: Paired):
-    """Returns the interval over seeds and images; NaN if there is none."""
-    differences = []
-    for seed in seeds:
-        rows = [
-            correct.rows[(*map(str, where), name, str(seed))] for name in names
-        ]
-        if rows[0]["images"] != rows[1]["images"]:
-            raise ValueError(
-                f"{where}, {names}, seed {seed}: other validation images"
-            )
-        one, other = (unpack_correct(row).astype(np.int8) for row in rows)
-        differences.append(one - other)
-    found = image_sampling.intervals({names[0]: pair}, {names[0]: differences})
-    return found.get(names[0], (math.nan, math.nan))
-
-
-def _verdict(pair: Paired | None, p: float) -> str:
-    if pair is None:
-        return UNFINISHED
-    if not p < LEVEL:
-        return UNSEEN
-    return HELPS if pair.mean > 0 else HURTS
 
 
 def make_page() -> tuple[str, dict[str, bytes]]:
