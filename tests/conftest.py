@@ -125,6 +125,7 @@ def make_config(workdir, **overrides) -> Config:
         "depth": (0, 0, 0, 1) if model and model.stages > 1 else 1,
         "precision": "float32",
         "evals": 2,
+        "report": False,  # or each run would spend seconds on plots
     }
     return Config(**settings | overrides)
 
@@ -166,6 +167,7 @@ def tiny_run(tiny_data, tiny_store, tmp_path_factory):
     config = make_config(
         tmp_path_factory.mktemp("tiny_run") / "run",
         cache_dir=str(tiny_store.parents[1]),
+        report=True,
     )
     return train(make_experiment(config, tiny_data))
 

@@ -121,7 +121,7 @@ def test_plan_and_flags_need_no_network(
     train.train(make_experiment(finished, tiny_data))
     output = capsys.readouterr().out
     assert f"mends the finished run in {directory} ({name}: it is em" in output
-    assert f"{directory} is finished; its report" in output
+    assert f"{directory} is finished" in output
     text = (pathlib.Path(whole.workdir) / name).read_text()
     expected = text.replace(whole.workdir, finished.workdir)
     assert (directory / name).read_text() == expected

@@ -254,7 +254,7 @@ NO_CHECKPOINTS = {"checkpoint_minutes": 1e9}
 def unfrozen(tiny_data, tmp_path_factory):
     """The directory of a run that was never stopped: look, do not touch."""
     directory = tmp_path_factory.mktemp("unfrozen") / "whole"
-    config = make_config(directory, **UNFROZEN)
+    config = make_config(directory, report=True, **UNFROZEN)
     return train.train(make_experiment(config, tiny_data))
 
 

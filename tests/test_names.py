@@ -432,6 +432,7 @@ def test_a_run_whose_names_are_nasty_reaches_the_end(tmp_path, monkeypatch):
         "grow_size": (8,),
         "stage_steps": (1,),
         "evals": 1,
+        "report": True,
     }
     workdir = tmp_path / f"run $ {BYTES}"
     config = make_config(workdir, **settings)

@@ -98,14 +98,14 @@ def whole(tiny_data, tmp_path_factory) -> pathlib.Path:
     """The directory of one that was never stopped: look, do not touch."""
     directory = tmp_path_factory.mktemp("grown") / "whole"
     return train.train(
-        make_experiment(make_config(directory, **GROWN), tiny_data)
+        make_experiment(make_config(directory, report=True, **GROWN), tiny_data)
     )
 
 
 @pytest.fixture
 def finished(whole, tiny_config) -> Config:
     """The settings of a copy of the finished run."""
-    config = tiny_config(**GROWN)
+    config = tiny_config(report=True, **GROWN)
     shutil.copytree(whole, config.workdir)
     return config
 
@@ -782,7 +782,7 @@ def test_a_run_whose_plan_is_lost_goes_on(cut, tiny_data, whole, capsys, text):
 def test_a_run_whose_folder_is_deleted_in_the_middle_can_be_opened(
     grown_config, tiny_data, whole, monkeypatch, step
 ):
-    config = grown_config()
+    config = grown_config(report=True)
     directory = pathlib.Path(config.workdir)
     save = checkpoint.save
 

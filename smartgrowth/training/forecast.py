@@ -39,6 +39,7 @@ class Forecast:
 
     def __init__(self, experiment: Experiment, mirrored: bool):
         self.plan, config = experiment.plan, experiment.config
+        self.report = "; the report comes on top" if config.report else ""
         network, data = experiment.network, experiment.data
         images, size = len(data.validation.labels), config.final_size
         final = images * network.flops_per_image(size) / 1e9
@@ -93,5 +94,5 @@ class Forecast:
             told += "; the other sizes by their FLOPs"
         return (
             f"{about(left.seconds)} on this machine "
-            f"({', '.join(parts)}; {told}; the report comes on top)"
+            f"({', '.join(parts)}; {told}{self.report})"
         )
