@@ -83,16 +83,19 @@ def _picture_of(test: Test) -> str:
 
 
 def draw_differences(figure, tests: Sequence[Test]) -> str:
-    """Draws each test's difference, its interval and its verdict's mark."""
-    figure.set_size_inches(7.2, 0.9 + 0.26 * len(tests))
-    axis, alt = figure.subplots(), []
-    axis.axvline(0, color="black", linewidth=1)
+    """Draws a row for each pair of arms, with a mark for each comparison."""
+    pairs = list(dict.fromkeys((test.arm, test.against) for test in tests))
     groups = list(dict.fromkeys(test.comparison.title for test in tests))
-    ordered = sorted(tests, key=lambda test: (test.arm, test.against))
-    for row, test in enumerate(ordered):
-        color = f"C{groups.index(test.comparison.title)}"
+    figure.set_size_inches(7.2, 1.2 + len(pairs) * (0.16 + 0.12 * len(groups)))
+    axis = figure.subplots()
+    axis.axvline(0, color="black", linewidth=1)
+    for test in tests:
+        place = groups.index(test.comparison.title)
+        row = pairs.index((test.arm, test.against))
+        row += 0.7 * ((place + 0.5) / len(groups) - 0.5)
+        color = f"C{place}"
         ends = [100 * end for end in test.ends]
-        axis.plot(ends, [row, row], color=color, linewidth=2, alpha=0.6)
+        axis.plot(ends, [row, row], color=color, linewidth=1.6, alpha=0.6)
         filled = color if test.verdict in (HELPS, HURTS) else "white"
         axis.plot(
             100 * test.paired.mean,
@@ -100,23 +103,20 @@ def draw_differences(figure, tests: Sequence[Test]) -> str:
             "D",
             color=color,
             markerfacecolor=filled,
-            markersize=6,
+            markersize=5,
         )
-        alt.append(
-            f"{test.arm} against {test.against}, {test.comparison.title}: "
-            f"{points(test.paired.mean)}"
-        )
-    names = [f"{test.arm} − {test.against}" for test in ordered]
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_xlabel(
-        "points of accuracy, 95% interval over seeds and images; filled: "
-        "confirmed"
-    )
+    axis.set_yticks(range(len(pairs)), [" − ".join(pair) for pair in pairs])
+    axis.set_ylim(len(pairs) - 0.5, -0.5)
+    axis.set_xlabel("points of accuracy; filled: confirmed")
     for place, name in enumerate(groups):
         axis.plot([], [], "D", color=f"C{place}", label=name)
-    figure.legend(loc="outside upper left", ncols=2)
-    return "; ".join(alt)
+    figure.legend(loc="outside upper left", ncols=3)
+    means = [test.paired.mean for test in tests]
+    return (
+        f"{len(tests)} differences with their intervals, from "
+        f"{points(min(means))} to {points(max(means))} points; all are in the "
+        "tables below"
+    )
 
 
 def _digest(tests: Sequence[Test]) -> str:
@@ -142,13 +142,13 @@ def _answers(tests: Sequence[Test]) -> str:
     for arm in GROWTH:
         if not arm.primary or arm.name == "baseline":
             continue
+        asks = arm.asks[0].upper() + arm.asks[1:]
         own = [
-            f"{test.comparison.title}: {test.sentence()}"
+            f"  - {test.comparison.title}: {test.sentence()}"
             for test in tests
             if test.arm == arm.name and test.seeds
         ]
-        asks = arm.asks[0].upper() + arm.asks[1:]
-        lines.append(f"- **{asks}** {'. '.join(own) or 'Not begun'}.")
+        lines += [f"- **{asks}**", *(own or ["  - not begun"])]
     return "\n".join(lines)
 
 
@@ -231,11 +231,14 @@ def _savings(frame: pd.DataFrame) -> str:
             ratio, how = cost_to_accuracy.times_less(
                 most, baseline[most], list(own.index), list(own)
             )
-            text = "" if how == "=" else f"{how} "
+            less = {
+                "=": f"{ratio:.1f} times less",
+                "at least": f"at least {ratio:.1f} times less",
+                "less than": "not with as much",
+            }[how]
             lines.append(
-                f"- {arm.name} on {dataset.name}: the baseline's "
-                f"{100 * baseline[most]:.1f}% at {most:,} GFLOPs for {text}"
-                f"{ratio:.1f} times less."
+                f"- {arm.name} on {dataset.name}, for the baseline's "
+                f"{100 * baseline[most]:.1f}% at {most:,} GFLOPs: {less}"
             )
     return "\n".join(lines) or "Not yet: it takes two budgets."
 
