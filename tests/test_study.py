@@ -96,8 +96,9 @@ def test_the_protocol_names_every_arm_and_number():
     assert found == expected
     assert f"({len(protocol.COMPARISONS[0].tests)} × 6 tests)" in text
     assert len(analysis.planned("networks")) == 15
-    assert "15 tests" in text
-    for budget in (*protocol.BUDGETS, *protocol.NETWORK_BUDGETS):
+    assert len(analysis.planned("few")) == 8
+    assert "15 tests" in text and "8 of few20" in text
+    for budget in {each.budget for each in protocol.COMPARISONS}:
         assert f"{budget:,}" in text
 
 

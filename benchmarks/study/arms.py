@@ -13,11 +13,13 @@ class Dataset:
     Attributes:
       flags: which they are, and how they are augmented.
       classes: active in the three stages of an arm that grows them.
+      samples: per class in the four stages of an arm that grows them.
     """
 
     name: str
     flags: tuple[str, ...]
-    classes: str
+    classes: str = ""
+    samples: tuple[str, ...] = ("1", "10", "100", "all")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +27,11 @@ class Arm:
     """One way to train.
 
     Attributes:
-      flags: its flagfile's lines. {classes} are those of the dataset, {steps}
-        the lengths of its stages, {rate} the large learning rate, {decided}
-        the run whose boundaries it repeats.
+      flags: its flagfile's lines. {classes} and {samples} are those of the
+        dataset, {backward} the samples from all to the fewest, {last_three}
+        of them those of the last three stages; {steps} are the lengths of its
+        stages, {rate} is the large learning rate, {decided} the run whose
+        boundaries it repeats.
       against: the arm that differs from it in what is asked.
       asks: what the difference between the two tells.
       recipe: the arm whose tuned rate, decay and lengths it has.
@@ -68,7 +72,7 @@ GROWTH_DATASETS = (
     Dataset("glyphs", ("--dataset=glyphs", "--augment=shift"), "8,24,all"),
 )
 
-H1 = ("--grow_samples=1,10,100,all", "--grow_size=32", "--stage_steps={steps}")
+H1 = ("--grow_samples={samples}", "--grow_size=32", "--stage_steps={steps}")
 H1_STEPS = (55, 110, 215, 695)
 H2 = ("--grow_classes={classes}", "--grow_size=32", "--stage_steps={steps}")
 H2_STEPS = (108, 215, 752)
@@ -85,7 +89,7 @@ EFFICIENT = (
     "--stage_shares={steps}",
 )
 ALL = (
-    "--grow_samples=10,100,all",
+    "--grow_samples={last_three}",
     "--grow_classes={classes}",
     TAXONOMY,
     "--grow_size=16,24,32",
@@ -285,7 +289,7 @@ GROWTH = (
     Arm(
         "h1_reversed",
         (
-            "--grow_samples=all,100,10,1",
+            "--grow_samples={backward}",
             "--grow_size=32",
             "--stage_steps={steps}",
         ),
@@ -352,6 +356,23 @@ GROWTH = (
     ),
 )
 
+# A user with few images of their own; every seed draws other ones.
+FEW_DATASET = Dataset(
+    "few20",
+    (
+        "--dataset=tiny_imagenet",
+        "--classes=20",
+        "--augment=basic",
+        "--grow_samples=50",
+    ),
+    "4,10,all",
+    ("1", "10", "25", "50"),
+)
+# Not iconic images or medoids: they would be chosen among all.
+FEW = tuple(
+    arm for arm in GROWTH if arm.name in ("baseline", "h1", "h2", "h3", "h123")
+)
+
 # Networks as large, or as long, as each other; trained like the baseline.
 NETWORK_DATASETS = tuple(
     Dataset(
@@ -361,7 +382,6 @@ NETWORK_DATASETS = tuple(
             f"--classes={count}",
             "--augment=basic",
         ),
-        "",
     )
     for count in (10, 50, 100)
 )

@@ -8,6 +8,8 @@ import functools
 
 from arms import (
     COMMON,
+    FEW,
+    FEW_DATASET,
     GROWTH,
     GROWTH_DATASETS,
     NETWORK_DATASETS,
@@ -22,8 +24,10 @@ TUNING_SEED = 1000
 HELD_OUT = 0.2  # of the training images, while recipes are tuned
 LEARNING_RATE, WEIGHT_DECAY = 0.008, 0.05  # where the tuning begins
 LARGE_RATE = 3  # times the tuned one
-# About 1, 3 and 10 passes at full size, and 2 of the three numbers of classes.
-BUDGETS, NETWORK_BUDGETS = (1200, 4000, 12000), (1000, 5600, 12300)
+# About 1, 3 and 10 passes at full size; 3 and 10 over few images; and 2 of the
+# three numbers of classes.
+BUDGETS, FEW_BUDGETS = (1200, 4000, 12000), (400, 1200)
+NETWORK_BUDGETS = (1000, 5600, 12300)
 # The share of the baseline's GFLOPs that takes its seconds, by arm; to be
 # measured where nothing runs beside. Arms without one wait for it.
 SHARES: dict[str, float] = {}
@@ -110,6 +114,9 @@ class Comparison:
         source = arm.name.replace("_yoked", "_auto")
         values = {
             "classes": self.dataset.classes,
+            "samples": ",".join(self.dataset.samples),
+            "backward": ",".join(self.dataset.samples[::-1]),
+            "last_three": ",".join(self.dataset.samples[1:]),
             "steps": lengths(arm, trial.early),
             "rate": f"{LARGE_RATE * base.rate * LEARNING_RATE:g}",
             "decided": f"file:{self.folder}/{source}/seed{OUTSIDE_SEED}",
@@ -131,6 +138,7 @@ COMPARISONS = (
         for budget in BUDGETS
         for dataset in GROWTH_DATASETS
     ),
+    *(Comparison("few", FEW_DATASET, budget, FEW) for budget in FEW_BUDGETS),
     *(
         Comparison("networks", dataset, budget, NETWORKS)
         for dataset, budget in zip(

@@ -37,6 +37,7 @@ PICTURES = {  # name -> title
     "h2": "H2: few, different classes first",
     "h3": "H3: small images first",
     "others": "All together, and controls",
+    "few": "Few images",
     "networks": "Networks",
 }
 
@@ -75,8 +76,8 @@ def make_page() -> tuple[str, dict[str, bytes]]:
 
 
 def _picture_of(test: Test) -> str:
-    if test.comparison.family == "networks":
-        return "networks"
+    if test.comparison.family != "growth":
+        return test.comparison.family
     kind = test.arm.partition("_")[0]
     kind = {"efficient": "h3", "small": "h3"}.get(kind, kind)
     return kind if kind in PICTURES else "others"
