@@ -95,9 +95,10 @@ def test_the_protocol_names_every_arm_and_number():
     found = [[name, other, ask[:1], seeds] for name, other, ask, seeds in rows]
     assert found == expected
     assert f"({len(protocol.COMPARISONS[0].tests)} × 6 tests)" in text
+    words = " ".join(text.split())
     assert len(analysis.planned("networks")) == 15
     assert len(analysis.planned("few")) == 8
-    assert "15 tests" in text and "8 of few20" in text
+    assert "the 15 tests of the networks, the 8 of few20" in words
     for budget in {each.budget for each in protocol.COMPARISONS}:
         assert f"{budget:,}" in text
 
