@@ -46,7 +46,10 @@ def all_flags(trial=protocol.TRIALS[1]):
 def test_every_arm_is_a_run_of_its_budget_and_differs_from_its_counterpart():
     seen = {}
     for comparison, arm, config in all_flags():
-        assert config.budget_gflops == comparison.budget
+        if arm.in_seconds:
+            assert 0.7 < config.budget_gflops / comparison.budget < 0.97
+        else:
+            assert config.budget_gflops == comparison.budget
         assert not config.report
         seen[comparison, arm.name] = config
         if arm.against:
@@ -65,6 +68,16 @@ def test_a_recipe_changes_the_rate_the_decay_and_the_early_stages():
     large = first.by_name["h2_large_rate"]
     lines = first.flag_lines(large, trial, protocol.Trial(0.5, 1, 1))
     assert from_flag_lines(lines).lr == 0.012  # of the baseline's recipe
+
+
+def test_an_arm_at_equal_seconds_has_fewer_gflops_of_small_images():
+    arm = protocol.COMPARISONS[0].by_name["h3_seconds"]
+    small, middle, large = 645 * 16**2, 645 * 24**2, 550 * 32**2
+    gflops = protocol.share(arm, 1.0)
+    whole = small + middle + large
+    seconds = (2.04 * small + 1.18 * middle + large) / whole
+    assert gflops * seconds == pytest.approx(1)
+    assert protocol.share(arm, 1.5) < gflops < protocol.share(arm, 0.5)
 
 
 def test_the_trials_are_balanced():

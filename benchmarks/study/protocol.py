@@ -28,9 +28,10 @@ LARGE_RATE = 3  # times the tuned one
 # three numbers of classes.
 BUDGETS, FEW_BUDGETS = (1200, 4000, 12000), (400, 1200)
 NETWORK_BUDGETS = (1000, 5600, 12300)
-# The share of the baseline's GFLOPs that takes its seconds, by arm; to be
-# measured where nothing runs beside. Arms without one wait for it.
-SHARES: dict[str, float] = {}
+# Seconds of training per GFLOP at an image size, relative to those at 32 px:
+# medians of 3 rounds of `--mode=plan --measure`, 2 cores of an AMD EPYC in
+# bfloat16, nothing beside (1.88 to 2.11, and 1.16 to 1.30).
+SECONDS = {16: 2.04, 24: 1.18, 32: 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Comparison:
             f"--lr={trial.rate * LEARNING_RATE:g}",
             f"--weight_decay={trial.decay * WEIGHT_DECAY:g}",
             *(line.format_map(values) for line in arm.flags),
-            f"--budget_gflops={SHARES.get(arm.name, 1) * self.budget:g}",
+            f"--budget_gflops={self.budget * share(arm, trial.early):.0f}",
             f"--workdir={self.folder}/{arm.name}",
         ]
 
@@ -157,3 +158,23 @@ def lengths(arm: Arm, early: float) -> str:
     """Returns the lengths of an arm's stages, relative to each other."""
     scaled = [round(early * steps) for steps in arm.steps[:-1]]
     return ",".join(map(str, (*scaled, *arm.steps[-1:])))
+
+
+def share(arm: Arm, early: float) -> float:
+    """Returns an arm's GFLOPs in those of the baseline.
+
+    1, unless it is to take the baseline's seconds.
+    """
+    if not arm.in_seconds:
+        return 1.0
+    [sizes] = [
+        [int(size) for size in line.partition("=")[2].split(",")]
+        for line in arm.flags
+        if line.startswith("--grow_size=")
+    ]
+    steps = map(int, lengths(arm, early).split(","))
+    gflops = {}  # at each size; a step costs what its images have of pixels
+    for size, count in zip(sizes, steps, strict=True):
+        gflops[size] = gflops.get(size, 0) + count * size**2
+    seconds = sum(SECONDS[size] * cost for size, cost in gflops.items())
+    return sum(gflops.values()) / seconds

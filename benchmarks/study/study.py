@@ -56,8 +56,6 @@ def make_flagfiles() -> dict[str, str]:
         own = {}
         for arm in comparison.arms:
             best = best_trial(table, comparison, arm.recipe)
-            if arm.in_seconds and arm.name not in protocol.SHARES:
-                continue
             if best and base:
                 about = [f"Against {arm.against}: {arm.asks}"] * bool(arm.asks)
                 path = flagfile(comparison, arm)
