@@ -281,6 +281,11 @@ def _conditions(runs: Table) -> str:
         counts = rows[name].value_counts()
         each = [f"{value} ({count:,})" for value, count in counts.items()]
         lines.append(f"- {name}, with the number of runs: {'; '.join(each)}")
+    hours = pd.to_numeric(rows["wall_seconds"]).sum() / 3600
+    lines.append(
+        f"- time: {len(rows):,} runs, {hours:.1f} hours of theirs; several at "
+        "once and other work beside, so they tell nothing of speed"
+    )
     return "\n".join(lines)
 
 

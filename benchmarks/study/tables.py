@@ -21,6 +21,7 @@ RUN_FIGURES = {
     "clean_train_accuracy": "clean_train_accuracy",
     "gflops": "gflops",
     "images_seen": "images_seen",
+    "wall_seconds": "wall_seconds",  # of a busy machine: what it cost us
 }
 RUN_COLUMNS = (*KEY, *RUN_FIGURES, "plan", "precision", "processor", "versions")
 CORRECT_COLUMNS = (*KEY, "images", "correct")
