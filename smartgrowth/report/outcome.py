@@ -93,7 +93,9 @@ def draw_confusion(figure, outcome: Outcome) -> str:
     shares = shares[np.ix_(order, order)]
     named = count <= NAMED
     side = 2.4 + 0.13 * count if is_wide(outcome) else 5.6
-    figure.set_size_inches(side + 0.9, side)
+    # Wider by the color bar, and by the label beside long names, which the
+    # layout would cut off.
+    figure.set_size_inches(side + (1.5 if is_wide(outcome) else 0.9), side)
     axis = figure.subplots()
     curves = rcParams["axes.prop_cycle"].by_key()["color"]
     paper = rcParams["axes.facecolor"]
