@@ -2,7 +2,9 @@
 
 import io
 import pathlib
+import shutil
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -238,6 +240,103 @@ def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
         table.add(row)
     best = tables.best_trial(table, first, "h1")
     assert best == protocol.TRIALS[1]  # the first of equals
+
+
+class StandIn(study.Runs):
+    """Trains nothing, and notes what it was asked for."""
+
+    def __init__(self, root, fails=()):
+        super().__init__([], jobs=1)
+        self.root, self.fails, self.asked = root, fails, []
+
+    def open(self, lines):
+        self.opened = lines
+
+    def train(self, wanted):
+        for name, lines in wanted.items():
+            [folder] = [
+                line.partition("=")[2]
+                for line in lines
+                if line.startswith("--workdir=")
+            ]
+            self.asked.append((name, int(folder.rpartition("seed")[2])))
+            if self.asked[-1] in self.fails:
+                self.failed.append(name)
+                continue
+            (self.root / folder).mkdir(parents=True)
+            (self.root / folder / "metrics.json").write_text("{}")
+            yield types.SimpleNamespace(arm=name, directory=self.root / folder)
+
+
+@pytest.fixture
+def few_arms(elsewhere, monkeypatch):
+    """A comparison whose recipes are known, and nothing trained."""
+    monkeypatch.chdir(elsewhere)
+    table, first = tables.read_trials(), protocol.COMPARISONS[0]
+    for recipe in first.recipes:
+        for number in range(len(protocol.TRIALS)):
+            row = dict.fromkeys(tables.TRIAL_COLUMNS, "") | {
+                "dataset": first.dataset.name,
+                "budget": first.budget,
+                "recipe": recipe,
+                "trial": number,
+                "held_out_accuracy": 0.5,
+            }
+            table.add(row)
+    table.write()
+    monkeypatch.setattr(
+        study,
+        "read_figures",
+        lambda _: dict.fromkeys(tables.RUN_COLUMNS[4:], 1),
+    )
+    monkeypatch.setattr(
+        study, "read_correct", lambda _: {"images": "1 a", "correct": "gA=="}
+    )
+    arms = ("baseline", "h3_auto", "h3_yoked")
+    return lambda comparison, name: comparison == first and name in arms
+
+
+def test_what_is_missing_is_trained_and_nothing_twice(few_arms, elsewhere):
+    runs = StandIn(elsewhere, fails=[("h3_auto", 2)])
+    study.run(runs, few_arms)
+    # First the run whose boundaries others repeat.
+    assert runs.asked[0] == ("h3_auto", protocol.OUTSIDE_SEED)
+    expected = [
+        *(("baseline", seed) for seed in range(10)),
+        *((f"h3_{kind}", n) for kind in ("auto", "yoked") for n in range(5)),
+    ]
+    assert sorted(runs.asked[1:]) == expected
+    assert runs.failed == ["h3_auto"]
+    again = StandIn(elsewhere)
+    study.run(again, few_arms)
+    assert again.asked == [("h3_auto", 2)]
+    figures, correct = tables.read_runs()
+    assert len(figures.rows) == len(correct.rows) == len(expected) + 1
+
+
+def test_an_outside_run_that_is_lost_is_trained_again_where_it_is_needed(
+    few_arms, elsewhere
+):
+    study.run(StandIn(elsewhere, fails=[("h3_yoked", 4)]), few_arms)
+    shutil.rmtree(elsewhere / "runs")  # another machine, with the tables
+    again = StandIn(elsewhere)
+    study.run(again, few_arms)
+    assert again.asked == [
+        ("h3_auto", protocol.OUTSIDE_SEED),
+        ("h3_yoked", 4),
+    ]
+
+
+def test_shards_share_the_seeds(few_arms, elsewhere):
+    asked = []
+    for shard in ((1, 2), (2, 2)):
+        runs = StandIn(elsewhere / str(shard[0]))
+        study.run(runs, few_arms, shard)
+        asked.append({key for key in runs.asked if key[1] < 100})
+        for path in elsewhere.glob("*s.csv"):
+            path.unlink()  # each has its own tables
+    assert asked[0].isdisjoint(asked[1])
+    assert len(asked[0] | asked[1]) == 20
 
 
 def test_correct_images_survive_the_table():

@@ -86,6 +86,9 @@ class Comparison:
         """The folder of its runs."""
         return f"runs/study/{self.name}"
 
+    def folder_of(self, arm: str, seed: int) -> str:
+        return f"{self.folder}/{arm}/seed{seed}"
+
     @functools.cached_property
     def by_name(self) -> dict[str, Arm]:
         return {arm.name: arm for arm in self.arms}
@@ -120,7 +123,7 @@ class Comparison:
             "last_three": ",".join(self.dataset.samples[1:]),
             "steps": lengths(arm, trial.early),
             "rate": f"{LARGE_RATE * base.rate * LEARNING_RATE:g}",
-            "decided": f"file:{self.folder}/{source}/seed{OUTSIDE_SEED}",
+            "decided": f"file:{self.folder_of(source, OUTSIDE_SEED)}",
         }
         return [
             *self.dataset.flags,

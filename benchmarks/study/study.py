@@ -3,17 +3,20 @@
     python benchmarks/study/study.py tune --data_dir=ZIP [--jobs=2]
     python benchmarks/study/study.py run --data_dir=ZIP [--jobs=2]
 
-From the root of the repository. `tune` chooses the recipes on images held out
-of training, and writes the flagfiles; `run` trains the arms. Both may be
-stopped at any time: the same command goes on. Finished runs are rows of
-tuning.csv, runs.csv and correct_images.csv, beside this file; what is in there
-is not trained again, on whatever machine. `report.py` makes STUDY.md of them.
+`tune` chooses the recipes on images held out of training, and writes the
+flagfiles; `run` trains the arms. Both may be stopped at any time: the same
+command goes on. Finished runs are rows of tuning.csv, runs.csv and
+correct_images.csv, beside this file; what is in there is not trained again, on
+whatever machine. So several machines may share the work, each with other
+`--only=` or another `--shard=K/N`, if their rows are put together afterwards.
+`report.py` makes STUDY.md of them.
 """
 
 import argparse
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,12 +39,15 @@ from smartgrowth.comparison import arms as trials
 from smartgrowth.comparison import runner
 from smartgrowth.comparison.correct_images import ARRAYS
 from smartgrowth.comparison.jobs import LocalPool
+from smartgrowth.comparison.settings import parse_shard
 from smartgrowth.runs import files
+from smartgrowth.runs.directory import is_finished
 from smartgrowth.runs.parse import read_arrays
 from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import say
 
-FLAGS = "benchmarks/study/flags"  # from the root of the repository
+ROOT = pathlib.Path(__file__).parents[2]
+FLAGS = "benchmarks/study/flags"  # from there
 
 
 def make_flagfiles() -> dict[str, str]:
@@ -99,11 +105,14 @@ class Runs:
     Args:
       options: lines that hold for all runs here, such as --data_dir.
       jobs: runs at once.
+
+    Attributes:
+      failed: names of runs that did not end; the others go on.
     """
 
     def __init__(self, options: Sequence[str], jobs: int):
         self.options, self.jobs = list(options), jobs
-        self.opened = None
+        self.opened, self.failed = None, []
 
     def open(self, lines: Sequence[str]) -> None:
         """Opens what these flags name at all sizes that any arm uses."""
@@ -119,9 +128,6 @@ class Runs:
         """Trains what is not finished; yields each that is.
 
         wanted: name -> flags.
-
-        Raises:
-          UserError: a run failed, after the others have been yielded.
         """
         made = []
         for name, lines in wanted.items():
@@ -137,13 +143,10 @@ class Runs:
         failed = runner.train_all(
             made, LocalPool(self.jobs), runner.Forecast(finished)
         )
+        self.failed += [trial.name for trial in failed]
         for trial in made:
             if trial not in failed:
                 yield trial
-        if failed:
-            raise UserError(
-                f"{', '.join(trial.name for trial in failed)} failed; see above"
-            )
 
 
 def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
@@ -192,8 +195,15 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
         write_flagfiles()
 
 
-def run(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
-    """Trains every run of the protocol that has no row yet."""
+def run(
+    runs: Runs,
+    chosen: Callable[[Comparison, str], bool],
+    shard: tuple[int, int] = (1, 1),
+) -> None:
+    """Trains every run of the protocol that has no row yet.
+
+    shard: K and N; of the seeds, every N-th from the K-th on.
+    """
     write_flagfiles()
     figures, correct = read_runs()
     for comparison in COMPARISONS:
@@ -203,24 +213,39 @@ def run(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
             if chosen(comparison, arm.name)
             and pathlib.Path(flagfile(comparison, arm)).exists()
         ]
-        runs.opened = None
+        number, count = shard
+        missing = {
+            (arm.name, seed)
+            for arm in own
+            for seed in protocol.seeds(arm)
+            if seed % count == number - 1
+            and (*key_of(comparison), arm.name, seed) not in figures
+        }
+        # Their own folders are read by the arms that repeat them.
+        outside = [
+            (name.replace("_yoked", "_auto"), protocol.OUTSIDE_SEED)
+            for name in sorted({name for name, _ in missing})
+            if name.endswith("_yoked")
+        ]
+        missing |= {
+            key
+            for key in outside
+            if not is_finished(pathlib.Path(comparison.folder_of(*key)))
+        }
+        if missing:
+            runs.open(comparison.dataset.flags)
         for seed in (protocol.OUTSIDE_SEED, *range(protocol.PRIMARY_SEEDS)):
             wanted = [
-                arm
-                for arm in own
-                if (*key_of(comparison), arm.name, seed) not in figures
-                and _is_due(arm, seed, own)
+                arm for arm in comparison.arms if (arm.name, seed) in missing
             ]
             if not wanted:
                 continue
-            if not runs.opened:
-                runs.open(comparison.dataset.flags)
             say(f"{comparison.name}, seed {seed}: {len(wanted)} runs")
             lines = {
                 arm.name: [
                     f"--flagfile={flagfile(comparison, arm)}",
                     f"--seed={seed}",
-                    f"--workdir={comparison.folder}/{arm.name}/seed{seed}",
+                    f"--workdir={comparison.folder_of(arm.name, seed)}",
                 ]
                 for arm in wanted
             }
@@ -235,14 +260,6 @@ def run(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
                 correct.add(key | read_correct(trained.directory))
                 figures.write()
                 correct.write()
-
-
-def _is_due(arm: Arm, seed: int, own: Sequence[Arm]) -> bool:
-    """Returns whether the protocol has that run, or one that repeats it."""
-    if seed != protocol.OUTSIDE_SEED:
-        return seed in protocol.seeds(arm)
-    yoked = {each.name.replace("_yoked", "_auto") for each in own}
-    return arm.name.endswith("_auto") and arm.name in yoked
 
 
 def read_figures(directory: pathlib.Path) -> dict:
@@ -284,12 +301,17 @@ def main() -> int:
     parser.add_argument("--cache_dir", help="where stores are kept")
     parser.add_argument("--only", help="comparisons, such as tiny20_1200")
     parser.add_argument("--arms", help="arms, or recipes to tune")
+    parser.add_argument("--shard", default="1/1", help="K/N: of the seeds")
     given = parser.parse_args()
     options = [
-        f"--{name}={value}"
+        f"--{name}={pathlib.Path(value).expanduser().absolute()}"
         for name in ("data_dir", "cache_dir")
         if (value := getattr(given, name))
     ]
+    shard = parse_shard(given.shard)
+    if not (shard and shard[1]):
+        parser.error(f"--shard={given.shard}: must be K/N, such as 2/3")
+    os.chdir(ROOT)
 
     def chosen(comparison: Comparison, name: str) -> bool:
         only, arms = given.only, given.arms
@@ -298,9 +320,16 @@ def main() -> int:
         )
 
     try:
-        {"tune": tune, "run": run}[given.what](
-            Runs(options, given.jobs), chosen
-        )
+        runs = Runs(options, given.jobs)
+        if given.what == "tune":
+            tune(runs, chosen)
+        else:
+            run(runs, chosen, shard)
+        if runs.failed:
+            raise UserError(
+                f"{', '.join(runs.failed)} failed; the same command tries "
+                "them again"
+            )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
