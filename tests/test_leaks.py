@@ -173,3 +173,37 @@ def test_the_flag_opens_data_without_them(tiny_config, tmp_path):
     # Whatever sizes a plan has.
     again = load.open_images(dropping, {16})
     assert (again.content, again.pixels) == (data.content, data.pixels)
+
+
+def test_copies_of_held_out_images_are_dropped_too(tiny_config, tmp_path):
+    """With --hold_out, from what is trained on then."""
+    for name in "ab":
+        for split, first in ("train", 0), ("val", 50):
+            for index in range(20):
+                path = tmp_path / f"pets/{split}/{name}/{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                number = 100 * ord(name) + first + index // 2
+                picture = Image.fromarray(noise(number))
+                if index % 2:  # a near-duplicate of the one before
+                    picture = Image.fromarray(darker(noise(number)))
+                picture.save(path)
+    config = tiny_config(
+        dataset=f"folder:{tmp_path / 'pets'}",
+        cache_dir=str(tmp_path / "cache"),
+        hold_out=0.3,
+    )
+    held = load.open_images(config, {8})
+    assert 0 < len(held.validation.ids) < 40
+    assert all(id.startswith("train/") for id in held.validation.ids)
+    dropping = dataclasses.replace(config, drop_leaks=True)
+    data = load.open_images(dropping, {8})
+    assert data.validation.ids == held.validation.ids
+
+    def twin(id):
+        folder, _, name = id.rpartition("/")
+        return f"{folder}/{int(name.removesuffix('.png')) ^ 1}.png"
+
+    twins = {twin(id) for id in held.validation.ids}
+    dropped = twins & {*held.train.ids}
+    assert {*data.report()["dropped"]} == dropped != set()
+    assert {*data.train.ids} == {*held.train.ids} - dropped

@@ -1,5 +1,6 @@
 """The study: what its protocol makes, and that its page follows its CSVs."""
 
+import dataclasses
 import io
 import pathlib
 import shutil
@@ -10,20 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.comparison.verdicts import HELPS, UNSEEN
 
 ROOT = pathlib.Path(__file__).parents[1]
 STUDY = ROOT / "benchmarks" / "study"
-sys.path.insert(0, str(STUDY))
+sys.path.append(str(STUDY))
 
 import analysis  # noqa: E402
 import protocol  # noqa: E402
 import report  # noqa: E402
 import study  # noqa: E402
 import tables  # noqa: E402
-from arms import GROWTH, NETWORKS  # noqa: E402
+from growth_arms import GROWTH  # noqa: E402
+from network_arms import NETWORKS  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -38,24 +41,82 @@ def elsewhere(monkeypatch, tmp_path):
     return tmp_path
 
 
-def all_flags(trial=protocol.TRIALS[1]):
+# What an arm sets otherwise than its counterpart; with a recipe of its own,
+# the rate, the decay and the lengths of stages besides.
+DIFFERENT = {
+    "h1": {"grow_samples"},
+    "h2": {"grow_classes", "class_order"},
+    "h3": {"grow_size"},
+    "h123": {"grow_samples", "grow_classes", "class_order", "grow_size"},
+    "h3_seconds": {"grow_size", "budget_gflops"},
+    "h123_seconds": {
+        *("grow_samples", "grow_classes", "class_order", "grow_size"),
+        "budget_gflops",
+    },
+    "h3_by_steps": {"schedule_clock"},
+    "h3_auto": {"grow_when", "evals"},
+    "h3_yoked": {"grow_when", "evals", "grow_schedule", "stage_steps"},
+    "h3_crop": {"grow_by"},
+    "efficient": {"grow_size", "grow_augment", "stage_shares", "stage_steps"},
+    "h1_auto": {"grow_when", "evals"},
+    "h1_yoked": {"grow_when", "evals", "grow_schedule", "stage_steps"},
+    "data_dropout": {"grow_samples"},
+    "small_size": {"grow_size"},
+    "small_batch": {"batch_size", "grow_size"},
+    "restarts": {"schedule_scope", "grow_size"},
+    "h3_grown_augmentation": {"grow_augment"},
+    "h1_iconic": {"sample_order"},
+    "h1_medoids": {"sample_order"},
+    "h1_reversed": {"grow_samples"},
+    "h1_shrink": {"stage_restart"},
+    "h2_far_first": {"class_order"},
+    "h2_near_first": {"class_order"},
+    "h2_siblings_first": {"class_order"},
+    "h2_random": {"class_order"},
+    "baseline_large_rate": {"lr"},
+    "h2_large_rate": {"grow_classes", "class_order"},
+    "narrow_end": {"width"},
+    "wide_end": {"width"},
+    "wider": {"width", "depth"},
+    "longer": {"width", "depth"},
+}
+
+
+def test_every_arm_differs_from_its_counterpart_in_what_is_asked():
+    seen, trial = {}, protocol.TRIALS[1]
     for comparison in protocol.COMPARISONS:
         for arm in comparison.arms:
             lines = comparison.flag_lines(arm, trial, trial)
-            yield comparison, arm, from_flag_lines(lines)
-
-
-def test_every_arm_is_a_run_of_its_budget_and_differs_from_its_counterpart():
-    seen = {}
-    for comparison, arm, config in all_flags():
+            seen[comparison, arm.name] = from_flag_lines(lines)
+    for (comparison, name), config in seen.items():
+        arm = comparison.by_name[name]
         if arm.in_seconds:
             assert 0.7 < config.budget_gflops / comparison.budget < 0.97
         else:
             assert config.budget_gflops == comparison.budget
         assert not config.report
-        seen[comparison, arm.name] = config
         if arm.against:
-            assert config != seen[comparison, arm.against]
+            other = seen[comparison, arm.against]
+            found = {
+                field.name
+                for field in dataclasses.fields(config)
+                if getattr(config, field.name) != getattr(other, field.name)
+            }
+            steps = {"stage_steps"} & found
+            assert found - steps == DIFFERENT[name] - steps | {"workdir"}, name
+
+
+def test_reversed_stages_are_those_of_h1_in_reverse():
+    first = protocol.COMPARISONS[0]
+    for trial in protocol.TRIALS:
+        forward, backward = (
+            first.lengths(first.by_name[name], trial).split(",")
+            for name in ("h1", "h1_reversed")
+        )
+        assert backward == forward[::-1]
+        # The baseline's recipe has one stage, and says nothing of three.
+        restarts = first.lengths(first.by_name["restarts"], trial)
+        assert restarts == "359,358,358"
 
 
 def test_a_recipe_changes_the_rate_the_decay_and_the_early_stages():
@@ -67,27 +128,33 @@ def test_a_recipe_changes_the_rate_the_decay_and_the_early_stages():
     assert config.lr == 0.016
     assert config.weight_decay == 0.2
     assert config.stage_steps == (968, 968, 550)
-    large = first.by_name["h2_large_rate"]
-    lines = first.flag_lines(large, trial, protocol.Trial(0.5, 1, 1))
+    related = protocol.COMPARISONS[2]
+    large = related.by_name["h2_large_rate"]
+    lines = related.flag_lines(large, trial, protocol.Trial(0.5, 1, 1))
     assert from_flag_lines(lines).lr == 0.012  # of the baseline's recipe
 
 
 def test_an_arm_at_equal_seconds_has_fewer_gflops_of_small_images():
     arm = protocol.COMPARISONS[0].by_name["h3_seconds"]
     small, middle, large = 645 * 16**2, 645 * 24**2, 550 * 32**2
-    gflops = protocol.share(arm, 1.0)
+    first = protocol.COMPARISONS[0]
+
+    def share(early):
+        return first.share(arm, protocol.Trial(1, 1, early))
+
+    gflops = share(1.0)
     whole = small + middle + large
     seconds = (2.04 * small + 1.18 * middle + large) / whole
     assert gflops * seconds == pytest.approx(1)
-    assert protocol.share(arm, 1.5) < gflops < protocol.share(arm, 0.5)
+    assert share(1.5) < gflops < share(0.5)
 
 
 def test_the_trials_are_balanced():
     """So that no recipe has more or other chances than another."""
     corners = np.log([[t.rate, t.decay, t.early] for t in protocol.TRIALS])
     np.testing.assert_allclose(corners[0], 0)
-    np.testing.assert_allclose(corners[1:].sum(axis=0), 0, atol=1e-12)
-    signs = np.sign(corners[1:])
+    np.testing.assert_allclose(corners[1:5].sum(axis=0), 0, atol=1e-12)
+    signs = np.sign(corners[1:5])
     np.testing.assert_array_equal(signs.T @ signs, 4 * np.eye(3))
 
 
@@ -102,18 +169,24 @@ def test_the_protocol_names_every_arm_and_number():
         [
             arm.name,
             arm.against or "–",
-            (arm.asks or "the plain baseline").capitalize()[:1],
+            (arm.asks or "the plain baseline").capitalize()[:9],
             str(len(protocol.seeds(arm))),
         ]
         for arm in (*GROWTH, *NETWORKS)
     ]
-    found = [[name, other, ask[:1], seeds] for name, other, ask, seeds in rows]
+    found = [
+        [name, other, ask.capitalize()[:9], seeds]
+        for name, other, ask, seeds in rows
+    ]
     assert found == expected
-    assert f"({len(protocol.COMPARISONS[0].tests)} × 6 tests)" in text
+    hypotheses = len(analysis.planned(protocol.HYPOTHESES))
+    controls = len(analysis.planned(protocol.CONTROLS))
+    assert f"the {hypotheses} tests of hypotheses" in " ".join(text.split())
+    assert f"the {controls} of controls" in " ".join(text.split())
     words = " ".join(text.split())
     assert len(analysis.planned("networks")) == 15
     assert len(analysis.planned("few")) == 8
-    assert "the 15 tests of the networks, the 8 of few20" in words
+    assert "the 15 of networks, the 8 of few20" in words
     for budget in {each.budget for each in protocol.COMPARISONS}:
         assert f"{budget:,}" in text
 
@@ -189,7 +262,7 @@ def test_a_planted_difference_is_confirmed_and_none_is_not(elsewhere):
     assert helped.ends[0] <= helped.paired.low < helped.paired.high
     # Every test of the protocol counts, those of other comparisons too.
     assert helped.p == pytest.approx(
-        len(analysis.planned("growth")) * helped.paired.p
+        len(analysis.planned(protocol.HYPOTHESES)) * helped.paired.p
     )
     assert unseen.verdict == UNSEEN
     assert tests["h2", "baseline"].paired is None
@@ -211,7 +284,6 @@ def test_nothing_is_tested_before_all_seeds_are_there(elsewhere):
     short = tests["h3", "baseline"]
     assert (short.verdict, short.seeds) == (analysis.UNFINISHED, 9)
     assert short.sentence() == "not finished: 9 of 10 seeds"
-    assert tests["h3_auto", "baseline"].paired.count == 5
     assert tests["h3_auto", "h3"].paired.count == 5
 
 
@@ -228,7 +300,7 @@ def test_runs_on_other_images_are_no_pairs(elsewhere):
 
 def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
     table, first = tables.read_trials(), protocol.COMPARISONS[0]
-    for number, accuracy in enumerate((0.3, 0.5, 0.4, 0.5, 0.1)):
+    for number, accuracy in enumerate((0.3, 0.5, 0.4, 0.5, 0.1, 0.2)):
         assert tables.best_trial(table, first, "h1") is None
         row = dict.fromkeys(tables.TRIAL_COLUMNS, "") | {
             "dataset": "tiny20",
@@ -245,12 +317,16 @@ def test_the_best_trial_is_known_when_all_are_finished(elsewhere):
 class StandIn(study.Runs):
     """Trains nothing, and notes what it was asked for."""
 
-    def __init__(self, root, fails=()):
+    def __init__(self, root, fails=(), diverges=()):
         super().__init__([], jobs=1)
-        self.root, self.fails, self.asked = root, fails, []
+        self.root, self.asked = root, []
+        self.fails, self.diverges = fails, diverges
 
     def open(self, lines):
-        self.opened = lines
+        images = {"ids": ("a", "b", "c"), "labels": np.arange(3)}
+        self.opened = types.SimpleNamespace(
+            validation=types.SimpleNamespace(**images)
+        )
 
     def train(self, wanted):
         for name, lines in wanted.items():
@@ -265,7 +341,7 @@ class StandIn(study.Runs):
                 continue
             (self.root / folder).mkdir(parents=True)
             (self.root / folder / "metrics.json").write_text("{}")
-            yield types.SimpleNamespace(arm=name, directory=self.root / folder)
+            yield name, self.root / folder, self.asked[-1] in self.diverges
 
 
 @pytest.fixture
@@ -312,6 +388,28 @@ def test_what_is_missing_is_trained_and_nothing_twice(few_arms, elsewhere):
     assert again.asked == [("h3_auto", 2)]
     figures, correct = tables.read_runs()
     assert len(figures.rows) == len(correct.rows) == len(expected) + 1
+
+
+def test_a_run_that_diverged_is_wrong_on_every_image(few_arms, elsewhere):
+    runs = StandIn(elsewhere, diverges=[("baseline", 3)])
+    study.run(runs, few_arms)
+    figures, correct = tables.read_runs()
+    key = ("tiny20", "1200", "baseline", "3")
+    assert float(figures.rows[key]["accuracy"]) == 0
+    row = correct.rows[key]
+    assert row["images"].startswith("3 ")
+    assert not tables.unpack_correct(row).any()
+    assert runs.failed == []
+
+
+def test_a_row_of_other_flags_is_refused(few_arms, elsewhere):
+    study.run(StandIn(elsewhere), few_arms)
+    [path] = elsewhere.rglob("tiny20_1200/h3_auto.flags")
+    figures, _ = tables.read_runs()
+    figures.rows["tiny20", "1200", "h3_auto", "1"]["flags"] = "another"
+    figures.write()
+    with pytest.raises(UserError, match="h3_auto 1 was trained with other fl"):
+        study.run(StandIn(elsewhere), few_arms)
 
 
 def test_an_outside_run_that_is_lost_is_trained_again_where_it_is_needed(

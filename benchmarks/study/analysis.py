@@ -11,6 +11,7 @@ from tables import KEY, Table, unpack_correct
 
 from smartgrowth.comparison import image_sampling
 from smartgrowth.comparison.significance import (
+    EQUAL,
     LEVEL,
     Paired,
     compare_pairs,
@@ -21,12 +22,14 @@ from smartgrowth.comparison.verdicts import (
     HELPS,
     HURTS,
     UNSEEN,
+    UNTESTED,
     interval,
     p_value,
     points,
 )
 
 UNFINISHED = "not finished"
+FAMILIES = (protocol.HYPOTHESES, protocol.CONTROLS, "few", "networks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Test:
       wanted: how many it asks for.
       paired: their differences; None before all seeds are there.
       ends: 95% interval over seeds and images.
-      p: corrected for all tests of the study.
+      p: corrected for all tests of its family.
       verdict: a word.
     """
 
@@ -53,22 +56,35 @@ class Test:
     verdict: str
 
     @property
+    def family(self) -> str:
+        return self.comparison.family(self.arm)
+
+    @property
     def visible(self) -> float:
         """The difference that 4 of 5 such tests would have found."""
-        count = len(planned(self.comparison.family))
+        count = len(planned(self.family))
         return detectable(self.paired.deviation, self.paired.count, count)
 
     def sentence(self) -> str:
         """Returns the verdict with its figures."""
         if self.paired is None:
             return f"{UNFINISHED}: {self.seeds} of {self.wanted} seeds"
-        figures = (
-            f"{points(self.paired.mean)} points "
-            f"({interval(*self.ends)}), p {p_value(self.p)}"
+        return (
+            f"{self.label}, {points(self.paired.mean)} points "
+            f"({interval(*self.ends)})"
         )
+
+    @property
+    def label(self) -> str:
+        """The verdict, its p, and what it would have seen."""
+        if self.verdict in (UNFINISHED, UNTESTED):
+            return self.verdict
+        if self.paired.deviation < EQUAL:
+            return "the same runs"
+        text = f"{self.verdict}, p {p_value(self.p)}"
         if self.verdict == UNSEEN and self.visible < 1:
-            figures += f"; {100 * self.visible:.1f} would have been seen"
-        return f"{self.verdict}, {figures}"
+            text += f" ({100 * self.visible:.1f} points would have been seen)"
+        return text
 
 
 def planned(family: str) -> list[tuple[protocol.Comparison, str, str]]:
@@ -76,8 +92,8 @@ def planned(family: str) -> list[tuple[protocol.Comparison, str, str]]:
     return [
         (comparison, *pair)
         for comparison in protocol.COMPARISONS
-        if comparison.family == family
         for pair in comparison.tests
+        if comparison.family(pair[0]) == family
     ]
 
 
@@ -103,7 +119,7 @@ def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
         for key, part in frame.groupby(["dataset", "budget", "arm"])
     }
     tests = []
-    for family in dict.fromkeys(c.family for c in protocol.COMPARISONS):
+    for family in FAMILIES:
         made = [_compare(by_arm, correct, *each) for each in planned(family)]
         corrected = holm(
             [test.paired.p if test.paired else math.nan for test in made]
@@ -156,6 +172,8 @@ def _interval(correct: Table, where, names, seeds: Sequence[int], pair: Paired):
 def _verdict(pair: Paired | None, p: float) -> str:
     if pair is None:
         return UNFINISHED
+    if not pair.tested:
+        return UNTESTED
     if not p < LEVEL:
         return UNSEEN
     return HELPS if pair.mean > 0 else HURTS

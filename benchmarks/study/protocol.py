@@ -6,18 +6,21 @@ Fixed before the first run. The flagfiles under `flags/` are made of it.
 import dataclasses
 import functools
 
-from arms import (
-    COMMON,
+from arms import COMMON, Arm, Dataset
+from growth_arms import (
     FEW,
     FEW_DATASET,
+    GLYPHS,
     GROWTH,
-    GROWTH_DATASETS,
-    NETWORK_DATASETS,
-    NETWORKS,
-    Arm,
-    Dataset,
+    KIN20,
+    LONG,
+    RELATED,
+    TINY20,
+    UNRELATED,
 )
+from network_arms import NETWORK_DATASETS, NETWORKS
 
+HYPOTHESES, CONTROLS = "hypotheses", "controls"
 SEEDS, PRIMARY_SEEDS = 5, 10
 OUTSIDE_SEED = 100  # of the runs whose boundaries the yoked arms repeat
 TUNING_SEED = 1000
@@ -49,13 +52,15 @@ class Trial:
     early: float
 
 
-# The middle, and half of the eight corners around it.
+# The middle, half of the eight corners around it, and a higher rate, since the
+# first trials on held-out images all chose the highest one.
 TRIALS = (
     Trial(1, 1, 1),
     Trial(0.5, 0.25, 1.5),
     Trial(2, 0.25, 1 / 1.5),
     Trial(0.5, 4, 1 / 1.5),
     Trial(2, 4, 1.5),
+    Trial(4, 1, 1),
 )
 
 
@@ -64,11 +69,11 @@ class Comparison:
     """Arms that are trained on a dataset at one budget.
 
     Attributes:
-      family: of the tests that are corrected together.
+      kind: "growth", "few" or "networks".
       budget: in GFLOPs.
     """
 
-    family: str
+    kind: str
     dataset: Dataset
     budget: int
     arms: tuple[Arm, ...]
@@ -97,6 +102,12 @@ class Comparison:
     def recipes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(arm.recipe for arm in self.arms))
 
+    def family(self, arm: str) -> str:
+        """Returns with which tests an arm's tests are corrected."""
+        if self.kind != "growth":
+            return self.kind
+        return HYPOTHESES if self.by_name[arm].primary else CONTROLS
+
     @property
     def tests(self) -> list[tuple[str, str]]:
         """The arms that are tested against each other."""
@@ -121,7 +132,7 @@ class Comparison:
             "samples": ",".join(self.dataset.samples),
             "backward": ",".join(self.dataset.samples[::-1]),
             "last_three": ",".join(self.dataset.samples[1:]),
-            "steps": lengths(arm, trial.early),
+            "steps": self.lengths(arm, trial),
             "rate": f"{LARGE_RATE * base.rate * LEARNING_RATE:g}",
             "decided": f"file:{self.folder_of(source, OUTSIDE_SEED)}",
         }
@@ -131,16 +142,54 @@ class Comparison:
             f"--lr={trial.rate * LEARNING_RATE:g}",
             f"--weight_decay={trial.decay * WEIGHT_DECAY:g}",
             *(line.format_map(values) for line in arm.flags),
-            f"--budget_gflops={self.budget * share(arm, trial.early):.0f}",
+            f"--budget_gflops={self.budget * self.share(arm, trial):.0f}",
             f"--workdir={self.folder}/{arm.name}",
         ]
 
+    def lengths(self, arm: Arm, trial: Trial) -> str:
+        """Returns the lengths of an arm's stages, relative to each other."""
+        # A recipe of one stage says nothing of several.
+        several = len(self.by_name[arm.recipe].steps) > 1
+        early = trial.early if several else 1
+        *first, last = arm.steps or (0,)
+        steps = [*(round(early * each) for each in first), last]
+        return ",".join(map(str, steps[::-1] if arm.reverses else steps))
 
+    def share(self, arm: Arm, trial: Trial) -> float:
+        """Returns an arm's GFLOPs in those of the baseline.
+
+        1, unless it is to take the baseline's seconds. To within 2%: every
+        step counts as one of a whole batch.
+        """
+        if not arm.in_seconds:
+            return 1.0
+        [sizes] = [
+            [int(size) for size in line.partition("=")[2].split(",")]
+            for line in arm.flags
+            if line.startswith("--grow_size=")
+        ]
+        steps = map(int, self.lengths(arm, trial).split(","))
+        gflops = {}  # at each size; a step costs what its images have of pixels
+        for size, count in zip(sizes, steps, strict=True):
+            gflops[size] = gflops.get(size, 0) + count * size**2
+        seconds = sum(SECONDS[size] * cost for size, cost in gflops.items())
+        return sum(gflops.values()) / seconds
+
+
+SHORT, MIDDLE, LONGEST = BUDGETS
 COMPARISONS = (
     *(
-        Comparison("growth", dataset, budget, GROWTH)
-        for budget in BUDGETS
-        for dataset in GROWTH_DATASETS
+        Comparison("growth", dataset, budget, arms)
+        for dataset, arms in (
+            (TINY20, UNRELATED),
+            (KIN20, RELATED),
+            (GLYPHS, GROWTH),
+        )
+        for budget in (SHORT, MIDDLE)
+    ),
+    *(
+        Comparison("growth", dataset, LONGEST, LONG)
+        for dataset in (TINY20, GLYPHS)
     ),
     *(Comparison("few", FEW_DATASET, budget, FEW) for budget in FEW_BUDGETS),
     *(
@@ -155,29 +204,3 @@ COMPARISONS = (
 def seeds(arm: Arm) -> range:
     """Returns the seeds of an arm's runs."""
     return range(PRIMARY_SEEDS if arm.primary else SEEDS)
-
-
-def lengths(arm: Arm, early: float) -> str:
-    """Returns the lengths of an arm's stages, relative to each other."""
-    scaled = [round(early * steps) for steps in arm.steps[:-1]]
-    return ",".join(map(str, (*scaled, *arm.steps[-1:])))
-
-
-def share(arm: Arm, early: float) -> float:
-    """Returns an arm's GFLOPs in those of the baseline.
-
-    1, unless it is to take the baseline's seconds.
-    """
-    if not arm.in_seconds:
-        return 1.0
-    [sizes] = [
-        [int(size) for size in line.partition("=")[2].split(",")]
-        for line in arm.flags
-        if line.startswith("--grow_size=")
-    ]
-    steps = map(int, lengths(arm, early).split(","))
-    gflops = {}  # at each size; a step costs what its images have of pixels
-    for size, count in zip(sizes, steps, strict=True):
-        gflops[size] = gflops.get(size, 0) + count * size**2
-    seconds = sum(SECONDS[size] * cost for size, cost in gflops.items())
-    return sum(gflops.values()) / seconds

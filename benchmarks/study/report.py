@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import protocol
 from analysis import Test, judge, read_frame
-from arms import GROWTH, GROWTH_DATASETS
+from growth_arms import GLYPHS, GROWTH, TINY20
 from PIL import Image, PngImagePlugin
 from tables import Table, best_trial, key_of, read_runs, read_trials
 
@@ -23,9 +23,7 @@ from smartgrowth.comparison import cost_to_accuracy
 from smartgrowth.comparison.verdicts import (
     HELPS,
     HURTS,
-    UNSEEN,
     interval,
-    p_value,
     points,
 )
 from smartgrowth.rendering.figure import render
@@ -76,8 +74,8 @@ def make_page() -> tuple[str, dict[str, bytes]]:
 
 
 def _picture_of(test: Test) -> str:
-    if test.comparison.family != "growth":
-        return test.comparison.family
+    if test.comparison.kind != "growth":
+        return test.comparison.kind
     kind = test.arm.partition("_")[0]
     kind = {"efficient": "h3", "small": "h3"}.get(kind, kind)
     return kind if kind in PICTURES else "others"
@@ -176,7 +174,7 @@ def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
                 parts.append(f"{first} | | |")
             for place, test in enumerate(found):
                 head = first if place == 0 else "| | | "
-                parts.append(f"{head} | {_difference(test)} | {_word(test)} |")
+                parts.append(f"{head} | {_difference(test)} | {test.label} |")
         parts.append("")
     return "\n".join(parts).rstrip() or "No run is finished yet."
 
@@ -186,6 +184,18 @@ def _runs_of(frame: pd.DataFrame, comparison) -> pd.DataFrame:
     return frame[is_of & (frame["budget"] == comparison.budget)]
 
 
+def _complete(frame: pd.DataFrame, comparison) -> pd.DataFrame:
+    """Returns the runs of the arms that have all their seeds."""
+    own = _runs_of(frame, comparison)
+    counts = own["arm"].value_counts()
+    whole = [
+        arm.name
+        for arm in comparison.arms
+        if counts.get(arm.name, 0) == len(protocol.seeds(arm))
+    ]
+    return own[own["arm"].isin(whole)]
+
+
 def _difference(test: Test) -> str:
     if test.paired is None:
         return f"{test.seeds} of {test.wanted} pairs with {test.against}"
@@ -193,15 +203,6 @@ def _difference(test: Test) -> str:
         f"{points(test.paired.mean)} ({interval(*test.ends)}) against "
         f"{test.against}"
     )
-
-
-def _word(test: Test) -> str:
-    if test.paired is None:
-        return test.verdict
-    text = f"{test.verdict}, p {p_value(test.p)}"
-    if test.verdict == UNSEEN and test.visible < 1:
-        text += f" ({100 * test.visible:.1f} points would have been seen)"
-    return text
 
 
 def spread(accuracies: Sequence[float]) -> str:
@@ -215,10 +216,11 @@ def spread(accuracies: Sequence[float]) -> str:
 def _savings(frame: pd.DataFrame) -> str:
     """Returns how much less each primary arm costs, between budgets."""
     lines = []
+    frame = pd.concat([_complete(frame, c) for c in protocol.COMPARISONS])
     means = frame.groupby(["dataset", "arm", "budget"])["accuracy"].mean()
-    for dataset in GROWTH_DATASETS:
+    for dataset in (TINY20, GLYPHS):
         for arm in GROWTH[1:]:
-            if not arm.primary:
+            if not arm.primary or arm.in_seconds:
                 continue
             try:
                 own = means[dataset.name, arm.name]
@@ -266,7 +268,7 @@ def _recipes() -> str:
             )
     head = [
         "| comparison | recipe | rate | decay | early stages | held-out "
-        "accuracies of the five trials, % |",
+        "accuracies of the trials, % |",
         "|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *lines]) if lines else "No trial is finished yet."
@@ -293,7 +295,7 @@ def _best(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
     """Returns which arm had the highest mean of each comparison."""
     lines = []
     for comparison in protocol.COMPARISONS:
-        means = _runs_of(frame, comparison).groupby("arm")["accuracy"].mean()
+        means = _complete(frame, comparison).groupby("arm")["accuracy"].mean()
         if "baseline" not in means:
             continue
         best = means.idxmax()

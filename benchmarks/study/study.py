@@ -21,10 +21,12 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import protocol
 from arms import Arm
 from protocol import COMPARISONS, TRIALS, Comparison
 from tables import (
+    RUN_COLUMNS,
     RUN_FIGURES,
     best_trial,
     key_of,
@@ -35,10 +37,10 @@ from tables import (
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.comparison import arms as trials
+from smartgrowth.comparison import arms as compared_arms
 from smartgrowth.comparison import runner
 from smartgrowth.comparison.correct_images import ARRAYS
-from smartgrowth.comparison.jobs import LocalPool
+from smartgrowth.comparison.jobs import OUTPUT, LocalPool
 from smartgrowth.comparison.settings import parse_shard
 from smartgrowth.runs import files
 from smartgrowth.runs.directory import is_finished
@@ -48,6 +50,8 @@ from smartgrowth.runtime.reporter import say
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = "benchmarks/study/flags"  # from there
+# Of runs.csv, of a run that diverged: wrong on every image.
+NOTHING = dict.fromkeys(RUN_COLUMNS, "") | {"accuracy": 0.0}
 
 
 def make_flagfiles() -> dict[str, str]:
@@ -64,15 +68,22 @@ def make_flagfiles() -> dict[str, str]:
             best = best_trial(table, comparison, arm.recipe)
             if best and base:
                 about = [f"Against {arm.against}: {arm.asks}"] * bool(arm.asks)
-                path = flagfile(comparison, arm)
+                path = flagfile(comparison, arm.name)
                 lines = comparison.flag_lines(arm, best, base)
                 own[path] = _flagfile(path, about, lines)
         made |= own
-        if own:
+        # What --mode=compare can train by itself, at equal GFLOPs.
+        compared = [
+            flagfile(comparison, arm.name)
+            for arm in comparison.arms
+            if flagfile(comparison, arm.name) in own
+            and not (arm.in_seconds or arm.name.endswith("_yoked"))
+        ]
+        if compared:
             path = f"{FLAGS}/{comparison.name}.flags"
             lines = [
                 "--mode=compare",
-                f"--arms={','.join(own)}",
+                f"--arms={','.join(compared)}",
                 f"--seeds={protocol.SEEDS}",
                 f"--budget_gflops={comparison.budget}",
                 f"--workdir={comparison.folder}",
@@ -94,9 +105,9 @@ def write_flagfiles() -> None:
         pathlib.Path(path).write_text(text)
 
 
-def flagfile(comparison: Comparison, arm: Arm) -> str:
+def flagfile(comparison: Comparison, arm: str) -> str:
     """Returns the path of an arm's flagfile from the root."""
-    return f"{FLAGS}/{comparison.name}/{arm.name}.flags"
+    return f"{FLAGS}/{comparison.name}/{arm}.flags"
 
 
 class Runs:
@@ -116,37 +127,63 @@ class Runs:
 
     def open(self, lines: Sequence[str]) -> None:
         """Opens what these flags name at all sizes that any arm uses."""
-        wide = trials.Arm("all", self.config([*lines, "--grow_size=16,24,32"]))
-        self.opened = trials.open_stores([wide])["all"]
+        wide = compared_arms.Arm(
+            "all", self.config([*lines, "--grow_size=16,24,32"])
+        )
+        self.opened = compared_arms.open_stores([wide])["all"]
 
     def config(self, lines: Sequence[str]):
         return from_flag_lines([*lines, *self.options])
 
     def train(
         self, wanted: Mapping[str, Sequence[str]]
-    ) -> Iterator[trials.Trial]:
-        """Trains what is not finished; yields each that is.
+    ) -> Iterator[tuple[str, pathlib.Path, bool]]:
+        """Trains what is not finished.
 
         wanted: name -> flags.
+
+        Yields:
+          Of each that has ended: name, run directory, whether it diverged.
         """
         made = []
         for name, lines in wanted.items():
-            config = self.config(lines)
-            arm = trials.Arm(name, config)
-            made.append(
-                trials.make_trial(arm, config, 1.0, self.opened, restart=False)
-            )
-        for trial in made:
-            if trial.refusal:
-                raise UserError(trial.refusal)
+            try:
+                config = self.config(lines)
+                arm = compared_arms.Arm(name, config)
+                trial = compared_arms.make_trial(
+                    arm, config, 1.0, self.opened, restart=False
+                )
+                if trial.refusal:
+                    raise UserError(trial.refusal)
+                made.append(trial)
+            except UserError as error:  # the others go on
+                say(f"{name} cannot be trained: {error}")
+                self.failed.append(name)
         finished = [trial for trial in made if trial.finished]
         failed = runner.train_all(
             made, LocalPool(self.jobs), runner.Forecast(finished)
         )
-        self.failed += [trial.name for trial in failed]
         for trial in made:
-            if trial not in failed:
-                yield trial
+            diverged = trial in failed and _diverged(trial.directory)
+            if diverged or trial not in failed:
+                yield trial.arm, trial.directory, diverged
+            else:
+                self.failed.append(trial.name)
+
+    def nothing_right(self) -> dict:
+        """Returns what `read_correct` would of a run with no image right."""
+        validation = self.opened.validation
+        right = np.zeros(len(validation.labels), bool)
+        return {
+            "images": name_images(validation.ids, validation.labels),
+            "correct": pack_correct(right),
+        }
+
+
+def _diverged(directory: pathlib.Path) -> bool:
+    """Returns whether a run stopped since its loss was no longer finite."""
+    output = (directory / OUTPUT).read_text("utf-8", "replace")
+    return any("learning diverged" in line for line in output.splitlines()[-8:])
 
 
 def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
@@ -176,9 +213,9 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
                 *held_out,
                 f"--workdir=runs/study/tuning/{comparison.name}/{name}",
             ]
-        for trained in runs.train(lines):
-            recipe, number = wanted[trained.arm]
-            metrics = read_metrics(trained.directory)
+        for name, directory, diverged in runs.train(lines):
+            recipe, number = wanted[name]
+            metrics = {} if diverged else read_metrics(directory)
             values = dataclasses.asdict(TRIALS[number])
             table.add(
                 {
@@ -187,8 +224,8 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
                     "recipe": recipe,
                     "trial": number,
                     **{key: f"{value:g}" for key, value in values.items()},
-                    "held_out_accuracy": metrics["val_accuracy"],
-                    "gflops": metrics["gflops"],
+                    "held_out_accuracy": metrics.get("val_accuracy", 0.0),
+                    "gflops": metrics.get("gflops", ""),
                 }
             )
             table.write()
@@ -207,19 +244,22 @@ def run(
     write_flagfiles()
     figures, correct = read_runs()
     for comparison in COMPARISONS:
-        own = [
+        own = [arm for arm in comparison.arms if chosen(comparison, arm.name)]
+        ready = [
             arm
-            for arm in comparison.arms
-            if chosen(comparison, arm.name)
-            and pathlib.Path(flagfile(comparison, arm)).exists()
+            for arm in own
+            if pathlib.Path(flagfile(comparison, arm.name)).exists()
         ]
+        if len(ready) < len(own):
+            names = [arm.name for arm in own if arm not in ready]
+            say(f"{comparison.name}: not tuned yet: {', '.join(names)}")
         number, count = shard
         missing = {
             (arm.name, seed)
-            for arm in own
+            for arm in ready
             for seed in protocol.seeds(arm)
             if seed % count == number - 1
-            and (*key_of(comparison), arm.name, seed) not in figures
+            and not _is_there(figures, correct, comparison, arm, seed)
         }
         # Their own folders are read by the arms that repeat them.
         outside = [
@@ -243,23 +283,55 @@ def run(
             say(f"{comparison.name}, seed {seed}: {len(wanted)} runs")
             lines = {
                 arm.name: [
-                    f"--flagfile={flagfile(comparison, arm)}",
+                    f"--flagfile={flagfile(comparison, arm.name)}",
                     f"--seed={seed}",
                     f"--workdir={comparison.folder_of(arm.name, seed)}",
                 ]
                 for arm in wanted
             }
-            for trained in runs.train(lines):
+            for name, directory, diverged in runs.train(lines):
                 key = {
                     "dataset": comparison.dataset.name,
                     "budget": comparison.budget,
-                    "arm": trained.arm,
+                    "arm": name,
                     "seed": seed,
                 }
-                figures.add(key | read_figures(trained.directory))
-                correct.add(key | read_correct(trained.directory))
+                if diverged:
+                    row, right = NOTHING, runs.nothing_right()
+                else:
+                    row, right = (
+                        read_figures(directory),
+                        read_correct(directory),
+                    )
+                flags = digest_flags(flagfile(comparison, name))
+                figures.add(row | key | flags)
+                correct.add(right | key)
+                correct.write()  # a run without a row of it is not there
                 figures.write()
-                correct.write()
+
+
+def _is_there(figures, correct, comparison, arm: Arm, seed: int) -> bool:
+    """Returns whether a run has its rows, and was trained as its flagfile says.
+
+    Raises:
+      UserError: it was trained with other flags.
+    """
+    key = tuple(map(str, (*key_of(comparison), arm.name, seed)))
+    if key not in figures or key not in correct:
+        return False
+    path = flagfile(comparison, arm.name)
+    if figures.rows[key]["flags"] != digest_flags(path)["flags"]:
+        raise UserError(
+            f"runs.csv: {' '.join(key)} was trained with other flags than "
+            f"{path} has; take its row out, or bring the recipe back"
+        )
+    return True
+
+
+def digest_flags(path: str) -> dict:
+    """Returns what ties a row to its flagfile."""
+    text = pathlib.Path(path).read_bytes()
+    return {"flags": hashlib.sha256(text).hexdigest()[:12]}
 
 
 def read_figures(directory: pathlib.Path) -> dict:
@@ -285,12 +357,17 @@ def read_correct(directory: pathlib.Path) -> dict:
     """
     arrays = read_arrays(directory / files.PREDICTIONS, ARRAYS)
     right = arrays["probabilities"].argmax(axis=1) == arrays["labels"]
-    names = "\n".join(map(str, arrays["ids"])).encode()
-    digest = hashlib.sha256(names + arrays["labels"].tobytes()).hexdigest()
     return {
-        "images": f"{len(right)} {digest[:12]}",
+        "images": name_images(arrays["ids"], arrays["labels"]),
         "correct": pack_correct(right),
     }
+
+
+def name_images(ids: Sequence[str], labels: np.ndarray) -> str:
+    """Returns the number of images, and a digest of names and classes."""
+    names = "\n".join(map(str, ids)).encode()
+    digest = hashlib.sha256(names + np.asarray(labels, np.int64).tobytes())
+    return f"{len(labels)} {digest.hexdigest()[:12]}"
 
 
 def main() -> int:
@@ -313,11 +390,13 @@ def main() -> int:
         parser.error(f"--shard={given.shard}: must be K/N, such as 2/3")
     os.chdir(ROOT)
 
+    only = _names(parser, given.only, {each.name for each in COMPARISONS})
+    arms = _names(
+        parser, given.arms, {arm.name for c in COMPARISONS for arm in c.arms}
+    )
+
     def chosen(comparison: Comparison, name: str) -> bool:
-        only, arms = given.only, given.arms
-        return (not only or comparison.name in only.split(",")) and (
-            not arms or name in arms.split(",")
-        )
+        return comparison.name in only and name in arms
 
     try:
         runs = Runs(options, given.jobs)
@@ -337,6 +416,17 @@ def main() -> int:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130
     return 0
+
+
+def _names(parser, text: str | None, known: set[str]) -> set[str]:
+    """Returns the names of a comma list, all unless given."""
+    names = set(text.split(",")) if text else known
+    if unknown := names - known:
+        parser.error(
+            f"{', '.join(sorted(unknown))}: unknown; known: "
+            f"{', '.join(sorted(known))}"
+        )
+    return names
 
 
 if __name__ == "__main__":

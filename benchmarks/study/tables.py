@@ -23,7 +23,11 @@ RUN_FIGURES = {
     "images_seen": "images_seen",
     "wall_seconds": "wall_seconds",  # of a busy machine: what it cost us
 }
-RUN_COLUMNS = (*KEY, *RUN_FIGURES, "plan", "precision", "processor", "versions")
+RUN_COLUMNS = (
+    *KEY,
+    *RUN_FIGURES,
+    *("flags", "plan", "precision", "processor", "versions"),
+)
 CORRECT_COLUMNS = (*KEY, "images", "correct")
 TRIAL_KEY = ("dataset", "budget", "recipe", "trial")
 TRIAL_COLUMNS = (

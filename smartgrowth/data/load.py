@@ -50,10 +50,10 @@ def open_images(config: Config, sizes: Collection[int]) -> store.Data:
     )
     data = store.open_data(directory, config.classes)
     _check_readable(config, data)
-    if config.drop_leaks:
-        data = drop_leaks(data, data.stored_size(DESCRIPTOR_SIZE))
     if config.hold_out:
         data = hold_out(data, config.hold_out)
+    if config.drop_leaks:  # of what is validated on now
+        data = drop_leaks(data, data.stored_size(DESCRIPTOR_SIZE))
     # Not in the store, so that a new taxonomy does not need a new store.
     groups = taxonomy.find_groups(data.class_names, config.taxonomy)
     _say_unjudged(data)
