@@ -388,6 +388,8 @@ def main() -> int:
     shard = parse_shard(given.shard)
     if not (shard and shard[1]):
         parser.error(f"--shard={given.shard}: must be K/N, such as 2/3")
+    if given.what == "tune" and shard != (1, 1):
+        parser.error("--shard is for run; share the trials by --only or --arms")
     os.chdir(ROOT)
 
     only = _names(parser, given.only, {each.name for each in COMPARISONS})
