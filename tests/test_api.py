@@ -163,7 +163,7 @@ def test_a_flagfile_comes_first(settings, tmp_path):
         ({"grow_sizes": [16]}, "did you mean grow_size?"),
         ({"mode": "plan"}, "mode: there is no such flag here"),
         ({"lr": -1}, "--lr=-1.0: must be a number above 0"),
-        ({"width": "wide"}, "--width=wide: invalid literal"),
+        ({"width": "wide"}, "--width=wide: must be a whole"),
         ({"grow_size": [20]}, "image size 20 does not suit --model=resnet"),
         ({"model": "resnet9"}, "--model=resnet9 is unknown"),
         ({"flagfile": "none.flags"}, "none.flags cannot be read"),
