@@ -11,7 +11,7 @@ import pytest
 from test_compare import ROOT, lines, rows_of, run, shared  # noqa: F401 - fixtures
 
 from smartgrowth import UserError
-from smartgrowth.comparison import shards
+from smartgrowth.comparison import report, shards
 from smartgrowth.comparison.arms import Trial
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
@@ -173,6 +173,23 @@ def test_two_shards_at_once_make_the_page_of_the_whole(lines, shared):  # noqa: 
         if line.startswith("--workdir=")
     ]
     assert len(born(folder)) == len(rows_of(folder)) == 4
+
+
+def test_what_arrives_while_a_page_is_written_is_on_it_too(
+    run,  # noqa: F811
+    monkeypatch,
+):
+    """Or a page without it could be the last one that is written."""
+    really = report.write_report
+
+    def write_late(*given):
+        monkeypatch.setattr(report, "write_report", really)
+        run("--seeds=2", "--shard=2/2")
+        return really(*given)
+
+    monkeypatch.setattr(report, "write_report", write_late)
+    page = run("--seeds=2", "--shard=1/2")
+    assert len(rows_of(page.parent)) == 4
 
 
 def test_a_run_that_failed_is_an_error_though_there_is_no_page(

@@ -73,15 +73,14 @@ def compare(
     chosen = looks.record(directory, trials)
     failed = _train(own, comparison, command, directory)
     missing = _find_missing(trials, comparison.shard)
-    arrived = [trial for trial in trials if trial not in missing]
-    if missing and not any(each.arm == trials[0].arm for each in arrived):
-        say("there is no page without a run of the baseline")
-        _raise_failed(failed, own)
-        return directory
-    figures = summary.read_figures(
-        arrived, comparison.target, comparison.jobs, comparison.equal, chosen
-    )
-    page = _report(directory, figures, failed, missing)
+    while True:
+        page = _report(trials, missing, failed, comparison, chosen, directory)
+        # What another shard finished meanwhile is not on its page, if that was
+        # written before this one.
+        left = _find_missing(missing, comparison.shard)
+        if len(left) == len(missing):
+            break
+        missing = left
     _raise_failed(failed, own)
     return page
 
@@ -120,21 +119,33 @@ def _train(
 
 
 def _find_missing(trials: Sequence[Trial], shard: str | None) -> list[Trial]:
-    """Returns, and names, what other shards have not finished yet."""
+    """Returns what other shards have not finished yet."""
     if not shard:
         return []
-    missing = [each for each in trials if not shards.has_arrived(each)]
+    return [each for each in trials if not shards.has_arrived(each)]
+
+
+def _report(
+    trials, missing, failed, comparison: Comparison, chosen, directory
+) -> pathlib.Path:
+    """Writes the page of what is there; says what it shows, and what is not.
+
+    Returns:
+      Its path; the folder's if no run of the baseline is there yet.
+    """
     if missing:
-        lines = shards.name_missing(missing, trials, shard)
+        lines = shards.name_missing(missing, trials, comparison.shard)
         say(
             f"{len(missing)} of {len(trials)} runs are not here yet:\n  "
             + "\n  ".join(lines)
         )
-    return missing
-
-
-def _report(directory, figures, failed, missing) -> pathlib.Path:
-    """Writes the page; says what it shows."""
+    arrived = [trial for trial in trials if trial not in missing]
+    if missing and not any(each.arm == trials[0].arm for each in arrived):
+        say("there is no page without a run of the baseline")
+        return directory
+    figures = summary.read_figures(
+        arrived, comparison.target, comparison.jobs, comparison.equal, chosen
+    )
     equal, costs = compare_costs(figures)
     if not equal:
         say(f"warning: {costs}")
