@@ -328,20 +328,21 @@ class StandIn(study.Runs):
             validation=types.SimpleNamespace(**images)
         )
 
-    def train(self, wanted):
-        for name, lines in wanted.items():
+    def train(self, wanted, collect):
+        for (name, number), lines in wanted.items():
+            self.asked.append((name, number))
             [folder] = [
                 line.partition("=")[2]
                 for line in lines
                 if line.startswith("--workdir=")
             ]
-            self.asked.append((name, int(folder.rpartition("seed")[2])))
-            if self.asked[-1] in self.fails:
+            if (name, number) in self.fails:
                 self.failed.append(name)
                 continue
             (self.root / folder).mkdir(parents=True)
             (self.root / folder / "metrics.json").write_text("{}")
-            yield name, self.root / folder, self.asked[-1] in self.diverges
+            diverged = (name, number) in self.diverges
+            collect(name, number, self.root / folder, diverged)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import protocol
@@ -136,37 +136,49 @@ class Runs:
         return from_flag_lines([*lines, *self.options])
 
     def train(
-        self, wanted: Mapping[str, Sequence[str]]
-    ) -> Iterator[tuple[str, pathlib.Path, bool]]:
-        """Trains what is not finished.
+        self,
+        wanted: Mapping[tuple[str, int], Sequence[str]],
+        collect: Callable[[str, int, pathlib.Path, bool], None],
+    ) -> None:
+        """Trains what is not finished; collects each run as it ends.
 
-        wanted: name -> flags.
-
-        Yields:
-          Of each that has ended: name, run directory, whether it diverged.
+        Args:
+          wanted: name and number of a run -> its flags.
+          collect: gets both, the run directory, and whether the run diverged.
         """
-        made = []
-        for name, lines in wanted.items():
+        made, keys = [], {}
+        for (name, number), lines in wanted.items():
             try:
                 config = self.config(lines)
-                arm = compared_arms.Arm(name, config)
                 trial = compared_arms.make_trial(
-                    arm, config, 1.0, self.opened, restart=False
+                    compared_arms.Arm(name, config),
+                    config,
+                    1.0,
+                    self.opened,
+                    restart=False,
                 )
                 if trial.refusal:
                     raise UserError(trial.refusal)
-                made.append(trial)
             except UserError as error:  # the others go on
-                say(f"{name} cannot be trained: {error}")
-                self.failed.append(name)
+                say(f"{name} {number} cannot be trained: {error}")
+                self.failed.append(f"{name} {number}")
+                continue
+            made.append(trial)
+            keys[trial.directory] = name, number
         finished = [trial for trial in made if trial.finished]
+        for trial in finished:
+            collect(*keys[trial.directory], trial.directory, False)
         failed = runner.train_all(
-            made, LocalPool(self.jobs), runner.Forecast(finished)
+            made,
+            LocalPool(self.jobs),
+            runner.Forecast(finished),
+            lambda trial: collect(
+                *keys[trial.directory], trial.directory, False
+            ),
         )
-        for trial in made:
-            diverged = trial in failed and _diverged(trial.directory)
-            if diverged or trial not in failed:
-                yield trial.arm, trial.directory, diverged
+        for trial in failed:
+            if _diverged(trial.directory):
+                collect(*keys[trial.directory], trial.directory, True)
             else:
                 self.failed.append(trial.name)
 
@@ -194,27 +206,28 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
         f"--seed={protocol.TUNING_SEED}",
     )
     for comparison in COMPARISONS:
-        wanted = {
-            f"{recipe}_{number}": (recipe, number)
+        wanted = [
+            (recipe, number)
             for recipe in comparison.recipes
             for number in range(len(TRIALS))
             if (*key_of(comparison), recipe, number) not in table
             and chosen(comparison, recipe)
-        }
+        ]
         if not wanted:
             continue
         say(f"tuning on {comparison.name}: {len(wanted)} trials")
         runs.open([*comparison.dataset.flags, *held_out])
         lines = {}
-        for name, (recipe, number) in wanted.items():
+        for recipe, number in wanted:
             arm, trial = comparison.by_name[recipe], TRIALS[number]
-            lines[name] = [
+            lines[recipe, number] = [
                 *comparison.flag_lines(arm, trial, trial),
                 *held_out,
-                f"--workdir=runs/study/tuning/{comparison.name}/{name}",
+                "--workdir="
+                f"runs/study/tuning/{comparison.name}/{recipe}_{number}",
             ]
-        for name, directory, diverged in runs.train(lines):
-            recipe, number = wanted[name]
+
+        def collect(recipe, number, directory, diverged, comparison=comparison):
             metrics = {} if diverged else read_metrics(directory)
             values = dataclasses.asdict(TRIALS[number])
             table.add(
@@ -229,6 +242,8 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
                 }
             )
             table.write()
+
+        runs.train(lines, collect)
         write_flagfiles()
 
 
@@ -272,42 +287,42 @@ def run(
             for key in outside
             if not is_finished(pathlib.Path(comparison.folder_of(*key)))
         }
-        if missing:
-            runs.open(comparison.dataset.flags)
-        for seed in (protocol.OUTSIDE_SEED, *range(protocol.PRIMARY_SEEDS)):
-            wanted = [
-                arm for arm in comparison.arms if (arm.name, seed) in missing
-            ]
-            if not wanted:
-                continue
-            say(f"{comparison.name}, seed {seed}: {len(wanted)} runs")
-            lines = {
-                arm.name: [
-                    f"--flagfile={flagfile(comparison, arm.name)}",
-                    f"--seed={seed}",
-                    f"--workdir={comparison.folder_of(arm.name, seed)}",
-                ]
-                for arm in wanted
+        if not missing:
+            continue
+        runs.open(comparison.dataset.flags)
+        say(f"{comparison.name}: {len(missing)} runs")
+        order = [*comparison.by_name]
+        ordered = sorted(missing, key=lambda m: (m[1], order.index(m[0])))
+
+        def collect(name, seed, directory, diverged, comparison=comparison):
+            key = {
+                "dataset": comparison.dataset.name,
+                "budget": comparison.budget,
+                "arm": name,
+                "seed": seed,
             }
-            for name, directory, diverged in runs.train(lines):
-                key = {
-                    "dataset": comparison.dataset.name,
-                    "budget": comparison.budget,
-                    "arm": name,
-                    "seed": seed,
-                }
-                if diverged:
-                    row, right = NOTHING, runs.nothing_right()
-                else:
-                    row, right = (
-                        read_figures(directory),
-                        read_correct(directory),
-                    )
-                flags = digest_flags(flagfile(comparison, name))
-                figures.add(row | key | flags)
-                correct.add(right | key)
-                correct.write()  # a run without a row of it is not there
-                figures.write()
+            if diverged:
+                row, right = NOTHING, runs.nothing_right()
+            else:
+                row, right = read_figures(directory), read_correct(directory)
+            flags = digest_flags(flagfile(comparison, name))
+            figures.add(row | key | flags)
+            correct.add(right | key)
+            correct.write()  # a run without a row of it is not there
+            figures.write()
+
+        # The outside runs first: without them no plan can repeat them.
+        for first in (True, False):
+            lines = {
+                (name, seed): [
+                    f"--flagfile={flagfile(comparison, name)}",
+                    f"--seed={seed}",
+                    f"--workdir={comparison.folder_of(name, seed)}",
+                ]
+                for name, seed in ordered
+                if (seed == protocol.OUTSIDE_SEED) == first
+            }
+            runs.train(lines, collect)
 
 
 def _is_there(figures, correct, comparison, arm: Arm, seed: int) -> bool:

@@ -8,7 +8,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smartgrowth.comparison.arms import Trial
 from smartgrowth.comparison.jobs import Job, LocalPool
@@ -20,7 +20,10 @@ POLL_SECONDS = 0.05
 
 
 def train_all(
-    trials: Sequence[Trial], pool: LocalPool, forecast: "Forecast"
+    trials: Sequence[Trial],
+    pool: LocalPool,
+    forecast: "Forecast",
+    ended: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
     """Trains the trials that are not finished, and prints progress.
 
@@ -29,6 +32,7 @@ def train_all(
       pool: entered; starts processes, at most its `capacity` at once, which
         may change.
       forecast: learns from every trial that ends.
+      ended: called with each trial when it has been trained.
 
     Returns:
       The trials that failed; the others continue regardless.
@@ -60,6 +64,7 @@ def train_all(
                         reporter.say(_failure(job, code))
                         continue
                     forecast.learn(job.trial, job.whole_seconds)
+                    ended(job.trial)
                     left = [*waiting, *(job.trial for job in running)]
                     reporter.say(_success(job, total, left, jobs, forecast))
                 if any(job.started for job in running):
