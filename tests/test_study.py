@@ -10,9 +10,12 @@ import types
 import numpy as np
 import pytest
 from PIL import Image
+from test_compare import shared  # noqa: F401 - a fixture
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
+from smartgrowth.comparison import runner
+from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.comparison.verdicts import HELPS, UNSEEN
 
@@ -436,6 +439,50 @@ def test_shards_share_the_seeds(few_arms, elsewhere):
             path.unlink()  # each has its own tables
     assert asked[0].isdisjoint(asked[1])
     assert len(asked[0] | asked[1]) == 20
+
+
+def test_runs_are_collected_as_they_end_and_others_go_on(
+    shared,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
+    def command(trial):
+        stand_in = str(shared / "stand_in.py")
+        return [sys.executable, stand_in, *trial.config.flag_lines()]
+
+    monkeypatch.setattr(study, "LocalPool", lambda n: LocalPool(n, command))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small = ("--batch_size=4", "--width=8", "--depth=1")
+    lines = {
+        (name, seed): [
+            f"--flagfile={shared / 'plain.flags'}",
+            *small,
+            *more,
+            f"--seed={seed}",
+            f"--workdir={tmp_path / name}/seed{seed}",
+        ]
+        for name, seed, more in (
+            ("plain", 0, ()),
+            ("odd", 0, ("--grow_size=7",)),
+            ("plain", 1, ()),
+        )
+    }
+    options = [
+        f"--dataset=folder:{shared / 'images'}",
+        f"--cache_dir={shared / 'cache'}",
+    ]
+    for _ in range(2):  # what is finished is collected again, not trained
+        runs, found = study.Runs(options, jobs=2), []
+        runs.open([])
+        runs.train(lines, lambda *run, found=found: found.append(run))
+        assert sorted(found) == [
+            ("plain", seed, tmp_path / f"plain/seed{seed}", False)
+            for seed in (0, 1)
+        ]
+        assert runs.failed == ["odd 0"]
+        assert "odd 0 cannot be trained: " in capsys.readouterr().out
+        monkeypatch.setattr(runner.LocalPool, "start", None)
 
 
 def test_correct_images_survive_the_table():
