@@ -112,7 +112,7 @@ def draw_differences(figure, tests: Sequence[Test]) -> str:
     figure.legend(loc="outside upper left", ncols=3)
     means = [test.paired.mean for test in tests]
     return (
-        f"{len(tests)} differences with their intervals, from "
+        f"differences with their intervals ({len(tests)}), from "
         f"{points(min(means))} to {points(max(means))} points; all are in the "
         "tables below"
     )
