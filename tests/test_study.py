@@ -406,6 +406,19 @@ def test_a_run_that_diverged_is_wrong_on_every_image(few_arms, elsewhere):
     assert runs.failed == []
 
 
+def test_a_run_that_diverges_says_so_in_the_words_that_are_looked_for(
+    tmp_path,
+):
+    from smartgrowth.training.progress_line import check_finite
+
+    with pytest.raises(UserError) as refused:
+        check_finite(float("nan"), 7)
+    (tmp_path / "output.txt").write_text(f"step 7\nerror: {refused.value}\n")
+    assert study._diverged(tmp_path)
+    (tmp_path / "output.txt").write_text("step 7\nerror: the disk is full\n")
+    assert not study._diverged(tmp_path)
+
+
 def test_a_row_of_other_flags_is_refused(few_arms, elsewhere):
     study.run(StandIn(elsewhere), few_arms)
     [path] = elsewhere.rglob("tiny20_1200/h3_auto.flags")

@@ -100,7 +100,7 @@ def planned(family: str) -> list[tuple[protocol.Comparison, str, str]]:
 def read_frame(table: Table) -> pd.DataFrame:
     """Returns the runs of the protocol, with numbers as numbers."""
     frame = pd.DataFrame(list(table.rows.values()), columns=table.columns)
-    for name in ("budget", "seed", "accuracy", "gflops", "images_seen"):
+    for name in ("budget", "seed", "accuracy"):
         frame[name] = pd.to_numeric(frame[name])
     wanted = {
         (comparison.dataset.name, comparison.budget, arm.name, seed)

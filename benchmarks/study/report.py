@@ -112,7 +112,7 @@ def draw_differences(figure, tests: Sequence[Test]) -> str:
     figure.legend(loc="outside upper left", ncols=3)
     means = [test.paired.mean for test in tests]
     return (
-        f"differences with their intervals ({len(tests)}), from "
+        f"Differences with their intervals, {len(tests)} in all, from "
         f"{points(min(means))} to {points(max(means))} points; all are in the "
         "tables below"
     )

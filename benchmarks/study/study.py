@@ -50,6 +50,7 @@ from smartgrowth.runtime.reporter import say
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = "benchmarks/study/flags"  # from there
+DIVERGED = "learning diverged"  # in the last lines of such a run
 # Of runs.csv, of a run that diverged: wrong on every image.
 NOTHING = dict.fromkeys(RUN_COLUMNS, "") | {"accuracy": 0.0}
 
@@ -195,7 +196,7 @@ class Runs:
 def _diverged(directory: pathlib.Path) -> bool:
     """Returns whether a run stopped since its loss was no longer finite."""
     output = (directory / OUTPUT).read_text("utf-8", "replace")
-    return any("learning diverged" in line for line in output.splitlines()[-8:])
+    return any(DIVERGED in line for line in output.splitlines()[-8:])
 
 
 def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
