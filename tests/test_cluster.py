@@ -454,7 +454,7 @@ exec(open({str(shared / "drive.py")!r}).read())
 @pytest.mark.slow
 def test_a_run_goes_on_when_its_worker_is_killed(begun):
     """Dask gives its task to another worker; the run ends like any other."""
-    process, folder, owner = begun(4)
+    process, folder, owner = begun(10)
     stat = pathlib.Path(f"/proc/{owner.process.pid}/stat").read_text()
     parent = int(stat.rpartition(")")[2].split()[1])
     assert parent != process.pid

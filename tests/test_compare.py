@@ -48,7 +48,7 @@ directory = pathlib.Path(config.workdir)
 opened = open_data(config)
 experiment = make_experiment(config, opened)
 whole = experiment.plan
-lease = Lease(directory, experiment.description["hash"])
+lease = Lease(directory, experiment.description["hash"], config.take_over)
 lease.__enter__()
 claim(
     config,
@@ -71,6 +71,7 @@ for part in (0.25, 0.5, 0.75, 1.0):
     row |= {"val_accuracy": part * final, "val_accuracy_at_size": final}
     row |= {"gflops": part * whole.gflops(), "train_seconds": 10 * part}
     rows.append(row)
+lease.check()
 files.write_log(directory, rows)
 # As many as make the accuracy; the same images are hard for every run.
 hardness = np.random.default_rng(5).random(1000)
