@@ -859,6 +859,39 @@ def test_runs_at_once_have_no_seconds_now_or_later(run, tmp_path):
     assert "plain seed 0 shared the machine with other runs" in page
 
 
+@pytest.mark.parametrize(
+    ("count", "cores", "options", "threads"),
+    [
+        (1, 4, {}, None),
+        (2, 4, {}, "2"),
+        (3, 4, {}, "1"),
+        (3, 2, {}, "1"),
+        # The bits are to be those of a run by itself.
+        (2, 4, {"deterministic": True}, None),
+    ],
+)
+def test_jobs_share_the_cores(
+    tmp_path, monkeypatch, count, cores, options, threads
+):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setattr(jobs, "count_cores", lambda: cores)
+    program = "import os; print(os.environ.get('TF_NUM_INTRAOP_THREADS'))"
+    command = [sys.executable, "-c", program]
+
+    def said(name):
+        config = Config(workdir=str(tmp_path / name), **options)
+        description = {"gflops": 1.0, "hash": "a plan"}
+        trial = arms.Trial(name, 0, 1.0, tmp_path / name, description, config)
+        job = jobs.LocalPool(count, lambda _: command).start(trial)
+        assert job.poll(Reporter()) is None
+        job.wait()
+        return job.tail()
+
+    assert said("asked for nothing") == [str(threads)]
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
+    assert said("asked for 7") == ["7"]
+
+
 def test_two_jobs_run_at_once(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SLOW", "0.5")
     run("--jobs=2", "--seeds=1")

@@ -112,6 +112,10 @@ def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     assert devices.numerics(machine)["onednn"] == "default"
     assert "device" not in facts  # `cpu` names it
+    monkeypatch.setattr("smartgrowth.runtime.cpu.count_cores", lambda: 5)
+    for given, threads in (("3", 3), ("0", 5), ("", 5)):
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
+        assert devices.numerics(machine)["threads"] == threads
     gpu = devices.Machine("gpu", "Tesla T4", (7, 5))
     assert devices.numerics(gpu)["device"] == "Tesla T4"
 

@@ -34,7 +34,7 @@ def helper(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(workers, "PATIENCE", 0)
-    monkeypatch.setattr(workers, "_count_cores", lambda: 2)
+    monkeypatch.setattr(workers, "count_cores", lambda: 2)
     import helper_of_workers
 
     yield helper_of_workers
@@ -79,7 +79,7 @@ def test_few_items_and_one_core_start_no_process(helper, monkeypatch):
     monkeypatch.setattr(workers, "PATIENCE", 60)
     assert len(list(workers.map_in_order(helper.pids, range(9)))) == 9
     monkeypatch.setattr(workers, "PATIENCE", 0)
-    monkeypatch.setattr(workers, "_count_cores", lambda: 1)
+    monkeypatch.setattr(workers, "count_cores", lambda: 1)
     assert len(list(workers.map_in_order(helper.pids, range(99)))) == 99
 
 

@@ -34,6 +34,7 @@ MACHINE = {
     "device": "accelerator",
     "cpu": "CPU",
     "cores": "number of cores",
+    "threads": "number of threads",
     "onednn": "oneDNN setting",
 }
 

@@ -11,11 +11,12 @@ import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from smartgrowth.comparison.arms import Trial
 from smartgrowth.runs import files
 from smartgrowth.runs.owner import is_trained
+from smartgrowth.runtime.cpu import THREADS, count_cores
 from smartgrowth.runtime.reporter import Reporter
 
 OUTPUT = "output.txt"  # what the trial's process printed
@@ -39,13 +40,12 @@ def note_sharing(directory: pathlib.Path, where: str) -> None:
 
 
 def start_process(
-    command: list[str], directory: pathlib.Path, **options
+    command: list[str],
+    directory: pathlib.Path,
+    environment: Mapping[str, str],
+    cwd: str | None = None,
 ) -> subprocess.Popen:
-    """Starts a trial's process; what it prints is added to `OUTPUT`.
-
-    options: of `subprocess.Popen`.
-    """
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    """Starts a trial's process; what it prints is added to `OUTPUT`."""
     with (directory / OUTPUT).open("ab") as file:
         # A group of its own, so that Ctrl-C in a terminal reaches only the
         # comparison, which then stops each process once.
@@ -55,7 +55,8 @@ def start_process(
             stdout=file,
             stderr=subprocess.STDOUT,
             process_group=0,
-            **{"env": environment} | options,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+            cwd=cwd,
         )
 
 
@@ -156,8 +157,21 @@ class LocalJob(Job):
             note_sharing(directory, f"--jobs={self.jobs}")
         elif self.fresh or self.trial.config.restart:
             (directory / SHARED).unlink(missing_ok=True)
-        self.process = start_process(self.command(self.trial), directory)
+        self.process = start_process(
+            self.command(self.trial), directory, self._environment()
+        )
         return None
+
+    def _environment(self) -> Mapping[str, str]:
+        """Returns the process's variables: with its share of the cores.
+
+        If every process had threads for all of them, those would wait for one
+        another. But bits depend on the number of threads.
+        """
+        keeps_bits = self.trial.config.deterministic
+        if self.jobs == 1 or keeps_bits or THREADS in os.environ:
+            return os.environ
+        return os.environ | {THREADS: str(max(count_cores() // self.jobs, 1))}
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -169,7 +183,7 @@ class LocalJob(Job):
 
 
 class LocalPool:
-    """Processes of this machine.
+    """Processes of this machine, which share its cores.
 
     Args:
       jobs: at once.

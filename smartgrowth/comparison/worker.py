@@ -133,8 +133,7 @@ def train(
         try:
             if gpu is not None:
                 environment[VISIBLE] = gpu
-            environment["PYTHONUNBUFFERED"] = "1"
-            process = start_process(command, run, cwd=folder, env=environment)
+            process = start_process(command, run, environment, cwd=folder)
             code = _await(process, stops)
         finally:
             _taken.discard(gpu)

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 import smartgrowth
 from smartgrowth import UserError
+from smartgrowth.runtime.cpu import count_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,7 +62,7 @@ def map_in_order(
       UserError: a worker has ended, as when the memory is full.
     """
     parts = _chunks(items, weigh)
-    count = min(_count_cores(), MOST) if sys.executable else 1
+    count = min(count_cores(), MOST) if sys.executable else 1
     began = time.monotonic()
     while count == 1 or time.monotonic() - began < PATIENCE:
         part = next(parts, None)
@@ -111,13 +112,6 @@ def _chunks(items: Iterable, weigh: Callable) -> Iterator[list]:
             part, weight = [], 0
     if part:
         yield part
-
-
-def _count_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    with contextlib.suppress(AttributeError):  # only Linux has it
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Worker:

@@ -6,7 +6,7 @@ import platform
 
 import keras
 
-from smartgrowth.runtime.cpu import read_cpu
+from smartgrowth.runtime.cpu import count_cores, count_threads, read_cpu
 
 POLICIES = {
     "float32": "float32",
@@ -141,7 +141,8 @@ def numerics(machine: Machine) -> dict:
     accelerator = {} if machine.kind == "cpu" else {"device": machine.name}
     return accelerator | {
         "cpu": _cpu().name,
-        "cores": os.cpu_count(),
+        "cores": count_cores(),
+        "threads": count_threads(),
         "backend": keras.backend.backend(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
     }
