@@ -17,13 +17,17 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.comparison import runner
 from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import Comparison
-from smartgrowth.comparison.verdicts import HELPS, UNSEEN
+from smartgrowth.comparison.significance import Paired
+from smartgrowth.comparison.verdicts import HELPS, HURTS, UNSEEN
 
 ROOT = pathlib.Path(__file__).parents[1]
 STUDY = ROOT / "benchmarks" / "study"
 sys.path.append(str(STUDY))
 
 import analysis  # noqa: E402
+import answers  # noqa: E402
+import collect  # noqa: E402
+import flagfiles  # noqa: E402
 import protocol  # noqa: E402
 import report  # noqa: E402
 import study  # noqa: E402
@@ -195,7 +199,7 @@ def test_the_protocol_names_every_arm_and_number():
 
 
 def test_the_flagfiles_are_those_of_the_chosen_recipes():
-    made = study.make_flagfiles()
+    made = flagfiles.make_flagfiles()
     found = {
         path.relative_to(ROOT).as_posix(): path.read_text()
         for path in (STUDY / "flags").rglob("*.flags")
@@ -365,12 +369,12 @@ def few_arms(elsewhere, monkeypatch):
             table.add(row)
     table.write()
     monkeypatch.setattr(
-        study,
+        collect,
         "read_figures",
         lambda _: dict.fromkeys(tables.RUN_COLUMNS[4:], 1),
     )
     monkeypatch.setattr(
-        study, "read_correct", lambda _: {"images": "1 a", "correct": "gA=="}
+        collect, "read_correct", lambda _: {"images": "1 a", "correct": "gA=="}
     )
     arms = ("baseline", "h3_auto", "h3_yoked")
     return lambda comparison, name: comparison == first and name in arms
@@ -414,9 +418,9 @@ def test_a_run_that_diverges_says_so_in_the_words_that_are_looked_for(
     with pytest.raises(UserError) as refused:
         check_finite(float("nan"), 7)
     (tmp_path / "output.txt").write_text(f"step 7\nerror: {refused.value}\n")
-    assert study._diverged(tmp_path)
+    assert collect.has_diverged(tmp_path)
     (tmp_path / "output.txt").write_text("step 7\nerror: the disk is full\n")
-    assert not study._diverged(tmp_path)
+    assert not collect.has_diverged(tmp_path)
 
 
 def test_a_row_of_other_flags_is_refused(few_arms, elsewhere):
@@ -502,3 +506,56 @@ def test_correct_images_survive_the_table():
     right = np.random.default_rng(0).random(1001) < 0.3
     row = {"images": "1001 abc", "correct": tables.pack_correct(right)}
     np.testing.assert_array_equal(tables.unpack_correct(row), right)
+
+
+def made_test(number=0, mean=0.0, verdict=UNSEEN, deviation=0.01, **options):
+    """A test of H3 against the baseline, finished unless its verdict says."""
+    comparison = [c for c in protocol.COMPARISONS if "h3" in c.by_name][number]
+    paired = None
+    if verdict != analysis.UNFINISHED:
+        paired = Paired(10, mean, deviation, mean, mean, 0.5)
+    values = {
+        "comparison": comparison,
+        "arm": "h3",
+        "against": "baseline",
+        "seeds": 10,
+        "wanted": 10,
+        "paired": paired,
+        "ends": (mean, mean),
+        "p": 0.5,
+        "verdict": verdict,
+    }
+    return analysis.Test(**values | options)
+
+
+def test_a_sentence_counts_what_helps_what_hurts_and_what_is_not_seen():
+    tests = [made_test(verdict=analysis.UNFINISHED)] * 2
+    assert answers.sum_up(tests) == (
+        "Not yet: none of 2 comparisons is finished."
+    )
+    tests += [
+        made_test(mean=0.05, verdict=HELPS),
+        made_test(mean=0.027, verdict=HELPS),
+        made_test(mean=-0.01, verdict=HURTS),
+        made_test(mean=0.001),
+        made_test(deviation=0.0),
+    ]
+    size = f"{100 * tests[-2].visible:.1f}"
+    assert answers.sum_up(tests) == (
+        "Helps in 2 of 5 (+2.70 to +5.00 points); hurts in 1 of 5 (−1.00 "
+        f"points); no difference seen in 1 of 5, where one of {size} points "
+        "would have been; the same runs in 1 of 5; 2 not finished."
+    )
+
+
+def test_the_advice_is_the_best_of_what_is_confirmed():
+    h3, h1 = made_test(mean=0.05, verdict=HELPS), made_test(arm="h1")
+    better = made_test(arm="efficient", mean=0.06, verdict=HELPS)
+    dearer = made_test(arm="h3_seconds", mean=0.07, verdict=HELPS)
+    elsewhere = made_test(number=2, mean=0.02)
+    text = answers.advise([h1, h3, dearer, elsewhere])
+    assert "tiny20: [h3](flags/tiny20_1200/h3.flags), +5.00 points" in text
+    assert "the best of 2 arms tested" in text
+    assert "glyphs: the baseline, since none of 1 arm is confirmed" in text
+    assert "10 passes over 10,000 images: not known yet." in text
+    assert "[efficient]" in answers.advise([h1, h3, better])

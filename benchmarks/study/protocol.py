@@ -27,6 +27,7 @@ TUNING_SEED = 1000
 HELD_OUT = 0.2  # of the training images, while recipes are tuned
 LEARNING_RATE, WEIGHT_DECAY = 0.008, 0.05  # where the tuning begins
 LARGE_RATE = 3  # times the tuned one
+FLAGS = "benchmarks/study/flags"  # from the root of the repository
 # About 1, 3 and 10 passes at full size; 3 and 10 over few images; and 2 of the
 # three numbers of classes.
 BUDGETS, FEW_BUDGETS = (1200, 4000, 12000), (400, 1200)
@@ -93,6 +94,10 @@ class Comparison:
 
     def folder_of(self, arm: str, seed: int) -> str:
         return f"{self.folder}/{arm}/seed{seed}"
+
+    def flagfile(self, arm: str) -> str:
+        """Returns the path of an arm's flagfile from the root."""
+        return f"{FLAGS}/{self.name}/{arm}.flags"
 
     @functools.cached_property
     def by_name(self) -> dict[str, Arm]:

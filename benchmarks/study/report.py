@@ -11,6 +11,7 @@ import pathlib
 import string
 from collections.abc import Sequence
 
+import answers
 import numpy as np
 import pandas as pd
 import protocol
@@ -52,6 +53,14 @@ def make_page() -> tuple[str, dict[str, bytes]]:
             for test in tests
             if test.paired is not None and _picture_of(test) == name
         ]
+        values[f"answers_{name}"] = answers.answer(
+            [
+                test
+                for test in tests
+                if test.family != protocol.HYPOTHESES
+                and _picture_of(test) == name
+            ]
+        )
         values[f"picture_{name}"] = "Nothing is finished yet."
         if shown:
             drawn, alt = render(
@@ -62,7 +71,12 @@ def make_page() -> tuple[str, dict[str, bytes]]:
             values[f"picture_{name}"] = f"![{title}. {alt}]({name}.png)"
     text = string.Template(TEXT.read_text("utf-8")).substitute(
         values,
-        answers=_answers(tests),
+        answers=answers.answer(
+            [test for test in tests if test.family == protocol.HYPOTHESES],
+            detailed=True,
+        ),
+        advice=answers.advise(tests),
+        unanswered=answers.admit(tests),
         tables=_tables(frame, tests),
         savings=_savings(frame),
         recipes=_recipes(),
@@ -133,22 +147,6 @@ def _sign(png: bytes, digest: str) -> bytes:
             written, "PNG", pnginfo=information, optimize=True
         )
     return written.getvalue()
-
-
-def _answers(tests: Sequence[Test]) -> str:
-    """Returns a line for each hypothesis, of its primary tests."""
-    lines = []
-    for arm in GROWTH:
-        if not arm.primary or arm.name == "baseline":
-            continue
-        asks = arm.asks[0].upper() + arm.asks[1:]
-        own = [
-            f"  - {test.comparison.title}: {test.sentence()}"
-            for test in tests
-            if test.arm == arm.name and test.seeds
-        ]
-        lines += [f"- **{asks}**", *(own or ["  - not begun"])]
-    return "\n".join(lines)
 
 
 def _tables(frame: pd.DataFrame, tests: Sequence[Test]) -> str:

@@ -13,102 +13,28 @@ whatever machine. So several machines may share the work, each with other
 """
 
 import argparse
-import dataclasses
-import hashlib
-import json
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import protocol
 from arms import Arm
+from collect import has_diverged, run_rows, trial_row
+from flagfiles import digest_flags, write_flagfiles
 from protocol import COMPARISONS, TRIALS, Comparison
-from tables import (
-    RUN_COLUMNS,
-    RUN_FIGURES,
-    best_trial,
-    key_of,
-    pack_correct,
-    read_runs,
-    read_trials,
-)
+from tables import key_of, read_runs, read_trials
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
 from smartgrowth.comparison import arms as compared_arms
 from smartgrowth.comparison import runner
-from smartgrowth.comparison.correct_images import ARRAYS
-from smartgrowth.comparison.jobs import OUTPUT, LocalPool
+from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import parse_shard
-from smartgrowth.runs import files
 from smartgrowth.runs.directory import is_finished
-from smartgrowth.runs.parse import read_arrays
-from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import say
 
 ROOT = pathlib.Path(__file__).parents[2]
-FLAGS = "benchmarks/study/flags"  # from there
-DIVERGED = "learning diverged"  # in the last lines of such a run
-# Of runs.csv, of a run that diverged: wrong on every image.
-NOTHING = dict.fromkeys(RUN_COLUMNS, "") | {"accuracy": 0.0}
-
-
-def make_flagfiles() -> dict[str, str]:
-    """Returns a flagfile for every arm whose recipe is known: path -> text.
-
-    And one for every comparison that has such arms. Paths are from the root of
-    the repository.
-    """
-    table, made = read_trials(), {}
-    for comparison in COMPARISONS:
-        base = best_trial(table, comparison, "baseline")
-        own = {}
-        for arm in comparison.arms:
-            best = best_trial(table, comparison, arm.recipe)
-            if best and base:
-                about = [f"Against {arm.against}: {arm.asks}"] * bool(arm.asks)
-                path = flagfile(comparison, arm.name)
-                lines = comparison.flag_lines(arm, best, base)
-                own[path] = _flagfile(path, about, lines)
-        made |= own
-        # What --mode=compare can train by itself, at equal GFLOPs.
-        compared = [
-            flagfile(comparison, arm.name)
-            for arm in comparison.arms
-            if flagfile(comparison, arm.name) in own
-            and not (arm.in_seconds or arm.name.endswith("_yoked"))
-        ]
-        if compared:
-            path = f"{FLAGS}/{comparison.name}.flags"
-            lines = [
-                "--mode=compare",
-                f"--arms={','.join(compared)}",
-                f"--seeds={protocol.SEEDS}",
-                f"--budget_gflops={comparison.budget}",
-                f"--workdir={comparison.folder}",
-            ]
-            made[path] = _flagfile(path, [], lines)
-    return made
-
-
-def _flagfile(path: str, about: Sequence[str], lines: Sequence[str]) -> str:
-    command = f"python -m smartgrowth.main --flagfile={path}"
-    comments = [f"# {line}" for line in (command, *about)]
-    return "\n".join([*comments, *lines, ""])
-
-
-def write_flagfiles() -> None:
-    """Writes what `make_flagfiles` returns."""
-    for path, text in make_flagfiles().items():
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(path).write_text(text)
-
-
-def flagfile(comparison: Comparison, arm: str) -> str:
-    """Returns the path of an arm's flagfile from the root."""
-    return f"{FLAGS}/{comparison.name}/{arm}.flags"
 
 
 class Runs:
@@ -178,25 +104,10 @@ class Runs:
             ),
         )
         for trial in failed:
-            if _diverged(trial.directory):
+            if has_diverged(trial.directory):
                 collect(*keys[trial.directory], trial.directory, True)
             else:
                 self.failed.append(trial.name)
-
-    def nothing_right(self) -> dict:
-        """Returns what `read_correct` would of a run with no image right."""
-        validation = self.opened.validation
-        right = np.zeros(len(validation.labels), bool)
-        return {
-            "images": name_images(validation.ids, validation.labels),
-            "correct": pack_correct(right),
-        }
-
-
-def _diverged(directory: pathlib.Path) -> bool:
-    """Returns whether a run stopped since its loss was no longer finite."""
-    output = (directory / OUTPUT).read_text("utf-8", "replace")
-    return any(DIVERGED in line for line in output.splitlines()[-8:])
 
 
 def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
@@ -228,20 +139,8 @@ def tune(runs: Runs, chosen: Callable[[Comparison, str], bool]) -> None:
                 f"runs/study/tuning/{comparison.name}/{recipe}_{number}",
             ]
 
-        def collect(recipe, number, directory, diverged, comparison=comparison):
-            metrics = {} if diverged else read_metrics(directory)
-            values = dataclasses.asdict(TRIALS[number])
-            table.add(
-                {
-                    "dataset": comparison.dataset.name,
-                    "budget": comparison.budget,
-                    "recipe": recipe,
-                    "trial": number,
-                    **{key: f"{value:g}" for key, value in values.items()},
-                    "held_out_accuracy": metrics.get("val_accuracy", 0.0),
-                    "gflops": metrics.get("gflops", ""),
-                }
-            )
+        def collect(*ended, comparison=comparison):
+            table.add(trial_row(comparison, *ended))
             table.write()
 
         runs.train(lines, collect)
@@ -260,55 +159,18 @@ def run(
     write_flagfiles()
     figures, correct = read_runs()
     for comparison in COMPARISONS:
-        own = [arm for arm in comparison.arms if chosen(comparison, arm.name)]
-        ready = [
-            arm
-            for arm in own
-            if pathlib.Path(flagfile(comparison, arm.name)).exists()
-        ]
-        if len(ready) < len(own):
-            names = [arm.name for arm in own if arm not in ready]
-            say(f"{comparison.name}: not tuned yet: {', '.join(names)}")
-        number, count = shard
-        missing = {
-            (arm.name, seed)
-            for arm in ready
-            for seed in protocol.seeds(arm)
-            if seed % count == number - 1
-            and not _is_there(figures, correct, comparison, arm, seed)
-        }
-        # Their own folders are read by the arms that repeat them.
-        outside = [
-            (name.replace("_yoked", "_auto"), protocol.OUTSIDE_SEED)
-            for name in sorted({name for name, _ in missing})
-            if name.endswith("_yoked")
-        ]
-        missing |= {
-            key
-            for key in outside
-            if not is_finished(pathlib.Path(comparison.folder_of(*key)))
-        }
+        arms = [arm for arm in comparison.arms if chosen(comparison, arm.name)]
+        missing = _find_missing(figures, correct, comparison, arms, shard)
         if not missing:
             continue
         runs.open(comparison.dataset.flags)
         say(f"{comparison.name}: {len(missing)} runs")
-        order = [*comparison.by_name]
-        ordered = sorted(missing, key=lambda m: (m[1], order.index(m[0])))
 
-        def collect(name, seed, directory, diverged, comparison=comparison):
-            key = {
-                "dataset": comparison.dataset.name,
-                "budget": comparison.budget,
-                "arm": name,
-                "seed": seed,
-            }
-            if diverged:
-                row, right = NOTHING, runs.nothing_right()
-            else:
-                row, right = read_figures(directory), read_correct(directory)
-            flags = digest_flags(flagfile(comparison, name))
-            figures.add(row | key | flags)
-            correct.add(right | key)
+        def collect(*ended, comparison=comparison):
+            validation = runs.opened.validation
+            row, right = run_rows(comparison, *ended, validation)
+            figures.add(row)
+            correct.add(right)
             correct.write()  # a run without a row of it is not there
             figures.write()
 
@@ -316,14 +178,51 @@ def run(
         for first in (True, False):
             lines = {
                 (name, seed): [
-                    f"--flagfile={flagfile(comparison, name)}",
+                    f"--flagfile={comparison.flagfile(name)}",
                     f"--seed={seed}",
                     f"--workdir={comparison.folder_of(name, seed)}",
                 ]
-                for name, seed in ordered
+                for name, seed in missing
                 if (seed == protocol.OUTSIDE_SEED) == first
             }
             runs.train(lines, collect)
+
+
+def _find_missing(
+    figures, correct, comparison: Comparison, arms: Sequence[Arm], shard
+) -> list[tuple[str, int]]:
+    """Returns the runs that are to be trained, by arm and seed.
+
+    And the outside runs that they repeat, of which only the folders are read.
+    """
+    ready = [
+        arm
+        for arm in arms
+        if pathlib.Path(comparison.flagfile(arm.name)).exists()
+    ]
+    if len(ready) < len(arms):
+        names = [arm.name for arm in arms if arm not in ready]
+        say(f"{comparison.name}: not tuned yet: {', '.join(names)}")
+    number, count = shard
+    missing = {
+        (arm.name, seed)
+        for arm in ready
+        for seed in protocol.seeds(arm)
+        if seed % count == number - 1
+        and not _is_there(figures, correct, comparison, arm, seed)
+    }
+    outside = {
+        (name.replace("_yoked", "_auto"), protocol.OUTSIDE_SEED)
+        for name, _ in missing
+        if name.endswith("_yoked")
+    }
+    missing |= {
+        key
+        for key in outside
+        if not is_finished(pathlib.Path(comparison.folder_of(*key)))
+    }
+    order = [*comparison.by_name]
+    return sorted(missing, key=lambda key: (key[1], order.index(key[0])))
 
 
 def _is_there(figures, correct, comparison, arm: Arm, seed: int) -> bool:
@@ -335,55 +234,13 @@ def _is_there(figures, correct, comparison, arm: Arm, seed: int) -> bool:
     key = tuple(map(str, (*key_of(comparison), arm.name, seed)))
     if key not in figures or key not in correct:
         return False
-    path = flagfile(comparison, arm.name)
-    if figures.rows[key]["flags"] != digest_flags(path)["flags"]:
+    path = comparison.flagfile(arm.name)
+    if figures.rows[key]["flags"] != digest_flags(path):
         raise UserError(
             f"runs.csv: {' '.join(key)} was trained with other flags than "
             f"{path} has; take its row out, or bring the recipe back"
         )
     return True
-
-
-def digest_flags(path: str) -> dict:
-    """Returns what ties a row to its flagfile."""
-    text = pathlib.Path(path).read_bytes()
-    return {"flags": hashlib.sha256(text).hexdigest()[:12]}
-
-
-def read_figures(directory: pathlib.Path) -> dict:
-    """Returns what runs.csv has of a finished run."""
-    metrics = read_metrics(directory)
-    row = {name: metrics.get(key, "") for name, key in RUN_FIGURES.items()}
-    plan = json.loads((directory / files.PLAN).read_text())
-    return row | {
-        "plan": plan["hash"][:12],
-        "precision": metrics["numerics"]["policy"],
-        "processor": "{cores} cores of {cpu}".format_map(metrics["numerics"]),
-        "versions": " ".join(
-            f"{name} {version}" for name, version in metrics["versions"].items()
-        ),
-    }
-
-
-def read_correct(directory: pathlib.Path) -> dict:
-    """Returns which validation images a finished run got right.
-
-    images: a digest of their names and classes; correct: a bit for each, in
-    their order, in base64.
-    """
-    arrays = read_arrays(directory / files.PREDICTIONS, ARRAYS)
-    right = arrays["probabilities"].argmax(axis=1) == arrays["labels"]
-    return {
-        "images": name_images(arrays["ids"], arrays["labels"]),
-        "correct": pack_correct(right),
-    }
-
-
-def name_images(ids: Sequence[str], labels: np.ndarray) -> str:
-    """Returns the number of images, and a digest of names and classes."""
-    names = "\n".join(map(str, ids)).encode()
-    digest = hashlib.sha256(names + np.asarray(labels, np.int64).tobytes())
-    return f"{len(labels)} {digest.hexdigest()[:12]}"
 
 
 def main() -> int:
