@@ -46,7 +46,8 @@ class Comparison:
     )
     jobs: int = flag(
         1,
-        "Runs at once; above 1 their seconds mean nothing, and none appear.",
+        "Runs at once, which share the cores; above 1 their seconds mean "
+        "nothing, and none appear.",
         identity=Identity.NEVER,
         check=AT_LEAST_ONE,
     )
