@@ -17,7 +17,7 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.comparison import runner
 from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import Comparison
-from smartgrowth.comparison.significance import Paired
+from smartgrowth.comparison.significance import Paired, compare_pairs
 from smartgrowth.comparison.verdicts import HELPS, HURTS, UNSEEN
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -544,8 +544,26 @@ def test_a_sentence_counts_what_helps_what_hurts_and_what_is_not_seen():
     assert answers.sum_up(tests) == (
         "Helps in 2 of 5 (+2.70 to +5.00 points); hurts in 1 of 5 (−1.00 "
         f"points); no difference seen in 1 of 5, where one of {size} points "
-        "would have been; the same runs in 1 of 5; 2 not finished."
+        "would have been; the same runs in 1 of 5; mean +1.36 (+1.10 to "
+        "+1.62); 2 not finished."
     )
+
+
+def test_the_mean_of_comparisons_has_an_interval_of_the_right_width():
+    """It covers the truth 95 times of 100, with unequal spreads and counts."""
+    random, covered = np.random.default_rng(0), 0
+    for _ in range(2000):
+        tests = []
+        for count, spread, mean in ((5, 0.03, 0.02), (10, 0.01, -0.01)):
+            sample = random.normal(mean, spread, count)
+            pair = compare_pairs(sample, np.zeros(count))
+            tests.append(types.SimpleNamespace(paired=pair))
+        middle, low, high = analysis.pool(tests)
+        assert low < middle < high
+        covered += low < 0.005 < high
+    assert 0.94 < covered / 2000 < 0.97
+    same = made_test(deviation=0.0)
+    assert np.isnan(analysis.pool([same, same])[1:]).all()
 
 
 def test_the_advice_is_the_best_of_what_is_confirmed():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import protocol
+from scipy import stats
 from tables import KEY, Table, unpack_correct
 
 from smartgrowth.comparison import image_sampling
@@ -131,6 +132,25 @@ def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
             for test, p in zip(made, corrected, strict=True)
         ]
     return tests
+
+
+def pool(tests: Sequence[Test]) -> tuple[float, float, float]:
+    """Returns the mean of finished comparisons' differences, and its interval.
+
+    Every comparison counts alike. The 95% interval is over seeds alone, for
+    these very comparisons; its degrees of freedom are Welch's and
+    Satterthwaite's. Uncorrected: no verdict follows. NaN if there is none.
+    """
+    pairs = [test.paired for test in tests]
+    mean = float(np.mean([pair.mean for pair in pairs]))
+    squares = np.array([pair.deviation**2 / pair.count for pair in pairs])
+    if not squares.sum() > 0:
+        return mean, math.nan, math.nan
+    each = squares**2 / [pair.count - 1 for pair in pairs]
+    freedom = squares.sum() ** 2 / each.sum()
+    error = math.sqrt(squares.sum()) / len(pairs)
+    reach = stats.t.isf(LEVEL / 2, freedom) * error
+    return mean, mean - reach, mean + reach
 
 
 def _compare(by_arm, correct: Table, comparison, arm, against) -> Test:

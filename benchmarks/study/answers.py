@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 import protocol
-from analysis import FAMILIES, Test
+from analysis import FAMILIES, Test, pool
 from protocol import BUDGETS, FEW_BUDGETS
 
 from smartgrowth.comparison.significance import EQUAL
-from smartgrowth.comparison.verdicts import HELPS, HURTS, UNSEEN, points
+from smartgrowth.comparison.verdicts import (
+    HELPS,
+    HURTS,
+    UNSEEN,
+    interval,
+    points,
+)
 
 HERE = "benchmarks/study"  # from the root of the repository
 # What one has -> the comparisons that tell what to use.
@@ -42,6 +48,9 @@ def sum_up(tests: Sequence[Test]) -> str:
         parts.append(f"no difference seen in {len(own)} {of}{would_see(own)}")
     if same:
         parts.append(f"the same runs in {len(same)} {of}")
+    if len(finished) > 1:
+        mean, *ends = pool(finished)
+        parts.append(f"mean {points(mean)} ({interval(*ends)})")
     left = len(tests) - len(finished)
     text = "; ".join(parts) + (f"; {left} not finished" if left else "")
     return f"{text[0].upper()}{text[1:]}."
