@@ -540,8 +540,9 @@ def test_padding_small_maps_changes_no_output_and_no_gradient(side):
     """Of a depthwise convolution; the sum of squares stands for a loss."""
     random = np.random.default_rng(0)
     maps = random.normal(size=(2, side, side + side // 4, 3))
-    ours = keras_layers.SmallMapDepthwiseConv2D(3, padding="same")
-    stock = keras.layers.DepthwiseConv2D(3, padding="same")
+    options = {"padding": "same", "use_bias": False}
+    ours = keras_layers.SmallMapDepthwiseConv2D(3, **options)
+    stock = keras.layers.DepthwiseConv2D(3, **options)
     for layer in (ours, stock):
         layer.build(maps.shape)
     stock.kernel.assign(np.array(ours.kernel))
