@@ -221,8 +221,10 @@ def test_the_flagfiles_are_those_of_the_chosen_recipes():
 
 def test_the_page_is_what_the_tables_say():
     """Run benchmarks/study/report.py after new rows."""
-    text, pictures = report.make_page()
-    assert (STUDY / "STUDY.md").read_text("utf-8") == text
+    pages, pictures = report.make_pages()
+    assert pages.keys() == {STUDY / "STUDY.md", ROOT / "README.md"}
+    for path, text in pages.items():
+        assert path.read_text("utf-8") == text
     assert {path.name for path in STUDY.glob("*.png")} == set(pictures)
     for name, content in pictures.items():
         with (

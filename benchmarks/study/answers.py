@@ -94,6 +94,19 @@ def answer(tests: Sequence[Test], detailed: bool = False) -> str:
     return "\n".join(lines)
 
 
+def table(tests: Sequence[Test]) -> str:
+    """Returns the answers of the hypotheses as a table."""
+    questions = {}
+    for test in tests:
+        if test.family == protocol.HYPOTHESES:
+            questions.setdefault(test.arm, []).append(test)
+    lines = ["| question | answer so far |", "|---|---|"]
+    for name, own in questions.items():
+        asks = own[0].comparison.by_name[name].asks
+        lines.append(f"| {asks[0].upper()}{asks[1:]} | {sum_up(own)} |")
+    return "\n".join(lines)
+
+
 def advise(tests: Sequence[Test]) -> str:
     """Returns what to use: of the arms that are confirmed, the one with the
     largest difference from the baseline; the baseline where there is none.

@@ -31,6 +31,8 @@ from smartgrowth.rendering.figure import render
 
 HERE = pathlib.Path(__file__).parent
 PAGE, TEXT = HERE / "STUDY.md", HERE / "study_template.md"
+README = HERE.parents[1] / "README.md"
+MARKS = "<!-- made by benchmarks/study/report.py -->", "<!-- until here -->"
 PICTURES = {  # name -> title
     "h1": "H1: few images per class first",
     "h2": "H2: few, different classes first",
@@ -41,8 +43,8 @@ PICTURES = {  # name -> title
 }
 
 
-def make_page() -> tuple[str, dict[str, bytes]]:
-    """Returns STUDY.md, and its pictures as PNG by file name."""
+def make_pages() -> tuple[dict[pathlib.Path, str], dict[str, bytes]]:
+    """Returns pages, by path, and STUDY.md's pictures as PNG, by file name."""
     runs, correct = read_runs()
     frame = read_frame(runs)
     tests = judge(frame, correct)
@@ -84,7 +86,8 @@ def make_page() -> tuple[str, dict[str, bytes]]:
         best=_best(frame, tests),
         progress=_progress(tests),
     )
-    return text, pictures
+    readme = fill(README.read_text("utf-8"), answers.table(tests))
+    return {PAGE: text, README: readme}, pictures
 
 
 def _picture_of(test: Test) -> str:
@@ -310,19 +313,30 @@ def _best(frame: pd.DataFrame, tests: Sequence[Test]) -> str:
     return "\n".join(lines) or "No run is finished yet."
 
 
+def fill(page: str, made: str) -> str:
+    """Returns a page with what stands between its two marks made anew."""
+    begin, end = MARKS
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"no {begin} and {end}")
+    return f"{before}{begin}\n{made}\n{end}{after}"
+
+
 def _progress(tests: Sequence[Test]) -> str:
     done = sum(test.paired is not None for test in tests)
     return f"{done} of {len(tests)} tests are finished."
 
 
 def main() -> None:
-    text, pictures = make_page()
+    pages, pictures = make_pages()
     for name in PICTURES:
         (HERE / f"{name}.png").unlink(missing_ok=True)
     for name, content in pictures.items():
         (HERE / name).write_bytes(content)
-    PAGE.write_text(text, "utf-8")
-    print(PAGE)
+    for path, text in pages.items():
+        path.write_text(text, "utf-8")
+        print(path)
 
 
 if __name__ == "__main__":
