@@ -14,7 +14,6 @@ from test_compare import shared  # noqa: F401 - a fixture
 
 from smartgrowth import UserError
 from smartgrowth.command_line import from_flag_lines
-from smartgrowth.comparison import runner
 from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.comparison.significance import Paired, compare_pairs
@@ -501,7 +500,7 @@ def test_runs_are_collected_as_they_end_and_others_go_on(
         ]
         assert runs.failed == ["odd 0"]
         assert "odd 0 cannot be trained: " in capsys.readouterr().out
-        monkeypatch.setattr(runner.LocalPool, "start", None)
+        monkeypatch.setattr(LocalPool, "start", None)
 
 
 def test_correct_images_survive_the_table():

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from smartgrowth import UserError, __version__
 from smartgrowth.comparison import worker
 from smartgrowth.comparison.arms import Trial
-from smartgrowth.comparison.jobs import Job
+from smartgrowth.comparison.jobs import Job, Pool
 from smartgrowth.runs import files
 from smartgrowth.runtime.reporter import Reporter, say
 
@@ -81,7 +81,7 @@ class ClusterJob(Job):
             self.future.result(timeout=max(left, 0.01))
 
 
-class ClusterPool:
+class ClusterPool(Pool):
     """The workers of a cluster.
 
     Args:

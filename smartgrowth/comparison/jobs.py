@@ -182,7 +182,31 @@ class LocalJob(Job):
             self.process.wait()
 
 
-class LocalPool:
+class Pool(abc.ABC):
+    """What trains trials, each as a job; to be entered before.
+
+    Attributes:
+      capacity: jobs that can run at once; may change.
+    """
+
+    capacity: int
+
+    @abc.abstractmethod
+    def start(self, trial: Trial) -> Job:
+        """Returns the job of a trial, which begins at once or when it can."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Asks for what the jobs' own `stop` does not reach."""
+
+    @abc.abstractmethod
+    def __enter__(self) -> "Pool": ...
+
+    @abc.abstractmethod
+    def __exit__(self, *error) -> None: ...
+
+
+class LocalPool(Pool):
     """Processes of this machine, which share its cores.
 
     Args:

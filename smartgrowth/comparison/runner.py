@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from smartgrowth.comparison.arms import Trial
-from smartgrowth.comparison.jobs import Job, LocalPool
+from smartgrowth.comparison.jobs import Job, Pool
 from smartgrowth.rendering.text import show
 from smartgrowth.runs.reader import read_metrics
 from smartgrowth.runtime.reporter import Reporter
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.05
 
 def train_all(
     trials: Sequence[Trial],
-    pool: LocalPool,
+    pool: Pool,
     forecast: "Forecast",
     ended: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
