@@ -116,6 +116,9 @@ def test_what_equal_bits_depend_on_is_recorded(monkeypatch):
     for given, threads in (("3", 3), ("0", 5), ("", 5)):
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
         assert devices.numerics(machine)["threads"] == threads
+    # JAX does not ask that variable.
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert "threads" not in devices.numerics(machine)
     gpu = devices.Machine("gpu", "Tesla T4", (7, 5))
     assert devices.numerics(gpu)["device"] == "Tesla T4"
 

@@ -536,23 +536,31 @@ def test_a_stock_model_opens_where_smartgrowth_is_not(tmp_path):
 
 @pytest.mark.core
 @pytest.mark.parametrize("side", [1, 2, 3, 4])
-def test_padding_small_maps_changes_no_output_and_no_gradient(side):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same", "use_bias": False},
+        # What it leaves to the stock layer.
+        {"padding": "same", "bias_initializer": "ones"},
+        {"padding": "same", "use_bias": False, "activation": "relu"},
+        {"padding": "same", "use_bias": False, "strides": 2},
+    ],
+)
+def test_padding_small_maps_changes_no_output_and_no_gradient(side, options):
     """Of a depthwise convolution; the sum of squares stands for a loss."""
     random = np.random.default_rng(0)
     maps = random.normal(size=(2, side, side + side // 4, 3))
-    options = {"padding": "same", "use_bias": False}
     ours = keras_layers.SmallMapDepthwiseConv2D(3, **options)
     stock = keras.layers.DepthwiseConv2D(3, **options)
     for layer in (ours, stock):
         layer.build(maps.shape)
     stock.kernel.assign(np.array(ours.kernel))
     np.testing.assert_allclose(ours(maps), stock(maps), atol=1e-6)
-    assert ours(maps).shape == maps.shape
     moved = []
     for layer in (ours, stock):
         outputs = layer(image := keras.Input((*maps.shape[1:3], 3)))
         model = keras.Model(image, outputs)
         model.compile(keras.optimizers.SGD(1.0), "mse")
-        model.fit(maps, np.zeros_like(maps), verbose=0)
+        model.fit(maps, np.zeros((2, *outputs.shape[1:])), verbose=0)
         moved.append(np.array(layer.kernel))
     np.testing.assert_allclose(*moved, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import pathlib
 import shutil
 import sys
@@ -17,7 +18,7 @@ from smartgrowth.command_line import from_flag_lines
 from smartgrowth.comparison.jobs import LocalPool
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.comparison.significance import Paired, compare_pairs
-from smartgrowth.comparison.verdicts import HELPS, HURTS, UNSEEN
+from smartgrowth.comparison.verdicts import HELPS, HURTS, UNSEEN, UNTESTED
 
 ROOT = pathlib.Path(__file__).parents[1]
 STUDY = ROOT / "benchmarks" / "study"
@@ -515,6 +516,8 @@ def made_test(number=0, mean=0.0, verdict=UNSEEN, deviation=0.01, **options):
     paired = None
     if verdict != analysis.UNFINISHED:
         paired = Paired(10, mean, deviation, mean, mean, 0.5)
+    # Of this mean and deviation.
+    pattern = np.tile([1, -1], 5) * deviation * np.sqrt(0.9)
     values = {
         "comparison": comparison,
         "arm": "h3",
@@ -525,12 +528,16 @@ def made_test(number=0, mean=0.0, verdict=UNSEEN, deviation=0.01, **options):
         "ends": (mean, mean),
         "p": 0.5,
         "verdict": verdict,
+        "differences": tuple(mean + pattern),
     }
     return analysis.Test(**values | options)
 
 
+UNFINISHED = made_test(verdict=analysis.UNFINISHED)
+
+
 def test_a_sentence_counts_what_helps_what_hurts_and_what_is_not_seen():
-    tests = [made_test(verdict=analysis.UNFINISHED)] * 2
+    tests = [UNFINISHED] * 2
     assert answers.sum_up(tests) == (
         "Not yet: none of 2 comparisons is finished."
     )
@@ -538,43 +545,132 @@ def test_a_sentence_counts_what_helps_what_hurts_and_what_is_not_seen():
         made_test(mean=0.05, verdict=HELPS),
         made_test(mean=0.027, verdict=HELPS),
         made_test(mean=-0.01, verdict=HURTS),
-        made_test(mean=0.001),
+        unseen := made_test(mean=0.001),
         made_test(deviation=0.0),
+        # The same difference in every seed is no test, and no equality.
+        made_test(mean=0.1, deviation=0.0, verdict=UNTESTED),
     ]
-    size = f"{100 * tests[-2].visible:.1f}"
+    size = f"{100 * unseen.visible:.1f}"
     assert answers.sum_up(tests) == (
-        "Helps in 2 of 5 (+2.70 to +5.00 points); hurts in 1 of 5 (−1.00 "
-        f"points); no difference seen in 1 of 5, where one of {size} points "
-        "would have been; the same runs in 1 of 5; mean +1.36 (+1.10 to "
-        "+1.62); 2 not finished."
+        "Helps in 2 of 6 (+2.70 to +5.00 points); hurts in 1 of 6 (−1.00 "
+        f"points); no difference seen in 1 of 6 (4 times of 5, {size} points "
+        "are found); the same runs in 1 of 6; not tested in 1 of 6; 2 not "
+        "finished."
     )
 
 
-def test_the_mean_of_comparisons_has_an_interval_of_the_right_width():
-    """It covers the truth 95 times of 100, with unequal spreads and counts."""
+def test_what_a_test_could_see_is_said_and_what_it_could_not():
+    one, two = made_test(deviation=0.01), made_test(deviation=0.03)
+    blind = made_test(deviation=2.0)
+    sizes = [f"{100 * test.visible:.1f}" for test in (one, two)]
+    assert answers.would_see([two, one, blind]) == (
+        f" (4 times of 5, {sizes[0]} to {sizes[1]} points are found, depending "
+        "on the test), 1 of which could find none"
+    )
+    assert answers.would_see([blind]) == ", 1 of which could find none"
+
+
+def test_what_was_not_answered_leaves_equal_runs_out():
+    one, two = made_test(deviation=0.01), made_test(deviation=0.03)
+    text = answers.admit([one, two, made_test(deviation=0.0), UNFINISHED])
+    middle = 50 * (one.visible + two.visible)
+    assert text.splitlines()[0].startswith(
+        "- hypotheses: 3 of 4 tests are finished; 2 saw no difference (4 times"
+    )
+    assert text.splitlines()[0].endswith(f", {middle:.1f} in the median.")
+    assert "- controls: 0 of 0 tests are finished." in text
+
+
+def test_a_question_has_its_answer_and_an_exploratory_mean():
+    tests = [
+        made_test(n, mean=m, verdict=HELPS) for n, m in ((0, 0.04), (2, 0))
+    ]
+    lines = answers.answer(tests, detailed=True).splitlines()
+    assert lines[0].startswith(
+        "- h3 against baseline: H3: do small images first help? **Helps in 2"
+    )
+    assert (
+        "**Helps in 2 of 2 (+0.00 to +4.00 points).** Exploratory" in lines[0]
+    )
+    assert "Exploratory mean: +2.00 points (+1.28 to +2.72)." in lines[0]
+    assert [line[:13] for line in lines[1:]] == [
+        "  - tiny20, 1",
+        "  - glyphs, 1",
+    ]
+    table = answers.table(tests)
+    assert "| H3: do small images first help? | Helps in 2 of 2" in table
+    assert "xploratory" not in table  # that is not for a README
+
+
+def test_a_mean_of_comparisons_heeds_that_seeds_have_something_in_common():
+    """Its interval covers the truth 95 times of 100."""
     random, covered = np.random.default_rng(0), 0
     for _ in range(2000):
+        common = random.normal(0, 0.02, 10)
         tests = []
-        for count, spread, mean in ((5, 0.03, 0.02), (10, 0.01, -0.01)):
-            sample = random.normal(mean, spread, count)
-            pair = compare_pairs(sample, np.zeros(count))
-            tests.append(types.SimpleNamespace(paired=pair))
-        middle, low, high = analysis.pool(tests)
-        assert low < middle < high
-        covered += low < 0.005 < high
-    assert 0.94 < covered / 2000 < 0.97
-    same = made_test(deviation=0.0)
-    assert np.isnan(analysis.pool([same, same])[1:]).all()
+        for spread, mean in ((0.02, 0.02), (0.01, -0.01)):
+            sample = mean + common + random.normal(0, spread, 10)
+            pair = compare_pairs(sample, np.zeros(10))
+            tests.append(types.SimpleNamespace(paired=pair, differences=sample))
+        pair = analysis.pool(tests)
+        covered += pair.low < 0.005 < pair.high
+    assert 0.94 < covered / 2000 < 0.96
 
 
 def test_the_advice_is_the_best_of_what_is_confirmed():
     h3, h1 = made_test(mean=0.05, verdict=HELPS), made_test(arm="h1")
     better = made_test(arm="efficient", mean=0.06, verdict=HELPS)
     dearer = made_test(arm="h3_seconds", mean=0.07, verdict=HELPS)
-    elsewhere = made_test(number=2, mean=0.02)
-    text = answers.advise([h1, h3, dearer, elsewhere])
-    assert "tiny20: [h3](flags/tiny20_1200/h3.flags), +5.00 points" in text
-    assert "the best of 2 arms tested" in text
-    assert "glyphs: the baseline, since none of 1 arm is confirmed" in text
+    glyphs = made_test(number=2, mean=0.02)
+    text = answers.advise([h1, h3, dearer, glyphs])
+    assert (
+        "tiny20: [h3](flags/tiny20_1200/h3.flags), +5.00 points (2 of 2 arms "
+        "tested)" in text
+    )
+    assert "glyphs: the baseline, since no arm is confirmed to be" in text
     assert "10 passes over 10,000 images: not known yet." in text
     assert "[efficient]" in answers.advise([h1, h3, better])
+    # Nothing is known while a hypothesis is not tested.
+    left = dataclasses.replace(UNFINISHED, arm="h2")
+    assert "tiny20: not known yet (1 of 2 arms tested)" in answers.advise(
+        [h1, left]
+    )
+
+
+def test_a_page_is_filled_between_its_marks():
+    begin, end = report.MARKS
+    page = f"before\n{begin}\nold\n{end}\nafter\n"
+    made = report.fill(page, "new")
+    assert made == f"before\n{begin}\nnew\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="no <!-- made by"):
+        report.fill("without marks", "new")
+
+
+def test_the_rows_of_a_run_are_what_it_left(tmp_path, monkeypatch):
+    first = protocol.COMPARISONS[0]
+    right = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
+    arrays = {"ids": np.array(["a", "b", "c", "d"]), "labels": [0, 1, 2, 2]}
+    arrays["labels"] = np.array(arrays["labels"], np.int64)
+    np.savez(tmp_path / "predictions.npz", probabilities=right, **arrays)
+    (tmp_path / "plan.json").write_text('{"hash": "0123456789abcdef"}')
+    metrics = {
+        "val_accuracy": 0.75,
+        "gflops": 1199.5,
+        "numerics": {"cpu": "C", "cores": 4, "threads": 2, "policy": "float32"},
+        "versions": {"keras": "3.15"},
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    row, correct = collect.run_rows(first, "h3", 2, tmp_path, False, None)
+    assert row["accuracy"] == 0.75
+    assert row["processor"] == "4 cores of C, 2 threads"
+    assert (row["plan"], row["versions"]) == ("0123456789ab", "keras 3.15")
+    assert row["flags"] == flagfiles.digest_flags(first.flagfile("h3"))
+    assert [row[name] for name in tables.KEY] == ["tiny20", 1200, "h3", 2]
+    assert tables.unpack_correct(correct).tolist() == [1, 1, 0, 1]
+    trial = collect.trial_row(first, "h3", 1, tmp_path, False)
+    assert trial["held_out_accuracy"] == 0.75
+    assert (trial["rate"], trial["decay"], trial["early"]) == (
+        *("0.5", "0.25", "1.5"),
+    )
+    lost = collect.trial_row(first, "h3", 1, tmp_path, True)
+    assert lost["held_out_accuracy"] == 0

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import protocol
-from scipy import stats
 from tables import KEY, Table, unpack_correct
 
 from smartgrowth.comparison import image_sampling
@@ -41,6 +40,7 @@ class Test:
       seeds: that both arms have, of those that the protocol asks for.
       wanted: how many it asks for.
       paired: their differences; None before all seeds are there.
+      differences: of each seed.
       ends: 95% interval over seeds and images.
       p: corrected for all tests of its family.
       verdict: a word.
@@ -55,6 +55,7 @@ class Test:
     ends: tuple[float, float]
     p: float
     verdict: str
+    differences: tuple[float, ...] = ()
 
     @property
     def family(self) -> str:
@@ -134,23 +135,18 @@ def judge(frame: pd.DataFrame, correct: Table) -> list[Test]:
     return tests
 
 
-def pool(tests: Sequence[Test]) -> tuple[float, float, float]:
-    """Returns the mean of finished comparisons' differences, and its interval.
+def pool(tests: Sequence[Test]) -> Paired:
+    """Returns the mean of comparisons' differences, as of one comparison.
 
-    Every comparison counts alike. The 95% interval is over seeds alone, for
-    these very comparisons; its degrees of freedom are Welch's and
-    Satterthwaite's. Uncorrected: no verdict follows. NaN if there is none.
+    Every comparison counts alike, and each seed's mean is a sample: seeds have
+    weights and draws in common between budgets. Uncorrected, over seeds alone:
+    no verdict follows.
+
+    tests: finished, of one question.
     """
-    pairs = [test.paired for test in tests]
-    mean = float(np.mean([pair.mean for pair in pairs]))
-    squares = np.array([pair.deviation**2 / pair.count for pair in pairs])
-    if not squares.sum() > 0:
-        return mean, math.nan, math.nan
-    each = squares**2 / [pair.count - 1 for pair in pairs]
-    freedom = squares.sum() ** 2 / each.sum()
-    error = math.sqrt(squares.sum()) / len(pairs)
-    reach = stats.t.isf(LEVEL / 2, freedom) * error
-    return mean, mean - reach, mean + reach
+    count = min(test.paired.count for test in tests)
+    means = np.mean([test.differences[:count] for test in tests], axis=0)
+    return compare_pairs(means, np.zeros(count))
 
 
 def _compare(by_arm, correct: Table, comparison, arm, against) -> Test:
@@ -164,12 +160,13 @@ def _compare(by_arm, correct: Table, comparison, arm, against) -> Test:
     seeds = [
         seed for seed in one.index.intersection(other.index) if seed < wanted
     ]
-    pair, ends = None, (math.nan, math.nan)
+    pair, ends, differences = None, (math.nan, math.nan), ()
     if len(seeds) == wanted:  # no look before all are there
         pair = compare_pairs(one[seeds], other[seeds])
+        differences = tuple(one[seeds] - other[seeds])
         ends = _interval(correct, where, (arm, against), seeds, pair)
     given = comparison, arm, against, len(seeds), wanted
-    return Test(*given, pair, ends, math.nan, UNFINISHED)
+    return Test(*given, pair, ends, math.nan, UNFINISHED, differences)
 
 
 def _interval(correct: Table, where, names, seeds: Sequence[int], pair: Paired):

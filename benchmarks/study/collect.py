@@ -83,7 +83,9 @@ def read_figures(directory: pathlib.Path) -> dict:
     return row | {
         "plan": plan["hash"][:12],
         "precision": metrics["numerics"]["policy"],
-        "processor": "{cores} cores of {cpu}".format_map(metrics["numerics"]),
+        "processor": "{cores} cores of {cpu}, {threads} threads".format_map(
+            {"threads": "unknown"} | metrics["numerics"]
+        ),
         "versions": " ".join(
             f"{name} {version}" for name, version in metrics["versions"].items()
         ),

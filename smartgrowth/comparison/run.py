@@ -185,7 +185,8 @@ def _make_pool(comparison: Comparison, command, trials, folder: pathlib.Path):
     """Returns what trains: this machine, or a cluster if anything is left."""
     if comparison.cluster and not all(trial.finished for trial in trials):
         return ClusterPool(comparison.cluster, folder)
-    return LocalPool(comparison.jobs, command)
+    left = sum(not trial.finished for trial in trials)
+    return LocalPool(max(min(comparison.jobs, left), 1), command)
 
 
 def _announce(trials: Sequence[Trial], jobs: int, forecast) -> str:

@@ -138,11 +138,12 @@ def seed_everything(seed: int, deterministic: bool) -> None:
 
 def numerics(machine: Machine) -> dict:
     """Returns what equal bits depend on besides the flags."""
-    accelerator = {} if machine.kind == "cpu" else {"device": machine.name}
-    return accelerator | {
+    facts = {} if machine.kind == "cpu" else {"device": machine.name}
+    if keras.backend.backend() == "tensorflow":
+        facts["threads"] = count_threads()
+    return facts | {
         "cpu": _cpu().name,
         "cores": count_cores(),
-        "threads": count_threads(),
         "backend": keras.backend.backend(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
     }
