@@ -69,6 +69,31 @@ def test_the_same_classes_start_where_the_run_ended(
     assert "all classes keep their weights" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("held_out", "now", "warns"),
+    [(0, 0.2, True), (0.1, 0.2, True), (0.2, 0.2, False), (0.2, 0, False)],
+)
+def test_a_run_that_has_seen_what_is_held_out_is_named(
+    copy, tiny_config, held_out, now, warns
+):
+    config = tiny_config(**SOURCE, init_from=str(copy), hold_out=now)
+    read = pretrained.read(str(copy))
+    read.flags["hold_out"] = str(held_out)
+    warning = read.warning(config)
+    assert bool(warning) == warns
+    if warns:
+        assert f"{copy} was trained on images that --hold_out=0.2" in warning
+    read.flags["dataset"] = "another"
+    assert read.warning(config) is None
+
+
+def test_a_run_says_that_its_start_has_seen_what_is_held_out(
+    source, few_data, tiny_config, capsys
+):
+    build(tiny_config(**SOURCE, init_from=str(source), hold_out=0.2), few_data)
+    assert "warning: --init_from=" in capsys.readouterr().out
+
+
 def test_a_new_class_starts_beside_the_old_ones(
     source, tiny_data, tiny_config, capsys
 ):

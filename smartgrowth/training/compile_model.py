@@ -156,6 +156,8 @@ def compile_model(
     )
     if source:
         say(source.load_into(model, data.class_names))
+        if warning := source.warning(config):
+            say(warning)
     if config.whiten:
         last = experiment.plan.stages[-1].image_size
         size = data.stored_size(config.size_seen(last))

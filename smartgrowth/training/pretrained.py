@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from smartgrowth import UserError
+from smartgrowth.config import Config
 from smartgrowth.evaluation.saved_model import open_model
 from smartgrowth.flags.model import is_users
 from smartgrowth.models import freezing
@@ -93,6 +94,20 @@ class Pretrained:
                 f"{len(class_names) - len(kept)} are new there"
             )
         return f"starts from {self.name}; {told}"
+
+    def warning(self, config: Config) -> str | None:
+        """Returns what is wrong with the images that it was trained on.
+
+        A share held out holds every smaller share.
+        """
+        same = self.flags.get("dataset") == config.dataset
+        if same and float(self.flags.get("hold_out", 0)) < config.hold_out:
+            return (
+                f"warning: --init_from={self.name} was trained on images that "
+                f"--hold_out={config.hold_out:g} validates on, so accuracies "
+                "will be too high; train it with the same --hold_out"
+            )
+        return None
 
     def _other_network(self, difference: str) -> UserError:
         given = [
