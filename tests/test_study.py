@@ -553,8 +553,8 @@ def test_a_sentence_counts_what_helps_what_hurts_and_what_is_not_seen():
     size = f"{100 * unseen.visible:.1f}"
     assert answers.sum_up(tests) == (
         "Helps in 2 of 6 (+2.70 to +5.00 points); hurts in 1 of 6 (−1.00 "
-        f"points); no difference seen in 1 of 6 (4 times of 5, {size} points "
-        "are found); the same runs in 1 of 6; not tested in 1 of 6; 2 not "
+        f"points); no difference seen in 1 of 6 (80% power for {size} "
+        "points); the same runs in 1 of 6; not tested in 1 of 6; 2 not "
         "finished."
     )
 
@@ -564,8 +564,8 @@ def test_what_a_test_could_see_is_said_and_what_it_could_not():
     blind = made_test(deviation=2.0)
     sizes = [f"{100 * test.visible:.1f}" for test in (one, two)]
     assert answers.would_see([two, one, blind]) == (
-        f" (4 times of 5, {sizes[0]} to {sizes[1]} points are found, depending "
-        "on the test), 1 of which could find none"
+        f" (80% power for {sizes[0]} to {sizes[1]} points, depending on the "
+        "test), 1 of which could find none"
     )
     assert answers.would_see([blind]) == ", 1 of which could find none"
 
@@ -575,7 +575,7 @@ def test_what_was_not_answered_leaves_equal_runs_out():
     text = answers.admit([one, two, made_test(deviation=0.0), UNFINISHED])
     middle = 50 * (one.visible + two.visible)
     assert text.splitlines()[0].startswith(
-        "- hypotheses: 3 of 4 tests are finished; 2 saw no difference (4 times"
+        "- hypotheses: 3 of 4 tests are finished; 2 saw no difference (80% power"
     )
     assert text.splitlines()[0].endswith(f", {middle:.1f} in the median.")
     assert "- controls: 0 of 0 tests are finished." in text

@@ -69,7 +69,7 @@ def would_see(tests: Sequence[Test]) -> str:
     text = ""
     if sizes:
         by_test = ", depending on the test" if len(set(sizes)) > 1 else ""
-        text = f" (4 times of 5, {span(sizes)} points are found{by_test})"
+        text = f" (80% power for {span(sizes)} points{by_test})"
     if blind:
         text += f", {blind} of which could find none"
     return text
