@@ -575,7 +575,7 @@ def test_what_was_not_answered_leaves_equal_runs_out():
     text = answers.admit([one, two, made_test(deviation=0.0), UNFINISHED])
     middle = 50 * (one.visible + two.visible)
     assert text.splitlines()[0].startswith(
-        "- hypotheses: 3 of 4 tests are finished; 2 saw no difference (80% power"
+        "- hypotheses: 3 of 4 tests are finished; 2 saw no difference (80% po"
     )
     assert text.splitlines()[0].endswith(f", {middle:.1f} in the median.")
     assert "- controls: 0 of 0 tests are finished." in text
