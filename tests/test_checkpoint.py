@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import json
+import os
 import pathlib
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from smartgrowth import UserError
 from smartgrowth.models.network import Network
 from smartgrowth.runs import checkpoint
 from smartgrowth.runs import manifest as manifest_module
@@ -381,6 +383,53 @@ def failing(monkeypatch, times: int, act=shutil.copyfile) -> list:
     return calls
 
 
+def unreadable(monkeypatch, times: int, of: str) -> None:
+    """Lets the first reads fail as a mounted drive does."""
+    left, read = [times], getattr(checkpoint, of, None) or getattr(os, of)
+
+    def fail(*arguments):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error", str(arguments[0]))
+        return read(*arguments)
+
+    where = checkpoint if hasattr(checkpoint, of) else checkpoint.os
+    monkeypatch.setattr(where, of, fail)
+
+
+READS = pytest.mark.parametrize("of", ["hash_file", "read_manifest", "listdir"])
+
+
+@READS
+def test_a_drive_that_does_not_read_is_asked_again(
+    tmp_path, monkeypatch, naps, of
+):
+    save(tmp_path, 10)
+    expected = save(tmp_path, 20)
+    unreadable(monkeypatch, checkpoint.TRIES - 1, of)
+    found, facts, warned = load(tmp_path)
+    assert (facts["step"], warned) == (20, [])
+    equal(found, expected)
+    assert naps == [1.0, 2.0]
+
+
+@READS
+def test_what_cannot_be_read_now_is_not_damaged(
+    tmp_path, monkeypatch, naps, of
+):
+    """Else an older one would be used, and the next save remove the newest."""
+    save(tmp_path, 10)
+    save(tmp_path, 20)
+    with monkeypatch.context() as failing:
+        unreadable(failing, 99, of)
+        with pytest.raises(UserError, match="cannot be read now .*again later"):
+            load(tmp_path)
+        if of != "hash_file":  # what `save` itself needs
+            with pytest.raises(OSError, match="Input/output"):
+                save(tmp_path, 5)
+    assert {10, 20} <= {*steps(tmp_path)}
+
+
 def test_a_copy_that_fails_is_tried_again(tmp_path, monkeypatch, naps):
     calls = failing(monkeypatch, times=2)
     expected = save(tmp_path, 5)
@@ -586,6 +635,19 @@ def test_a_wrong_shape_is_refused(shapes):
     wanted = {"model": variables((2, 3), (4,))}
     with pytest.raises(ValueError, match=r"no array model/000[01]/kernel"):
         checkpoint.restore(wanted, saved)
+
+
+def test_weights_without_a_name_are_found_by_their_place():
+    """Keras numbers them within the process."""
+    old = keras.Variable(np.arange(4.0), name="variable_3")
+    new = keras.Variable(np.zeros(4), name="variable_12")
+    saved = checkpoint.collect({"model": [old]})
+    checkpoint.restore({"model": [new]}, saved)
+    np.testing.assert_array_equal(np.array(new), np.arange(4.0))
+    # As earlier versions wrote the name of a weight "kernel_1".
+    named = keras.Variable(np.zeros(4), name="kernel_1")
+    checkpoint.restore({"model": [named]}, {"model/0000/1": np.ones(4)})
+    np.testing.assert_array_equal(np.array(named), np.ones(4))
 
 
 def test_another_name_is_refused():

@@ -1,6 +1,7 @@
 """A finished run that lost a file is mended, or says what is lost."""
 
 import dataclasses
+import errno
 import json
 import pathlib
 import shutil
@@ -67,6 +68,18 @@ def test_every_lost_file_is_found(finished, tiny_data, name, how):
     assert found[name]
     if how == "empty":
         assert found[name] == "it is empty"
+
+
+def test_a_drive_that_does_not_read_damages_nothing(
+    finished, tiny_data, monkeypatch
+):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(damage, "read_records", fail)
+    description = make_experiment(finished, tiny_data).description
+    with pytest.raises(UserError, match="log.csv cannot be read now"):
+        damage.find_damage(pathlib.Path(finished.workdir), description)
 
 
 def test_flags_cut_between_two_lines_are_found(finished, tiny_data):

@@ -11,18 +11,21 @@ its place, under a hidden name until it is whole.
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from smartgrowth.runs.manifest import (
-    hash_file,
-    read_manifest,
-    write_manifest,
-)
+from smartgrowth import UserError
+from smartgrowth.runs.manifest import hash_file, read_manifest, write_manifest
 from smartgrowth.runtime.atomic import atomic_path, remove_partial
+from smartgrowth.runtime.drive import (
+    is_passing,
+    list_files,
+    read_patiently,
+)
 from smartgrowth.runtime.reporter import say
 from smartgrowth.runtime.scratch import scratch_folder, scratch_root
 
@@ -54,6 +57,9 @@ def restore(groups: dict[str, list], arrays: dict[str, np.ndarray]) -> None:
             continue
         for index, variable in enumerate(variables):
             name = f"{group}/{index:04d}/{_last_name(variable)}"
+            # Until version 0.4.0 a number was left, and nothing else.
+            number = f"{group}/{index:04d}/{variable.name.rpartition('_')[2]}"
+            name = number if name not in arrays else name
             if name not in arrays or arrays[name].shape != variable.shape:
                 raise ValueError(f"no array {name} of shape {variable.shape}")
             variable.assign(arrays[name])
@@ -106,33 +112,58 @@ def load(
       directory: where the checkpoints are.
       check: of (arrays, facts); raises `ValueError` if they do not belong
         together, and the checkpoint counts as damaged.
+
+    Raises:
+      UserError: the drive does not read now. Nothing counts as damaged then:
+        the next save would remove it.
     """
-    for path, manifest in _manifests(directory, _say_skipped):
-        archive = directory / manifest["archive"]
-        try:
-            if hash_file(archive) != manifest["sha256"]:
-                raise OSError("its hash is not the manifest's")
-            with np.load(archive, allow_pickle=False) as file:
-                arrays, facts = dict(file), manifest["facts"]
-            if check:
-                check(arrays, facts)
-            return arrays, facts
-        except (OSError, ValueError) as error:
-            _say_skipped(path, error)
+    try:
+        for path, manifest in _manifests(directory, _say_skipped):
+            archive = directory / manifest["archive"]
+            try:
+                arrays = read_patiently(
+                    _read_archive, archive, manifest["sha256"]
+                )
+                if check:
+                    check(arrays, manifest["facts"])
+                return arrays, manifest["facts"]
+            except (OSError, ValueError) as error:
+                if is_passing(error):
+                    raise
+                _say_skipped(path, error)
+    except OSError as error:
+        if not is_passing(error):
+            raise
+        raise UserError(
+            f"{error.filename or directory} cannot be read now "
+            f"({error.strerror}); give the command again later. If it stays "
+            "so, delete that file: then the checkpoint before it is used"
+        ) from error
     return None
 
 
+def _read_archive(path: pathlib.Path, sha: str) -> dict[str, np.ndarray]:
+    if hash_file(path) != sha:
+        raise ValueError("its hash is not the manifest's")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
 def read_facts(directory: pathlib.Path) -> list[dict]:
-    """Returns the facts of all whole manifests, the newest first."""
+    """Returns the facts of all whole manifests, the newest first.
+
+    Raises:
+      OSError: the drive does not read now.
+    """
     return [manifest["facts"] for _, manifest in _manifests(directory)]
 
 
 def _last_name(variable) -> str:
-    """Returns a variable's name without its layer's.
+    """Returns a variable's name without its layer's, and without numbers.
 
-    Keras numbers layers within the process, so their names differ.
+    Keras numbers layers, and variables without a name, within the process.
     """
-    return variable.name.rpartition("_")[2]
+    return re.sub(r"(_\d+)+$", "", variable.name).rpartition("_")[2]
 
 
 @contextlib.contextmanager
@@ -207,17 +238,22 @@ def _manifests(
     Args:
       directory: where the checkpoints are.
       skip: called with the path of each other one and what is wrong with it.
+
+    Raises:
+      OSError: the drive does not read now.
     """
     manifests = []
     paths = {
         path.with_suffix(".json")
-        for path in directory.glob("step_*")
+        for path in list_files(directory, "step_")
         if path.suffix in (".json", ".npz")
     }
     for path in sorted(paths, reverse=True):
         try:
-            manifests.append((path, read_manifest(path)))
+            manifests.append((path, read_patiently(read_manifest, path)))
         except (OSError, ValueError) as error:
+            if is_passing(error):
+                raise
             if skip:
                 skip(path, error)
     return sorted(
@@ -247,7 +283,7 @@ def _rotate(directory, step: int, published: str, check_owner) -> None:
     ]
     best = [m["archive"] for m in manifests if m["best"]][:1]
     kept = {m["archive"] for m in manifests[:KEEP]} | set(best)
-    found = list(directory.glob("step_*"))
+    found = list_files(directory, "step_")
     # After the listing: no file of a process that takes the run from now on
     # can be in it.
     check_owner()
@@ -260,5 +296,5 @@ def _rotate(directory, step: int, published: str, check_owner) -> None:
 def _has_content(path: pathlib.Path) -> bool:
     try:
         return path.stat().st_size > 0
-    except OSError:
+    except FileNotFoundError:
         return False

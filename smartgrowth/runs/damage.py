@@ -15,6 +15,7 @@ from smartgrowth.runs.directory import plan_hash
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import (
+    NotReadNow,
     parsing,
     read_arrays,
     read_lines,
@@ -91,6 +92,9 @@ def find_damage(directory: pathlib.Path, description: dict) -> dict[str, str]:
     Args:
       directory: of the run.
       description: of its plan.
+
+    Raises:
+      NotReadNow: the drive fails, which is no damage.
     """
     steps = sum(stage["steps"] for stage in description["stages"])
     num_classes = description["identity"].get("num_classes")
@@ -111,6 +115,8 @@ def find_damage(directory: pathlib.Path, description: dict) -> dict[str, str]:
                 require(path.exists(), "it is missing")
                 require(path.stat().st_size, "it is empty")
                 check(path)
+        except NotReadNow:
+            raise
         except UserError as error:
             found[name] = reason(error.__cause__ or error)
     return found
