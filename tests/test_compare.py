@@ -15,8 +15,10 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
+import pandas as pd
 import pytest
 from absl import flags
 from PIL import Image
@@ -25,6 +27,7 @@ import smartgrowth
 from smartgrowth import UserError, command_line, modes
 from smartgrowth.comparison import arms, comparable, equality, jobs, runner
 from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.costs import compare_costs
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 from smartgrowth.runs import files
@@ -36,6 +39,7 @@ ROOT = pathlib.Path(smartgrowth.__file__).parents[1]
 STAND_IN = """
 import os, pathlib, sys, time
 import numpy as np
+import pandas as pd
 from smartgrowth.experiment import make_experiment
 from smartgrowth.data.load import open_data
 from smartgrowth.runs import files
@@ -106,6 +110,7 @@ import sys
 from absl import flags
 from smartgrowth import UserError, command_line, modes
 from smartgrowth.comparison import run as compare
+from smartgrowth.comparison.costs import compare_costs
 from smartgrowth.comparison.settings import Comparison
 from smartgrowth.config import Config
 
@@ -1135,3 +1140,29 @@ def test_a_comparison_killed_twice_ends_like_one_that_was_not(lines, tmp_path):
         assert without_seconds(killed, name) == without_seconds(whole, name)
     (row, _) = rows_of(whole)
     assert row["seconds"] and row["accuracy_gap"]
+
+
+def test_steps_of_small_budgets_make_no_costs_equal():
+    """One of theirs is a large part of their own cost."""
+    costs = {"plain": 1000.0, "grown": 1180.0}
+
+    def run_of(gflops, steps):
+        stage = {"gflops": gflops, "steps": steps}
+        return types.SimpleNamespace(figures={"gflops": gflops}, stages=[stage])
+
+    rows = [
+        {"arm": arm} | {kind.column: cost for kind in equality.KINDS.values()}
+        for arm, cost in costs.items()
+    ]
+    figures = types.SimpleNamespace(
+        whole=pd.DataFrame(rows),
+        equal="gflops",
+        budgets=[0.01, 1.0],
+        runs={
+            (arm, budget, 0): run_of(cost * budget, int(1000 * budget))
+            for arm, cost in costs.items()
+            for budget in (0.01, 1.0)
+        },
+    )
+    same, text = compare_costs(figures)
+    assert not same, text

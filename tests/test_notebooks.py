@@ -529,6 +529,10 @@ def test_a_form_becomes_a_flagfile_that_what_is_typed_may_overrule(
     assert capsys.readouterr().out == path.read_text()
     with pytest.raises(cells.Stop, match="FURTHER_FLAGS"):
         cells.write_flags(tmp_path / "mine", further="--classes='a")
+    for further in ("--restart", "--lr=1 --restart=true"):
+        with pytest.raises(cells.Stop, match="at every 'Run all'"):
+            cells.write_flags(tmp_path / "mine", further=further)
+    cells.write_flags(tmp_path / "mine", further="--restart=false")
 
 
 def test_a_dataset_s_own_flagfile_goes_before_the_common_one(

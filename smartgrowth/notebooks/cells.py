@@ -79,6 +79,11 @@ def write_flags(
         typed = shlex.split(further)
     except ValueError as error:
         raise Stop(f"FURTHER_FLAGS is {further!r}: {error}") from None
+    if any(re.match(r"--?restart\b(?!=(false|0))", word) for word in typed):
+        raise Stop(
+            "--restart in FURTHER_FLAGS would delete the run at every 'Run "
+            f"all'; choose another RUN_NAME, or delete {folder} on Drive"
+        )
     lines = [
         *(line for part in parts for line in part),
         f"--workdir={folder}",
