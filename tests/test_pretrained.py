@@ -249,6 +249,20 @@ def test_a_network_of_another_normalization_is_refused(
         build(config, few_data)
 
 
+@pytest.mark.parametrize(
+    "flags", [{"init_from": "{}"}, {"sample_order": "hardest:{}"}]
+)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_run_that_would_replace_what_it_starts_from_is_refused(
+    copy, few_data, flags, restart
+):
+    flags = {name: text.format(copy) for name, text in flags.items()}
+    config = make_config(copy, **SOURCE, **flags, restart=restart)
+    with pytest.raises(UserError, match="is in --workdir, and this run would"):
+        train.train(make_experiment(config, few_data))
+    assert (copy / "final.keras").exists()
+
+
 def test_whitening_and_a_trained_first_convolution_exclude_each_other(source):
     with pytest.raises(UserError, match="leave --whiten out"):
         make_config("unused", init_from=str(source), whiten=True)

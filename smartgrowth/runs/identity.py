@@ -96,7 +96,14 @@ def identify(config: Config, data) -> dict:
         values["augmentation_draws"] = AUGMENTATION_DRAWS
     # Files that decide the orders: by content, at any path.
     inputs = {}
+    own = pathlib.Path(config.workdir).expanduser().resolve()
     for name, path in _input_files(config).items():
+        is_of_run = path.name in (MODEL, TRAIN_PREDICTIONS)
+        if is_of_run and path.parent.resolve() == own:
+            raise UserError(
+                f"--{name}: {path} is in --workdir, and this run would replace "
+                "it; name another --workdir"
+            )
         try:
             inputs[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
