@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from smartgrowth import UserError
 from smartgrowth.runs.manifest import hash_file, read_manifest, write_manifest
 from smartgrowth.runtime.atomic import atomic_path, remove_partial
 from smartgrowth.runtime.drive import (
+    NotReadNow,
     is_passing,
     list_files,
     read_patiently,
@@ -114,7 +114,7 @@ def load(
         together, and the checkpoint counts as damaged.
 
     Raises:
-      UserError: the drive does not read now. Nothing counts as damaged then:
+      NotReadNow: the drive does not read now. Nothing counts as damaged then:
         the next save would remove it.
     """
     try:
@@ -134,11 +134,8 @@ def load(
     except OSError as error:
         if not is_passing(error):
             raise
-        raise UserError(
-            f"{error.filename or directory} cannot be read now "
-            f"({error.strerror}); give the command again later. If it stays "
-            "so, delete that file: then the checkpoint before it is used"
-        ) from error
+        way = "; if it stays so, delete it, and the one before it is used"
+        raise NotReadNow(error.filename or directory, error, way) from error
     return None
 
 

@@ -15,7 +15,6 @@ from smartgrowth.runs.directory import plan_hash
 from smartgrowth.runs.lease import Lease
 from smartgrowth.runs.model_file import check_archive
 from smartgrowth.runs.parse import (
-    NotReadNow,
     parsing,
     read_arrays,
     read_lines,
@@ -24,6 +23,7 @@ from smartgrowth.runs.parse import (
     require,
 )
 from smartgrowth.runs.reader import read_flags, read_metrics, read_plan
+from smartgrowth.runtime.drive import NotReadNow
 from smartgrowth.runtime.reporter import say
 
 # Written from what is known before the training.

@@ -15,24 +15,17 @@ from typing import TYPE_CHECKING, Any
 from smartgrowth import UserError
 from smartgrowth.names import from_cell
 from smartgrowth.runs import files
-from smartgrowth.runtime.drive import is_passing
+from smartgrowth.runtime.drive import NotReadNow, is_passing
 
 if TYPE_CHECKING:  # imported late, when there is something to read
     import numpy as np
     import pandas as pd
 
 
-class NotReadNow(UserError):
-    """A drive failed; the file may be whole."""
-
-
 def malformed(path: pathlib.Path, problem: Exception) -> UserError:
     """Returns the error for a file that differs from what was written."""
     if is_passing(problem):
-        return NotReadNow(
-            f"{path} cannot be read now ({problem.strerror}); give the "
-            "command again later"
-        )
+        return NotReadNow(path, problem)
     if isinstance(problem, PermissionError):
         return UserError(
             f"{path} cannot be read ({problem.strerror}); make it readable"

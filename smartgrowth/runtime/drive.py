@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from smartgrowth import UserError
+
 Result = TypeVar("Result")
 
 TRIES = 3
@@ -26,6 +28,16 @@ PASSING = frozenset(
 def is_passing(error: Exception) -> bool:
     """Returns whether a drive failed, not what was asked of it."""
     return isinstance(error, OSError) and error.errno in PASSING
+
+
+class NotReadNow(UserError):
+    """A drive failed; the file may be whole."""
+
+    def __init__(self, path: pathlib.Path | str, error: OSError, way: str = ""):
+        super().__init__(
+            f"{path} cannot be read now ({error.strerror}); give the command "
+            f"again later{way}"
+        )
 
 
 def read_patiently(read: Callable[..., Result], *arguments) -> Result:
